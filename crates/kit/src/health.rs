@@ -1,0 +1,53 @@
+//! Liveness and readiness: each part says by itself whether it is ready, and why not.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Which parts of the process are ready. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Health(Arc<Mutex<BTreeMap<String, Option<String>>>>);
+
+impl Health {
+    /// Declares a part, not ready until it says so.
+    pub fn expect(&self, part: &str) {
+        self.set(part, Some("starting".into()));
+    }
+
+    /// The part is ready.
+    pub fn ready(&self, part: &str) {
+        self.set(part, None);
+    }
+
+    /// The part is not ready, for this reason.
+    pub fn failing(&self, part: &str, reason: impl Into<String>) {
+        self.set(part, Some(reason.into()));
+    }
+
+    /// The part exists no longer.
+    pub fn forget(&self, part: &str) {
+        self.lock().remove(part);
+    }
+
+    /// The parts that are not ready, with the reason.
+    #[must_use]
+    pub fn problems(&self) -> BTreeMap<String, String> {
+        let all = self.lock();
+        all.iter()
+            .filter_map(|(part, why)| Some((part.clone(), why.clone()?)))
+            .collect()
+    }
+
+    /// All parts, with the reason of those that are not ready.
+    #[must_use]
+    pub fn parts(&self) -> BTreeMap<String, Option<String>> {
+        self.lock().clone()
+    }
+
+    fn set(&self, part: &str, why: Option<String>) {
+        self.lock().insert(part.into(), why);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Option<String>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,13 @@
+//! What every process needs: task group, drain, backoff, tracing, metrics, probes.
+
+pub mod backoff;
+pub mod group;
+pub mod health;
+pub mod metric;
+pub mod signal;
+pub mod telemetry;
+
+pub use backoff::Backoff;
+pub use group::{Group, Tasks};
+pub use health::Health;
+pub use tokio_util::sync::CancellationToken;

@@ -1,0 +1,14 @@
+//! The small languages of manifests. Each is compiled once, when the manifest loads, and evaluated with
+//! limits on steps, time and output. No function does I/O; time and randomness are arguments.
+
+pub mod condition;
+pub mod cron;
+pub mod error;
+pub mod expr;
+pub mod gjson;
+pub mod govaluate;
+pub mod sjson;
+pub mod tags;
+pub mod template;
+
+pub use error::LangError;

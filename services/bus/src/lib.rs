@@ -1,0 +1,14 @@
+//! The bus: every hand-over between rooms is a durable record on one of its streams.
+//!
+//! One port ([`Bus`]), several adapters. Whatever an adapter returned as published survives `kill -9`
+//! of every process and, on disk, loss of power. One contract suite runs over all adapters.
+
+pub mod error;
+pub mod port;
+pub mod streams;
+
+pub use error::BusError;
+pub use port::{
+    Acked, Bus, Claim, Consumer, ConsumerConfig, ConsumerInfo, Delivery, Expect, Message, Publish,
+    Start, StreamConfig, StreamInfo,
+};

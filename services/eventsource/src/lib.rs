@@ -1,0 +1,1 @@
+//! Brings the outside in: webhooks and calendars become events on the bus.

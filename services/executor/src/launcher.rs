@@ -1,0 +1,266 @@
+//! The launcher port: four verbs, each idempotent by pod key. `process` is the first implementation;
+//! `docker` and `kubernetes` fit behind the same four.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use tiphys_core::{PodKey, Timestamp};
+use tokio::sync::mpsc;
+
+/// Everything needed to run one attempt of one step, every placeholder resolved. Secrets stand in it by
+/// reference only, so that it may be written to disk.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PodSpec {
+    /// The identity of this attempt.
+    pub key: PodKey,
+    /// Argo's pod name.
+    pub name: String,
+    /// Namespace of the workflow.
+    pub namespace: String,
+    /// Name of the workflow.
+    pub workflow: String,
+    /// Uid of the workflow.
+    pub workflow_uid: String,
+    /// Id of the node (`WORKFLOW-HASH`).
+    pub node_id: String,
+    /// Name of the template.
+    pub template: String,
+    /// `metadata` labels and annotations of the template.
+    pub labels: BTreeMap<String, String>,
+    /// See `labels`.
+    pub annotations: BTreeMap<String, String>,
+    /// The container as Kubernetes knows it, as JSON; for a script its `source` is in `script`.
+    pub container: serde_json::Value,
+    /// The source of a script template, to be written to a file whose path is appended to the arguments.
+    pub script: Option<String>,
+    /// Input artifacts.
+    pub inputs: Vec<InputArtifact>,
+    /// Output parameters read from files.
+    pub output_parameters: Vec<OutputParameter>,
+    /// Output artifacts.
+    pub output_artifacts: Vec<OutputArtifact>,
+    /// Whether standard output is wanted as `outputs.result`.
+    pub capture_result: bool,
+    /// Whether the log is to be kept as artifact `main-logs`.
+    pub archive_logs: bool,
+    /// When the step is to be stopped with a deadline message.
+    pub deadline: Option<Timestamp>,
+    /// Between TERM and KILL.
+    pub grace: Duration,
+    /// Whether the manifest lets this step run on the host (`tiphys.dev/launcher: process`).
+    pub process_allowed: bool,
+}
+
+/// An input artifact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InputArtifact {
+    /// Name.
+    pub name: String,
+    /// Where the step finds it.
+    pub path: String,
+    /// File mode, if the manifest gives one.
+    pub mode: Option<u32>,
+    /// Where it comes from.
+    pub from: ArtifactSource,
+}
+
+/// Where an artifact comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ArtifactSource {
+    /// Text in the manifest, or from an event.
+    Raw(String),
+    /// A key in the artifact store, as an earlier step stored it.
+    Stored {
+        /// The key.
+        key: String,
+        /// How it was packed.
+        archive: Archive,
+        /// A path within it.
+        sub_path: Option<String>,
+    },
+}
+
+/// How an artifact is packed in the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Archive {
+    /// `.tgz`, the default.
+    #[default]
+    Tar,
+    /// As it is.
+    None,
+}
+
+/// An output parameter with `valueFrom.path`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OutputParameter {
+    /// Name.
+    pub name: String,
+    /// The file.
+    pub path: String,
+    /// Used when the file is missing.
+    pub default: Option<String>,
+}
+
+/// An output artifact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OutputArtifact {
+    /// Name.
+    pub name: String,
+    /// The file or folder.
+    pub path: String,
+    /// Key in the store.
+    pub key: String,
+    /// How it is packed.
+    pub archive: Archive,
+    /// Missing is no error.
+    pub optional: bool,
+}
+
+/// What a launcher knows of a pod.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum PodState {
+    /// Nothing of that key was ever started here, or it was removed.
+    Unknown,
+    /// It runs.
+    Running {
+        /// Since when.
+        started: Timestamp,
+    },
+    /// It ended, and this is what came of it. Kept until [`Launcher::forget`].
+    Ended(Box<PodResult>),
+}
+
+/// What came of a pod.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PodResult {
+    /// When it began; absent if it never did.
+    pub started: Option<Timestamp>,
+    /// When it ended.
+    pub finished: Timestamp,
+    /// Exit code of the command; absent if it never ran or its end was not seen.
+    pub exit_code: Option<i32>,
+    /// Argo's distinction.
+    pub verdict: PodVerdict,
+    /// Argo's message, such as `Error (exit code 1)`; empty on success.
+    pub message: String,
+    /// Standard output, at most the last 256 KiB, if it was wanted.
+    pub result: Option<String>,
+    /// Output parameters.
+    pub parameters: BTreeMap<String, String>,
+    /// Output artifacts that were stored: name, key, size in bytes, SHA-256 in hex.
+    pub artifacts: Vec<StoredArtifact>,
+}
+
+/// Whether a pod succeeded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum PodVerdict {
+    /// Exit code 0 and every output there.
+    Succeeded,
+    /// The command failed, was killed, or ran out of time.
+    Failed,
+    /// Something around it failed: it could not be started, an output is missing, the runner died.
+    Error,
+}
+
+/// An artifact in the store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StoredArtifact {
+    /// Name.
+    pub name: String,
+    /// Key in the store.
+    pub key: String,
+    /// How it is packed.
+    pub archive: Archive,
+    /// Bytes in the store.
+    pub size: u64,
+    /// SHA-256 of what is in the store, in hex.
+    pub sha256: String,
+}
+
+/// One line of a log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// When it was written.
+    pub time: Timestamp,
+    /// `stdout` or `stderr`.
+    pub stream: String,
+    /// Without its end.
+    pub text: String,
+}
+
+/// A refusal to start; the step becomes Error with this message.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LaunchError {
+    /// This launcher may not run it; the text says what to do.
+    #[error("{0}")]
+    NotAllowed(String),
+    /// What the step needs is missing (a program, a secret, an input artifact).
+    #[error("{0}")]
+    Missing(String),
+    /// The machine or server refuses for the moment; start may be called again.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+/// Values that a step needs and that must not be written down: environment by name.
+pub type SecretEnvironment = BTreeMap<String, secrecy::SecretString>;
+
+/// Starts, watches and stops the pods of steps.
+#[async_trait]
+pub trait Launcher: Send + Sync + 'static {
+    /// Where the step will find the file that its manifest calls `path`: the same path in a container; below
+    /// the step's own folder on the host. Pure.
+    fn path_of(&self, key: &PodKey, path: &str) -> String;
+
+    /// Starts the pod unless it was started before. Returns once its existence is durable.
+    async fn start(&self, pod: &PodSpec, secrets: SecretEnvironment) -> Result<(), LaunchError>;
+
+    /// What is known of it now.
+    async fn observe(&self, key: &PodKey) -> Result<PodState, LaunchError>;
+
+    /// Keys whose state may have changed arrive here; a wake-up carries no data. To be taken once. After a
+    /// restart the keys of everything found from before arrive too.
+    fn changes(&self) -> Option<mpsc::Receiver<PodKey>>;
+
+    /// Ends it: TERM, after its grace KILL. Absent is success; returns before it has ended.
+    async fn stop(&self, key: &PodKey) -> Result<(), LaunchError>;
+
+    /// Log lines from line `from` (0 = first), at most `max`; what is not yet written is not waited for.
+    async fn logs(
+        &self,
+        key: &PodKey,
+        from: usize,
+        max: usize,
+    ) -> Result<Vec<LogLine>, LaunchError>;
+
+    /// Its result is journalled: what it left may be tidied up, except its logs.
+    async fn forget(&self, key: &PodKey);
+
+    /// Its workflow was deleted: nothing of it is kept.
+    async fn remove(&self, key: &PodKey);
+}
+
+/// Artifacts, by key. Local directory now; S3, GCS and Azure fit behind it.
+#[async_trait]
+pub trait ArtifactStore: Send + Sync + 'static {
+    /// Stores; a reader sees all or nothing.
+    async fn put(&self, key: &str, file: PathBuf) -> Result<(u64, String), LaunchError>;
+    /// The whole content.
+    async fn get(&self, key: &str) -> Result<Bytes, LaunchError>;
+    /// Forgets everything below a key prefix.
+    async fn remove(&self, prefix: &str) -> Result<(), LaunchError>;
+}

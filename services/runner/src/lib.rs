@@ -1,0 +1,1 @@
+//! Runs one step: command, time stamped logs, outputs, exit report.

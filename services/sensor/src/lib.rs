@@ -1,0 +1,1 @@
+//! Decides: filters, conditions and parameters turn events into firings and verdicts.

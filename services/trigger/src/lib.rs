@@ -1,0 +1,1 @@
+//! Acts: turns firings into effects, once, with a ledger, retries and dead letters.
