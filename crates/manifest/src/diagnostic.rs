@@ -2,6 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::codes;
+
+mod render;
+
+pub use render::{render, short};
+
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -36,4 +42,56 @@ pub struct Diagnostic {
     pub help: String,
     /// The source line, without its end.
     pub source: String,
+}
+
+impl Diagnostic {
+    /// Whether it keeps the object from being used.
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
+}
+
+/// Makes errors of the warnings that `--strict` refuses.
+pub fn strict(diagnostics: &mut [Diagnostic]) {
+    for diagnostic in diagnostics {
+        let refused = codes::ALL
+            .iter()
+            .any(|code| code.strict && code.id == diagnostic.code);
+        if refused {
+            diagnostic.severity = Severity::Error;
+        }
+    }
+}
+
+/// The known word that was probably meant, if one is near enough.
+#[must_use]
+pub fn near<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let lower = word.to_lowercase();
+    known
+        .into_iter()
+        .map(|candidate| {
+            let distance = strsim::damerau_levenshtein(&lower, &candidate.to_lowercase());
+            (distance, candidate)
+        })
+        .min_by_key(|(distance, _)| *distance)
+        .filter(|(distance, candidate)| {
+            let length = word.chars().count().max(candidate.chars().count());
+            *distance <= (length / 3).max(1)
+        })
+        .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::near;
+
+    #[test]
+    fn a_near_word_is_near() {
+        let known = ["eventSourceName", "eventName", "filters"];
+        assert_eq!(near("eventSourcName", known), Some("eventSourceName"));
+        assert_eq!(near("eventsourcename", known), Some("eventSourceName"));
+        assert_eq!(near("name", known), None);
+        assert_eq!(near("", known), None);
+    }
 }

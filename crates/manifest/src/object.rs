@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event_bus::EventBusSpec;
 use crate::event_source::EventSourceSpec;
+use crate::load::places::Places;
 use crate::local::{ConfigMap, PersistentVolumeClaim, Secret, ServiceAccount};
 use crate::sensor::SensorSpec;
 use crate::workflow::{CronWorkflowSpec, WorkflowSpec};
@@ -154,4 +155,6 @@ pub struct Object {
     pub document: serde_json::Value,
     /// The typed content.
     pub spec: Spec,
+    /// Where its parts stand in the file, for diagnostics.
+    pub places: Places,
 }

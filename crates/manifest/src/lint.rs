@@ -1,0 +1,3 @@
+//! Checks across objects.
+
+pub mod support;
