@@ -3,11 +3,19 @@
 //! One port ([`Bus`]), several adapters. Whatever an adapter returned as published survives `kill -9`
 //! of every process and, on disk, loss of power. One contract suite runs over all adapters.
 
+mod blobs;
+mod claims;
 pub mod error;
+mod log;
+mod memory;
+mod options;
 pub mod port;
+mod store;
 pub mod streams;
 
 pub use error::BusError;
+pub use memory::{memory, memory_with};
+pub use options::Options;
 pub use port::{
     Acked, Bus, Claim, Consumer, ConsumerConfig, ConsumerInfo, Delivery, Expect, Message, Publish,
     Start, StreamConfig, StreamInfo,
