@@ -1,2 +1,17 @@
-//! The `tiphys` binary.
-fn main() {}
+//! One binary, many roles: `tiphys dev`, the command line, and what steps need.
+
+mod cli;
+mod client;
+mod command;
+mod dev;
+mod exit;
+mod output;
+mod toolbox;
+
+use clap::Parser as _;
+
+fn main() -> std::process::ExitCode {
+    // Chosen once for the whole process, so that no dependency can bring a second provider into play.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    exit::code(command::run(cli::Cli::parse()))
+}

@@ -1,0 +1,216 @@
+//! The client of the API: finds the server, carries the token, turns refusals into exit codes.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+
+use crate::cli::Connection;
+use crate::exit::{Code, Failure};
+
+/// Argo's client waits for no answer longer than this; streams have no limit.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A connection to a server.
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    base: String,
+    token: String,
+    reason: String,
+    /// Namespace of requests that name none.
+    pub(crate) namespace: String,
+}
+
+/// The file that a server writes once it is ready.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+pub(crate) struct ServerFile {
+    /// Base address, such as `http://127.0.0.1:2746`.
+    pub(crate) address: String,
+    /// Process.
+    pub(crate) pid: u32,
+}
+
+impl Client {
+    /// Finds the server: by --server, by data folder, by a `.tiphys` folder here or above, by environment.
+    pub(crate) fn find(connection: &Connection) -> Result<Self, Failure> {
+        let (base, token) = locate(connection)?;
+        let http = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .build()
+            .map_err(|error| Failure::new(Code::Failed, format!("http client: {error}")))?;
+        Ok(Self {
+            http,
+            base,
+            token,
+            reason: connection.reason.clone().unwrap_or_default(),
+            namespace: connection.namespace.clone().unwrap_or_else(|| "default".into()),
+        })
+    }
+
+    fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        let caller = std::env::var("USER").unwrap_or_else(|_| "unknown".into());
+        self.http
+            .request(method, format!("{}{path}", self.base))
+            .bearer_auth(&self.token)
+            .header("x-tiphys-caller", format!("cli/{caller}"))
+            .header("x-tiphys-reason", self.reason.as_str())
+    }
+
+    /// GET of a JSON answer.
+    pub(crate) async fn get(&self, path: &str) -> Result<Value, Failure> {
+        self.read(self.request(Method::GET, path).timeout(TIMEOUT)).await
+    }
+
+    /// Any method with a JSON body.
+    pub(crate) async fn send(&self, method: Method, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.read(self.request(method, path).timeout(TIMEOUT).json(body)).await
+    }
+
+    /// POST of a text.
+    pub(crate) async fn post_text(&self, path: &str, body: String) -> Result<Value, Failure> {
+        let request = self.request(Method::POST, path).header("content-type", "application/yaml");
+        self.read(request.timeout(TIMEOUT).body(body)).await
+    }
+
+    /// Opens a stream of server-sent events.
+    pub(crate) async fn stream(&self, path: &str) -> Result<Lines, Failure> {
+        let request = self.request(Method::GET, path).header("accept", "text/event-stream");
+        let answer = request.send().await.map_err(|error| self.unreachable(&error))?;
+        if !answer.status().is_success() {
+            return Err(refusal(answer).await);
+        }
+        Ok(Lines { answer, buffer: Vec::new() })
+    }
+
+    async fn read(&self, request: reqwest::RequestBuilder) -> Result<Value, Failure> {
+        let answer = request.send().await.map_err(|error| self.unreachable(&error))?;
+        if !answer.status().is_success() {
+            return Err(refusal(answer).await);
+        }
+        let body = answer.bytes().await.map_err(|error| self.unreachable(&error))?;
+        if body.is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_slice(&body)
+            .map_err(|error| Failure::new(Code::Failed, format!("the server's answer is no JSON: {error}")))
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> Failure {
+        if error.is_timeout() {
+            return Failure::new(Code::TimedOut, format!("{} did not answer in time", self.base));
+        }
+        Failure::new(
+            Code::Unreachable,
+            format!("no server answers at {}; is `tiphys dev` running?", self.base),
+        )
+    }
+}
+
+/// A stream of server-sent events.
+pub(crate) struct Lines {
+    answer: reqwest::Response,
+    buffer: Vec<u8>,
+}
+
+impl Lines {
+    /// The `result` of the next event; `None` at the end.
+    pub(crate) async fn next(&mut self) -> Option<Value> {
+        loop {
+            while let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.buffer.drain(..=end).collect();
+                let Some(data) = line.strip_prefix(b"data:") else { continue };
+                if let Ok(mut value) = serde_json::from_slice::<Value>(data) {
+                    return value.get_mut("result").map(Value::take);
+                }
+            }
+            match self.answer.chunk().await {
+                Ok(Some(chunk)) => self.buffer.extend_from_slice(&chunk),
+                _ => return None,
+            }
+        }
+    }
+}
+
+/// A refusal as an exit code with the server's own words.
+async fn refusal(answer: reqwest::Response) -> Failure {
+    let status = answer.status();
+    let body = answer.bytes().await.unwrap_or_default();
+    let parsed: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let message = match parsed.get("message").and_then(Value::as_str) {
+        Some(message) => message.to_owned(),
+        None => format!("the server answered {status}"),
+    };
+    let code = match status {
+        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY | StatusCode::PAYLOAD_TOO_LARGE => {
+            Code::Validation
+        }
+        StatusCode::NOT_FOUND => Code::NotFound,
+        StatusCode::CONFLICT => Code::Conflict,
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Code::Unauthorised,
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::BAD_GATEWAY => Code::Unreachable,
+        StatusCode::GATEWAY_TIMEOUT => Code::TimedOut,
+        _ => Code::Failed,
+    };
+    let findings = parsed.get("diagnostics").and_then(Value::as_array).into_iter().flatten();
+    let findings: String = findings
+        .filter_map(|finding| serde_json::from_value(finding.clone()).ok())
+        .map(|finding: tiphys_manifest::Diagnostic| {
+            format!("\n  {}:{}:{}: {} [{}]", finding.file, finding.line, finding.column, finding.message, finding.code)
+        })
+        .collect();
+    Failure::new(code, message + &findings)
+}
+
+/// Address and token, by the documented order.
+fn locate(connection: &Connection) -> Result<(String, String), Failure> {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    if let Some(server) = &connection.server {
+        let folder = connection.data.clone().or_else(|| above(Path::new(".")));
+        let token = variable("TIPHYS_TOKEN").or_else(|| read_token(&folder?).ok());
+        return Ok((server.trim_end_matches('/').to_owned(), token.unwrap_or_default()));
+    }
+    if let Some(folder) = connection.data.clone().or_else(|| above(Path::new("."))) {
+        return from_folder(&folder);
+    }
+    match variable("TIPHYS_SERVER") {
+        Some(server) => {
+            Ok((server.trim_end_matches('/').to_owned(), variable("TIPHYS_TOKEN").unwrap_or_default()))
+        }
+        None => Err(Failure::new(
+            Code::Unreachable,
+            "no server is known: start one with `tiphys dev DIR`, or give --data DIR, or --server URL",
+        )),
+    }
+}
+
+fn from_folder(data: &Path) -> Result<(String, String), Failure> {
+    let file = data.join("server.json");
+    let text = std::fs::read_to_string(&file).map_err(|_| {
+        Failure::new(
+            Code::Unreachable,
+            format!("`{}` does not exist: no server runs on this data folder, or it is not ready yet", file.display()),
+        )
+    })?;
+    let server: ServerFile = serde_json::from_str(&text)
+        .map_err(|error| Failure::new(Code::Unreachable, format!("`{}`: {error}", file.display())))?;
+    Ok((server.address, read_token(data)?))
+}
+
+fn read_token(data: &Path) -> Result<String, Failure> {
+    let file = data.join("token");
+    match std::fs::read_to_string(&file) {
+        Ok(token) => Ok(token.trim().to_owned()),
+        Err(error) => {
+            Err(Failure::new(Code::Unauthorised, format!("`{}` cannot be read: {error}", file.display())))
+        }
+    }
+}
+
+/// The nearest `.tiphys` folder with a `server.json`, from `start` upwards.
+fn above(start: &Path) -> Option<PathBuf> {
+    let start = start.canonicalize().ok()?;
+    start.ancestors().map(|folder| folder.join(".tiphys")).find(|folder| folder.join("server.json").exists())
+}

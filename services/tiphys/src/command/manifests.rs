@@ -1,0 +1,90 @@
+//! `apply` and `delete`.
+
+use std::path::{Path, PathBuf};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::get::{kind_of, text};
+use super::submit::read;
+use crate::cli::{ApplyArgs, Connection, DeleteArgs};
+use crate::client::Client;
+use crate::exit::{Code, Failure};
+
+/// `apply`: the server's answer names each object and what became of it.
+pub(super) async fn apply(args: &ApplyArgs, client: &Client, _: &Connection) -> Result<(), Failure> {
+    let files = expand(args.filename.iter().chain(&args.paths))?;
+    if files.is_empty() {
+        return Err(Failure::new(Code::Usage, "nothing to apply: give files or folders"));
+    }
+    for file in files {
+        let content = read(&file)?;
+        let name = super::get::encode(&file.display().to_string());
+        let path = format!("/api/tiphys/v1/objects?namespace={}&file={name}", client.namespace);
+        let answer = client.post_text(&path, content).await?;
+        for object in answer.get("items").and_then(Value::as_array).into_iter().flatten() {
+            println!("{}/{} {}", text(object, "/kind").to_lowercase(), text(object, "/name"), text(object, "/change"));
+        }
+        for finding in answer.get("diagnostics").and_then(Value::as_array).into_iter().flatten() {
+            if let Ok(finding) = serde_json::from_value::<tiphys_manifest::Diagnostic>(finding.clone()) {
+                eprintln!("{}", tiphys_manifest::diagnostic::short(&finding));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// `delete`.
+pub(super) async fn delete(args: &DeleteArgs, client: &Client) -> Result<(), Failure> {
+    let mut targets: Vec<(String, String)> = Vec::new();
+    for name in &args.names {
+        let (kind, name) = name.split_once('/').unwrap_or(("workflow", name));
+        let kind = kind_of(kind).ok_or_else(|| Failure::new(Code::Usage, format!("`{kind}` is no kind")))?;
+        targets.push((kind.to_owned(), name.to_owned()));
+    }
+    for file in expand(args.filename.iter())? {
+        let options = tiphys_manifest::load::LoadOptions { namespace: client.namespace.clone() };
+        let loaded = tiphys_manifest::load::load(&file.display().to_string(), &read(&file)?, &options);
+        super::lint::refuse_errors(&loaded.diagnostics)?;
+        targets.extend(loaded.objects.into_iter().map(|object| (object.kind.to_string(), object.name)));
+    }
+    if targets.is_empty() {
+        return Err(Failure::new(Code::Usage, "nothing to delete: give names or files"));
+    }
+    for (kind, name) in targets {
+        let path = if kind == "Workflow" {
+            let name = super::get::resolve(client, &name).await?;
+            format!("/api/v1/workflows/{}/{name}", client.namespace)
+        } else {
+            format!("/api/tiphys/v1/objects/{kind}/{}/{name}", client.namespace)
+        };
+        client.send(Method::DELETE, &path, &json!({})).await?;
+        println!("{}/{name} deleted", kind.to_lowercase());
+    }
+    Ok(())
+}
+
+/// Files as given; of folders, the manifests in them, sorted.
+pub(super) fn expand<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> Result<Vec<PathBuf>, Failure> {
+    let mut files = Vec::new();
+    for path in paths {
+        if path.is_dir() { walk(path, &mut files)? } else { files.push(path.clone()) }
+    }
+    Ok(files)
+}
+
+fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Failure> {
+    let mut entries: Vec<PathBuf> =
+        std::fs::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?.into_iter().map(|entry| entry.path()).collect();
+    entries.sort();
+    for entry in entries {
+        let name = entry.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+        let manifest = [".yaml", ".yml", ".json"].iter().any(|end| name.ends_with(end));
+        if entry.is_dir() && !name.starts_with('.') {
+            walk(&entry, files)?;
+        } else if manifest && !name.starts_with('.') {
+            files.push(entry);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,152 @@
+//! Watching workflows until they end. On a terminal the tree is redrawn in place; elsewhere one line per change.
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal as _, Write as _};
+use std::time::Duration;
+
+use serde_json::Value;
+use tiphys_core::Timestamp;
+
+use super::get::{encode, resolve, text};
+use crate::cli::{Connection, WaitArgs};
+use crate::client::Client;
+use crate::exit::{Code, Failure};
+use crate::output::color::Paint;
+use crate::output::tree;
+
+/// Lines of a failed step that are printed without being asked for.
+const TAIL: usize = 20;
+
+/// `watch`: draws until the end; the exit code is the workflow's.
+pub(super) async fn watch(name: &str, client: &Client, connection: &Connection) -> Result<(), Failure> {
+    let name = resolve(client, name).await?;
+    let paint = Paint::new(connection.color);
+    let mut screen = Screen { lines: 0, terminal: std::io::stdout().is_terminal(), phases: BTreeMap::new() };
+    let last = follow(client, &name, |workflow| screen.show(workflow, paint)).await?;
+    if !screen.terminal {
+        print!("{}", tree::draw(&last, Timestamp::now(), paint));
+    }
+    finish(client, &last, paint).await
+}
+
+/// `wait`: says nothing until the end.
+pub(super) async fn wait(args: &WaitArgs, client: &Client) -> Result<(), Failure> {
+    let all = async {
+        let mut failed = false;
+        for name in &args.names {
+            let name = resolve(client, name).await?;
+            let last = follow(client, &name, |_| {}).await?;
+            let phase = text(&last, "/status/phase");
+            println!("{name} {phase}");
+            failed |= phase != "Succeeded";
+        }
+        if failed { Err(Failure::silent(Code::Failed)) } else { Ok(()) }
+    };
+    match args.timeout {
+        None => all.await,
+        Some(limit) => tokio::time::timeout(limit, all)
+            .await
+            .unwrap_or_else(|_| Err(Failure::new(Code::TimedOut, format!("not ended within {limit:?}")))),
+    }
+}
+
+/// Waits for the end of one workflow, quietly; prints what failed.
+pub(super) async fn wait_one(client: &Client, name: &str, connection: &Connection) -> Result<(), Failure> {
+    let last = follow(client, name, |_| {}).await?;
+    println!("{name} {}", text(&last, "/status/phase"));
+    finish(client, &last, Paint::new(connection.color)).await
+}
+
+/// Calls `seen` with each state of a workflow until it has ended; gives the last.
+pub(super) async fn follow(
+    client: &Client,
+    name: &str,
+    mut seen: impl FnMut(&Value),
+) -> Result<Value, Failure> {
+    let namespace = &client.namespace;
+    let path = format!("/api/v1/workflows/{namespace}/{name}");
+    let selector = encode(&format!("metadata.name={name}"));
+    let events = format!("/api/v1/workflow-events/{namespace}?listOptions.fieldSelector={selector}");
+    loop {
+        // The stream first, so that nothing that happens after the look is missed.
+        let mut stream = client.stream(&events).await?;
+        let now = client.get(&path).await?;
+        seen(&now);
+        if ended(&now) {
+            return Ok(now);
+        }
+        while let Some(event) = stream.next().await {
+            if event.get("type").and_then(Value::as_str) == Some("DELETED") {
+                return Err(Failure::new(Code::NotFound, format!("workflow `{name}` was deleted")));
+            }
+            let Some(workflow) = event.get("object") else { continue };
+            seen(workflow);
+            if ended(workflow) {
+                return Ok(workflow.clone());
+            }
+        }
+        // The server went away; it may come back.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+fn ended(workflow: &Value) -> bool {
+    !text(workflow, "/status/finishedAt").is_empty()
+}
+
+/// Prints what a failed workflow leaves to be known, and turns its phase into an exit code.
+async fn finish(client: &Client, workflow: &Value, paint: Paint) -> Result<(), Failure> {
+    if text(workflow, "/status/phase") == "Succeeded" {
+        return Ok(());
+    }
+    let name = text(workflow, "/metadata/name");
+    let nodes = workflow.pointer("/status/nodes").and_then(Value::as_object);
+    let failed = |node: &&Value| {
+        text(node, "/type") == "Pod" && matches!(text(node, "/phase"), "Failed" | "Error")
+    };
+    for node in nodes.into_iter().flat_map(|nodes| nodes.values()).filter(failed) {
+        let lines = super::logs::of_node(client, name, text(node, "/id"), Some(TAIL)).await?;
+        println!("\n{}", paint.bold(&format!("{}: {}", text(node, "/displayName"), text(node, "/message"))));
+        for line in lines {
+            println!("  {line}");
+        }
+    }
+    eprintln!("\nnext: tiphys logs {name}    tiphys retry {name}");
+    Err(Failure::silent(Code::Failed))
+}
+
+struct Screen {
+    lines: usize,
+    terminal: bool,
+    phases: BTreeMap<String, String>,
+}
+
+impl Screen {
+    fn show(&mut self, workflow: &Value, paint: Paint) {
+        if self.terminal { self.redraw(workflow, paint) } else { self.report(workflow) }
+    }
+
+    fn redraw(&mut self, workflow: &Value, paint: Paint) {
+        let drawn = tree::draw(workflow, Timestamp::now(), paint);
+        let mut out = std::io::stdout().lock();
+        if self.lines > 0 {
+            // Up to where the last drawing began, and clear to the end of the screen.
+            let _ = write!(out, "\u{1b}[{}A\u{1b}[J", self.lines);
+        }
+        let _ = write!(out, "{drawn}");
+        let _ = out.flush();
+        self.lines = drawn.lines().count();
+    }
+
+    /// One line for each node whose phase is another than before.
+    fn report(&mut self, workflow: &Value) {
+        let nodes = workflow.pointer("/status/nodes").and_then(Value::as_object);
+        for (id, node) in nodes.into_iter().flatten() {
+            let phase = text(node, "/phase");
+            if self.phases.get(id).map(String::as_str) != Some(phase) {
+                self.phases.insert(id.clone(), phase.to_owned());
+                println!("{} {phase} {}", text(node, "/displayName"), tree::shorten(text(node, "/message"), 100));
+            }
+        }
+    }
+}

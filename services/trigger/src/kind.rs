@@ -1,0 +1,88 @@
+//! Kinds of triggers. A new kind is one file and one line in [`builtin`].
+
+mod argo_workflow;
+mod command_line;
+mod http;
+mod k8s;
+mod log;
+mod submission;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde_json::Value as Json;
+use tiphys_bus::Bus;
+use tiphys_catalog::Snapshot;
+use tiphys_core::{Firing, Timestamp};
+
+use crate::error::Error;
+use crate::ledger::Effect;
+
+/// What a kind may use while it acts.
+pub struct Context<'a> {
+    /// The firing.
+    pub firing: &'a Firing,
+    /// `template.<kind>` of the trigger, template-level parameters applied.
+    pub template: &'a Json,
+    /// `policy` of the trigger, or null.
+    pub policy: &'a Json,
+    /// The bus.
+    pub bus: &'a Arc<dyn Bus>,
+    /// The objects that exist now.
+    pub catalog: &'a Snapshot,
+    /// The client for requests to the outside.
+    pub client: &'a reqwest::Client,
+    /// The time now.
+    pub now: Timestamp,
+}
+
+/// One kind of trigger. `fire` may be called more than once for the same firing, and then must have its
+/// effect once, or carry the firing's id as key.
+#[async_trait]
+pub trait TriggerKind: Send + Sync + 'static {
+    /// The key below `template`.
+    fn key(&self) -> &'static str;
+    /// Acts.
+    async fn fire(&self, context: Context<'_>) -> Result<Effect, Error>;
+}
+
+/// All kinds that this version runs.
+#[must_use]
+pub fn builtin() -> Vec<Box<dyn TriggerKind>> {
+    vec![
+        Box::new(argo_workflow::ArgoWorkflow),
+        Box::new(k8s::K8s),
+        Box::new(http::Http),
+        Box::new(log::Log),
+    ]
+}
+
+/// Keys below `template` that are no kinds.
+const NO_KINDS: [&str; 3] = ["name", "conditions", "conditionsReset"];
+
+/// The kind of a trigger, by the first key below `template` that is one.
+///
+/// # Errors
+/// Names the construct that this version does not run.
+pub fn choose<'a>(
+    kinds: &'a [Box<dyn TriggerKind>],
+    template: &Json,
+) -> Result<&'a dyn TriggerKind, Error> {
+    let keys: Vec<&String> = template
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(key, value)| !NO_KINDS.contains(&key.as_str()) && !value.is_null())
+        .map(|(key, _)| key)
+        .collect();
+    if let Some(kind) = kinds.iter().find(|kind| keys.iter().any(|key| *key == kind.key())) {
+        return Ok(kind.as_ref());
+    }
+    match keys.first() {
+        Some(key) => Err(Error::NotYet(format!(
+            "triggers of kind `{key}` are not run by this version; it runs {}",
+            kinds.iter().map(|kind| kind.key()).collect::<Vec<_>>().join(", ")
+        ))),
+        None => Err(Error::Template("the trigger's template names no kind of trigger".into())),
+    }
+}
