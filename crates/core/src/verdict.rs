@@ -52,6 +52,9 @@ pub enum Outcome {
         code: String,
         /// What happened.
         reason: String,
+        /// Events of a completed condition that went with it, as `dependency=event id`.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        consumed: Vec<String>,
     },
 }
 
