@@ -1,0 +1,10 @@
+//! Artifacts as `.tgz`: packed the same way each time, unpacked without trust.
+
+mod pack;
+mod unpack;
+
+pub use pack::pack;
+pub use unpack::{Limits, Refused, unpack};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,99 @@
+//! Packing: sorted, without owners and times, so that equal content makes equal bytes.
+
+use std::fs::{File, Metadata};
+use std::io::{self, BufWriter, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use tar::{Builder, EntryType, Header};
+
+use crate::durable;
+
+/// The time each entry bears, 2000-01-01: GNU tar warns of earlier ones.
+const TIME: u64 = 946_684_800;
+
+/// Packs a file, or a folder with all below it, as `NAME` or `NAME/…` into the file `to`.
+///
+/// Links are kept as links; sockets, pipes and devices are left out.
+///
+/// # Errors
+/// When something cannot be read, changes meanwhile, or the disk refuses.
+pub fn pack(path: &Path, to: &Path) -> io::Result<()> {
+    let zip = GzEncoder::new(BufWriter::new(durable::create(to)?), Compression::default());
+    let mut tar = Builder::new(zip);
+    let name = path.file_name().unwrap_or("artifact".as_ref());
+    // Only here a link is followed: it is what the manifest names.
+    add(&mut tar, path, Path::new(name), &std::fs::metadata(path)?)?;
+    let buffer = tar.into_inner()?.finish()?;
+    buffer
+        .into_inner()
+        .map(drop)
+        .map_err(io::IntoInnerError::into_error)
+}
+
+type Tar = Builder<GzEncoder<BufWriter<File>>>;
+
+fn add(tar: &mut Tar, path: &Path, name: &Path, meta: &Metadata) -> io::Result<()> {
+    let kind = meta.file_type();
+    if kind.is_dir() {
+        tar.append_data(
+            &mut header(EntryType::Directory, meta, 0),
+            name,
+            io::empty(),
+        )?;
+        let mut names = std::fs::read_dir(path)?
+            .map(|entry| entry.map(|entry| entry.file_name()))
+            .collect::<io::Result<Vec<_>>>()?;
+        names.sort();
+        for child in names {
+            let below = path.join(&child);
+            add(tar, &below, &name.join(&child), &below.symlink_metadata()?)?;
+        }
+    } else if kind.is_symlink() {
+        let target = std::fs::read_link(path)?;
+        tar.append_link(&mut header(EntryType::Symlink, meta, 0), name, target)?;
+    } else if kind.is_file() {
+        let mut content = Exactly {
+            file: File::open(path)?,
+            left: meta.len(),
+        };
+        tar.append_data(
+            &mut header(EntryType::Regular, meta, meta.len()),
+            name,
+            &mut content,
+        )?;
+    }
+    Ok(())
+}
+
+fn header(kind: EntryType, meta: &Metadata, size: u64) -> Header {
+    let mut header = Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_mode(meta.permissions().mode() & 0o777);
+    header.set_mtime(TIME);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_size(size);
+    header
+}
+
+/// As much of a file as its header announced; an archive with less would be broken.
+struct Exactly {
+    file: File,
+    left: u64,
+}
+
+impl Read for Exactly {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = Read::by_ref(&mut self.file).take(self.left).read(buffer)?;
+        if count == 0 && self.left > 0 && !buffer.is_empty() {
+            return Err(io::Error::other(
+                "the file became shorter while it was packed",
+            ));
+        }
+        self.left -= count as u64;
+        Ok(count)
+    }
+}

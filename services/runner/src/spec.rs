@@ -1,0 +1,112 @@
+//! What a runner is told: everything about the step but its secrets.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Name of the file.
+pub const FILE: &str = "spec.json";
+/// Its presence asks the runner to end the step, or not to begin it.
+pub const STOP: &str = "stop";
+/// Folder of packed output artifacts.
+pub const ARTIFACTS: &str = "artifacts";
+/// A secret `NAME` reaches the runner as the variable `TIPHYS_SECRET_NAME`, never through a file.
+pub const SECRET_PREFIX: &str = "TIPHYS_SECRET_";
+
+/// The step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Spec {
+    /// Identity of the attempt.
+    pub key: String,
+    /// Boot id of the machine when this was written.
+    pub boot: String,
+    /// When this was written.
+    pub written: Timestamp,
+    /// The program, found in PATH by whoever wrote this.
+    pub program: PathBuf,
+    /// Its arguments with its own name in front, `$(VAR)` not yet replaced.
+    pub command: Vec<String>,
+    /// Where the script of a script template stands; appended to the arguments.
+    pub script: Option<PathBuf>,
+    /// Working folder.
+    pub work: PathBuf,
+    /// The whole environment of the command, in order: a value may use `$(VAR)` of those before it.
+    pub environment: Vec<Variable>,
+    /// Output parameters.
+    pub parameters: Vec<Parameter>,
+    /// Output artifacts.
+    pub artifacts: Vec<Output>,
+    /// Key under which the log is to be stored as artifact `main-logs`.
+    pub log_key: Option<String>,
+    /// Whether standard output is the result.
+    pub capture: bool,
+    /// Bytes of log that are kept.
+    pub log_limit: u64,
+    /// When the step is out of time.
+    pub deadline: Option<Timestamp>,
+    /// Milliseconds between TERM and KILL.
+    pub grace: u64,
+}
+
+/// A variable of the command's environment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Variable {
+    /// Name.
+    pub name: String,
+    /// Value; a secret has none here, see [`SECRET_PREFIX`].
+    pub value: Option<String>,
+}
+
+/// An output parameter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parameter {
+    /// Name.
+    pub name: String,
+    /// The file.
+    pub path: PathBuf,
+    /// The file as the manifest calls it, for messages.
+    pub shown: String,
+    /// Used when there is no file.
+    pub default: Option<String>,
+}
+
+/// An output artifact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Output {
+    /// Name.
+    pub name: String,
+    /// The file or folder.
+    pub path: PathBuf,
+    /// The same as the manifest calls it, for messages.
+    pub shown: String,
+    /// Key in the artifact store.
+    pub key: String,
+    /// How it is packed.
+    pub archive: Archive,
+    /// Whether it may be missing.
+    pub optional: bool,
+}
+
+/// How an artifact is packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Archive {
+    /// `.tgz`.
+    Tar,
+    /// As it is.
+    None,
+}
+
+impl Spec {
+    /// Reads the spec of a folder.
+    ///
+    /// # Errors
+    /// When there is none, or it is not whole (its writer was killed).
+    pub fn read(dir: &Path) -> io::Result<Self> {
+        let bytes = std::fs::read(dir.join(FILE))?;
+        serde_json::from_slice(&bytes).map_err(io::Error::from)
+    }
+}
