@@ -1,1 +1,1 @@
-//! The project's tests: in-process, end to end, chaos and benches.
+//! What the tests share.

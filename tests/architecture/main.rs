@@ -1,0 +1,12 @@
+//! The invariants of ARCHITECTURE.md that a machine can hold: who may depend on whom, how long files and
+//! functions are, what is never called.
+
+mod dependencies;
+mod source;
+
+use std::path::{Path, PathBuf};
+
+/// The root of the repository.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests crate is below the root").to_owned()
+}

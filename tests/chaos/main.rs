@@ -1,0 +1,1 @@
+//! Kills at any moment, judged by an outside ledger.

@@ -1,0 +1,1 @@
+//! The three jobs and the command line, end to end, against the built binary.
