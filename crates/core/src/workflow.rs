@@ -1,6 +1,8 @@
 //! What other rooms may write into a workflow's journal (stream WORKFLOWS, subject
 //! `workflows.NAMESPACE.NAME`). What the executor writes into it is the executor's own affair.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -89,4 +91,15 @@ pub enum Verb {
         #[serde(default)]
         node_field_selector: String,
     },
+    /// Give suspended nodes the values that they wait for (`valueFrom.supplied`).
+    Set {
+        /// Empty = all.
+        #[serde(default)]
+        node_field_selector: String,
+        /// The values by name of the output parameter.
+        output_parameters: BTreeMap<String, String>,
+    },
+    /// Stop what runs, run nothing more, then forget the workflow with its logs and artifacts. Whoever asks
+    /// sees that it is done when the journal is empty, or by the record on `workflows.NAMESPACE.NAME.deleted`.
+    Delete,
 }
