@@ -49,6 +49,19 @@ impl Group {
             .spawn(watched.instrument(info_span!("task", name)));
     }
 
+    /// Returns when the first task ends, with why.
+    pub async fn failed(&mut self) -> String {
+        match self.tasks.join_next().await {
+            Some(ended) => flatten(ended).err().unwrap_or_else(|| "a task ended".into()),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Tells the tasks to stop.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+
     /// Runs until shutdown or the first failure, then drains for at most `grace`.
     ///
     /// # Errors

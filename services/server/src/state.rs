@@ -2,20 +2,21 @@
 
 use std::sync::Arc;
 
-use tiphys_bus::{Bus, Message, Publish, streams};
+use tiphys_bus::{Bus, BusError, Message, Publish, streams};
 use tiphys_catalog::Catalog;
 use tiphys_core::{Clock, Timestamp};
-use tiphys_executor::Projection;
 use tiphys_executor::launcher::Launcher;
-use tiphys_kit::Health;
-use tiphys_sensor::Accounting;
+use tiphys_kit::{Group, Health};
+use tiphys_manifest::Diagnostic;
 
 use crate::error::ApiError;
+use crate::follow::{Position, catch_up, follow};
 use crate::story::Story;
+use crate::sums::Sums;
+use crate::workflows::Workflows;
 
-/// Shared by all handlers; cheap to clone.
-#[derive(Clone)]
-pub struct Shared {
+/// What the API is made of.
+pub struct Parts {
     /// The bus.
     pub bus: Arc<dyn Bus>,
     /// The objects that exist.
@@ -24,20 +25,80 @@ pub struct Shared {
     pub clock: Arc<dyn Clock>,
     /// Readiness of the process.
     pub health: Health,
-    /// Index of events.
-    pub story: Story,
-    /// Workflows, from their journals.
-    pub workflows: Arc<Projection>,
-    /// The sum rule.
-    pub accounting: Arc<std::sync::Mutex<Accounting>>,
     /// Where the logs of steps are.
     pub launcher: Arc<dyn Launcher>,
-    /// What `GET /metrics` shows.
+    /// What `GET /metrics` shows of the recorder.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// Findings of running parts, such as a port claimed twice.
+    pub diagnostics: Arc<dyn Fn() -> Vec<Diagnostic> + Send + Sync>,
     /// Namespace of requests that name none.
     pub namespace: String,
-    /// Findings of running parts, such as a port claimed twice.
-    pub diagnostics: Arc<dyn Fn() -> Vec<tiphys_manifest::Diagnostic> + Send + Sync>,
+}
+
+/// Shared by all handlers; cheap to clone.
+#[derive(Clone)]
+pub struct Shared {
+    pub(crate) bus: Arc<dyn Bus>,
+    pub(crate) catalog: Catalog,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) health: Health,
+    pub(crate) launcher: Arc<dyn Launcher>,
+    pub(crate) metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    pub(crate) diagnostics: Arc<dyn Fn() -> Vec<Diagnostic> + Send + Sync>,
+    pub(crate) namespace: String,
+    pub(crate) story: Story,
+    pub(crate) workflows: Workflows,
+    pub(crate) ledger: Sums,
+    positions: Arc<Vec<(&'static str, Position)>>,
+}
+
+/// Streams that the story of events is made of.
+const STORY: [&str; 4] = [streams::EVENTS, streams::VERDICTS, streams::FIRINGS, streams::DEAD];
+
+impl Shared {
+    /// Reads what the streams hold into the projections.
+    ///
+    /// # Errors
+    /// Fails when the bus does.
+    pub async fn open(parts: Parts) -> Result<Self, BusError> {
+        let (story, workflows) = (Story::default(), Workflows::default());
+        let sums = Sums::open(parts.bus.clone(), parts.catalog.clone()).await?;
+        let mut positions = Vec::new();
+        for stream in STORY {
+            let position = catch_up(&parts.bus, stream, &mut |message| story.apply(message)).await?;
+            positions.push((stream, position));
+        }
+        let position = catch_up(&parts.bus, streams::WORKFLOWS, &mut |message| workflows.apply(message));
+        positions.push((streams::WORKFLOWS, position.await?));
+        Ok(Self {
+            bus: parts.bus,
+            catalog: parts.catalog,
+            clock: parts.clock,
+            health: parts.health,
+            launcher: parts.launcher,
+            metrics: parts.metrics,
+            diagnostics: parts.diagnostics,
+            namespace: parts.namespace,
+            story,
+            workflows,
+            ledger: sums,
+            positions: Arc::new(positions),
+        })
+    }
+
+    /// Keeps the projections up to date.
+    pub fn follow(&self, group: &mut Group) {
+        for (stream, position) in self.positions.iter().copied() {
+            let (bus, story, workflows) = (self.bus.clone(), self.story.clone(), self.workflows.clone());
+            group.spawn(stream, move |stop| async move {
+                follow(bus, stream, position, stop, |message| match stream {
+                    streams::WORKFLOWS => workflows.apply(message),
+                    _ => story.apply(message),
+                })
+                .await
+            });
+        }
+    }
 }
 
 /// Who asks, for the audit.

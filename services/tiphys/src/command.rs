@@ -23,7 +23,7 @@ use crate::exit::Failure;
 /// Runs a command.
 pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
-        Command::Dev(args) => Ok(crate::dev::run(args, &cli.connection)?),
+        Command::Dev(args) => Ok(crate::dev::run(&args, &cli.connection)?),
         Command::Runner { dir } => std::process::exit(tiphys_runner::main(&dir)),
         Command::Lint(args) => lint::run(&args, &cli.connection),
         Command::Explain { code } => explain::run(&code),

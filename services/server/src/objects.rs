@@ -1,0 +1,152 @@
+//! Objects: list, one, apply, delete.
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::time::Duration;
+use tiphys_catalog::{CatalogError, Snapshot, bus_feeder};
+use tiphys_manifest::{Kind, Object};
+
+use crate::error::ApiError;
+use crate::state::{Caller, Shared};
+
+/// An applied object is in the catalog within milliseconds; a reader waits at most so long for it.
+const SEEN_WITHIN: Duration = Duration::from_secs(2);
+
+/// Which namespace, and the name of the file for findings.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Place {
+    namespace: Option<String>,
+    file: Option<String>,
+}
+
+fn kind(word: &str) -> Result<Kind, ApiError> {
+    word.parse().map_err(|()| ApiError::invalid(format!("`{word}` is no kind")))
+}
+
+/// The object as its author wrote it, with where it stands. A Secret comes without its content.
+fn shown(object: &Object) -> Value {
+    let mut document = object.document.clone();
+    if let Some(map) = document.as_object_mut() {
+        map.insert("apiVersion".into(), object.kind.api_version().into());
+        map.insert("kind".into(), object.kind.as_str().into());
+        let metadata = map.entry("metadata").or_insert_with(|| json!({}));
+        if let Some(metadata) = metadata.as_object_mut() {
+            metadata.insert("name".into(), object.name.clone().into());
+            if !object.kind.is_cluster_wide() {
+                metadata.insert("namespace".into(), object.namespace.clone().into());
+            }
+            metadata.insert("uid".into(), object.uid.clone().into());
+            let annotations = metadata.entry("annotations").or_insert_with(|| json!({}));
+            if let Some(annotations) = annotations.as_object_mut() {
+                let source = format!("{}:{}", object.file, object.line);
+                annotations.insert("tiphys.dev/source".into(), source.into());
+                annotations.insert("tiphys.dev/revision".into(), object.revision.clone().into());
+            }
+        }
+    }
+    document
+}
+
+/// `GET /objects/{kind}`.
+///
+/// # Errors
+/// Fails on an unknown kind.
+pub async fn list(
+    State(shared): State<Shared>,
+    Path(word): Path<String>,
+    Query(place): Query<Place>,
+) -> Result<Json<Value>, ApiError> {
+    let kind = kind(&word)?;
+    let snapshot = shared.catalog.snapshot();
+    let wanted = |object: &&std::sync::Arc<Object>| {
+        kind.is_cluster_wide() || place.namespace.as_ref().is_none_or(|ns| *ns == object.namespace)
+    };
+    let items: Vec<Value> = snapshot.of_kind(kind).filter(wanted).map(|object| shown(object)).collect();
+    Ok(Json(json!({"items": items})))
+}
+
+/// `GET /objects/{kind}/{namespace}/{name}`.
+///
+/// # Errors
+/// Fails when there is none.
+pub async fn get(
+    State(shared): State<Shared>,
+    Path((word, namespace, name)): Path<(String, String, String)>,
+) -> Result<Json<Value>, ApiError> {
+    let kind = kind(&word)?;
+    match shared.catalog.snapshot().get(kind, &namespace, &name) {
+        Some(object) => Ok(Json(shown(object))),
+        None => Err(ApiError::missing(format!("{kind} `{namespace}/{name}`"))),
+    }
+}
+
+/// `POST /objects`: manifests as text. All or none: one error refuses the whole text. When it answers, the
+/// objects are in the catalog.
+///
+/// # Errors
+/// Fails with all findings when one is an error.
+pub async fn apply(
+    State(shared): State<Shared>,
+    Query(place): Query<Place>,
+    caller: Caller,
+    body: String,
+) -> Result<Json<Value>, ApiError> {
+    let namespace = place.namespace.unwrap_or_else(|| shared.namespace.clone());
+    let who = bus_feeder::Caller { by: &caller.by, reason: &caller.reason, at: shared.now() };
+    let mut changed = shared.catalog.changed();
+    let outcome = bus_feeder::apply(shared.bus.as_ref(), &body, &namespace, false, &who).await;
+    let outcome = outcome.map_err(|error| refused(error, place.file.as_deref()))?;
+    let there = |snapshot: &Snapshot| {
+        outcome.applied.iter().all(|one| snapshot.get(one.kind, &one.namespace, &one.name).is_some())
+    };
+    let shown = async {
+        while !there(&shared.catalog.snapshot()) && changed.changed().await.is_ok() {}
+    };
+    // Stored they are; a reader who comes at once should find them too, and is not made to wait long for it.
+    let _ = tokio::time::timeout(SEEN_WITHIN, shown).await;
+    let items: Vec<Value> = outcome
+        .applied
+        .iter()
+        .map(|one| json!({"kind": one.kind, "namespace": one.namespace, "name": one.name, "change": one.action.as_str()}))
+        .collect();
+    Ok(Json(json!({"items": items, "diagnostics": outcome.diagnostics})))
+}
+
+/// `DELETE /objects/{kind}/{namespace}/{name}`: of objects that were given by `apply`.
+///
+/// # Errors
+/// Fails when there is none, and on an object that stands in a file.
+pub async fn delete(
+    State(shared): State<Shared>,
+    Path((word, namespace, name)): Path<(String, String, String)>,
+    caller: Caller,
+) -> Result<Json<Value>, ApiError> {
+    let kind = kind(&word)?;
+    let who = bus_feeder::Caller { by: &caller.by, reason: &caller.reason, at: shared.now() };
+    let gone = bus_feeder::delete(shared.bus.as_ref(), kind, &namespace, &name, &who).await;
+    if gone.map_err(|error| refused(error, None))? {
+        return Ok(Json(json!({})));
+    }
+    match shared.catalog.snapshot().get(kind, &namespace, &name) {
+        Some(object) => Err(ApiError::conflict(format!(
+            "{kind} `{namespace}/{name}` stands in the file {}; remove it there",
+            object.file
+        ))),
+        None => Err(ApiError::missing(format!("{kind} `{namespace}/{name}`"))),
+    }
+}
+
+fn refused(error: CatalogError, file: Option<&str>) -> ApiError {
+    match error {
+        CatalogError::Invalid(mut diagnostics) => {
+            let file = file.unwrap_or("api");
+            diagnostics.iter_mut().for_each(|found| found.file = file.to_owned());
+            diagnostics.retain(tiphys_manifest::Diagnostic::is_error);
+            ApiError { diagnostics, ..ApiError::invalid(format!("{file} was refused")) }
+        }
+        CatalogError::Bus(error) => error.into(),
+        other => ApiError::invalid(tiphys_core::chain(&other)),
+    }
+}

@@ -1,0 +1,230 @@
+//! The roles of one process, started and stopped in order.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use tiphys_bus::Bus;
+use tiphys_catalog::{BusFeeder, Catalog, Directory};
+use tiphys_core::Clock;
+use tiphys_eventsource::Ingress;
+use tiphys_executor::launcher::Launcher;
+use tiphys_executor::launcher::process::{Policy, ProcessConfig, ProcessLauncher};
+use tiphys_kit::{CancellationToken, Group, Health};
+use tiphys_server::Shared;
+use tokio::net::TcpListener;
+use tracing::info;
+
+use super::banner::Banner;
+use super::data::DataFolder;
+use crate::cli::LauncherChoice;
+use crate::client::ServerFile;
+
+/// How long a stage may take to drain.
+const GRACE: Duration = Duration::from_secs(15);
+/// How long the roles may take until they are ready.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+
+/// What the roles are made of.
+pub(super) struct Roles {
+    pub(super) dir: PathBuf,
+    pub(super) data: DataFolder,
+    pub(super) namespace: String,
+    pub(super) address: SocketAddr,
+    pub(super) launcher: LauncherChoice,
+    pub(super) memory: bool,
+    pub(super) bus: Arc<dyn Bus>,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+/// Groups of tasks that stop one after the other, in the direction of the data.
+struct Stages {
+    sources: Group,
+    rooms: Group,
+    api: Group,
+    background: Group,
+}
+
+impl Roles {
+    /// Runs until a signal or the first failure.
+    pub(super) async fn run(self, listener: TcpListener) -> anyhow::Result<()> {
+        let metrics = tiphys_kit::metric::install().context("metrics")?;
+        let (stop, health, catalog) = (CancellationToken::new(), Health::default(), Catalog::new());
+        let mut stages = Stages {
+            sources: Group::new(CancellationToken::new()),
+            rooms: Group::new(CancellationToken::new()),
+            api: Group::new(CancellationToken::new()),
+            background: Group::new(CancellationToken::new()),
+        };
+        self.feed(&mut stages.background, &catalog, &health).await?;
+        let launcher = self.launcher()?;
+        self.rooms(&mut stages.rooms, &catalog, &health, &launcher);
+        self.wait_until_ready(&mut stages.rooms, &health).await?;
+
+        let ingress = Ingress::new(tiphys_eventsource::Config {
+            host: self.address.ip(),
+            ..tiphys_eventsource::Config::default()
+        });
+        let deps = tiphys_eventsource::Deps {
+            bus: self.bus.clone(),
+            catalog: catalog.clone(),
+            clock: self.clock.clone(),
+            health: health.clone(),
+        };
+        let door = ingress.clone();
+        stages.sources.spawn("eventsource", move |stop| tiphys_eventsource::run(deps, door, stop));
+        let shared = self.shared(&catalog, &health, &launcher, &ingress, metrics).await?;
+        let guard = tiphys_server::Guard::new(self.data.token()?.into(), vec![self.address.ip().to_string()]);
+        shared.follow(&mut stages.api);
+        let router = tiphys_server::router(shared, guard).merge(ingress.router());
+        stages.api.spawn("http", move |stop| super::http::serve(listener, router, stop));
+        self.wait_until_ready(&mut stages.sources, &health).await?;
+        self.announce(&catalog)?;
+        let watching = stop.clone();
+        stages.background.spawn("signals", move |_| tiphys_kit::signal::watch(watching));
+        let outcome = self.until_stopped(stages, stop).await;
+        self.data.withdraw();
+        outcome
+    }
+
+    /// Fills the catalog, and keeps it filled.
+    async fn feed(&self, group: &mut Group, catalog: &Catalog, health: &Health) -> anyhow::Result<()> {
+        let directory = Directory::open(&self.dir, &self.namespace, catalog.feeder(), health.clone()).await?;
+        let given = BusFeeder::open(self.bus.clone(), catalog.feeder(), health.clone()).await?;
+        group.spawn("catalog-directory", move |stop| directory.watch(None, stop));
+        group.spawn("catalog-bus", move |stop| given.follow(stop));
+        Ok(())
+    }
+
+    fn launcher(&self) -> anyhow::Result<Arc<dyn Launcher>> {
+        let shared = self.data.path().join("shared");
+        std::fs::create_dir_all(&shared)?;
+        let mut environment = std::collections::BTreeMap::new();
+        environment.insert("TIPHYS_SERVER".to_owned(), format!("http://{}", self.address));
+        environment.insert("TIPHYS_MANIFESTS".to_owned(), self.dir.display().to_string());
+        environment.insert("TIPHYS_SHARED".to_owned(), shared.display().to_string());
+        let config = ProcessConfig {
+            policy: match self.launcher {
+                LauncherChoice::Auto => Policy::Annotated,
+                LauncherChoice::Process => Policy::Everything,
+            },
+            runner: vec![std::env::current_exe()?.into(), "runner".into()],
+            path_first: Some(self.data.bin()?),
+            environment,
+            ..ProcessConfig::new(self.data.steps(), self.data.artifacts())
+        };
+        Ok(Arc::new(ProcessLauncher::open(config)?))
+    }
+
+    fn rooms(&self, group: &mut Group, catalog: &Catalog, health: &Health, launcher: &Arc<dyn Launcher>) {
+        let executor = tiphys_executor::Deps {
+            bus: self.bus.clone(),
+            catalog: catalog.clone(),
+            launcher: launcher.clone(),
+            clock: self.clock.clone(),
+            health: health.clone(),
+        };
+        group.spawn("executor", move |stop| {
+            tiphys_executor::run(tiphys_executor::Config::default(), executor, stop)
+        });
+        let trigger = tiphys_trigger::Deps {
+            bus: self.bus.clone(),
+            catalog: catalog.clone(),
+            clock: self.clock.clone(),
+            health: health.clone(),
+        };
+        group.spawn("trigger", move |stop| tiphys_trigger::run(tiphys_trigger::Config::default(), trigger, stop));
+        let sensor = tiphys_sensor::Deps {
+            bus: self.bus.clone(),
+            catalog: catalog.clone(),
+            clock: self.clock.clone(),
+            health: health.clone(),
+        };
+        group.spawn("sensor", move |stop| tiphys_sensor::run(tiphys_sensor::Config::default(), sensor, stop));
+    }
+
+    async fn shared(
+        &self,
+        catalog: &Catalog,
+        health: &Health,
+        launcher: &Arc<dyn Launcher>,
+        ingress: &Ingress,
+        metrics: metrics_exporter_prometheus::PrometheusHandle,
+    ) -> anyhow::Result<Shared> {
+        let door = ingress.clone();
+        let shared = Shared::open(tiphys_server::Parts {
+            bus: self.bus.clone(),
+            catalog: catalog.clone(),
+            clock: self.clock.clone(),
+            health: health.clone(),
+            launcher: launcher.clone(),
+            metrics: Arc::new(move || metrics.render()),
+            diagnostics: Arc::new(move || door.diagnostics()),
+            namespace: self.namespace.clone(),
+        });
+        Ok(shared.await?)
+    }
+
+    /// Waits until every part is ready. A sensor whose manifest is wrong is reported, not waited for: it must not
+    /// keep the others from work.
+    async fn wait_until_ready(&self, group: &mut Group, health: &Health) -> anyhow::Result<()> {
+        let starting = |health: &Health| health.problems().values().any(|why| why == "starting");
+        let ready = async {
+            while starting(health) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::select! {
+            waited = tokio::time::timeout(READY_WITHIN, ready) => {
+                waited.map_err(|_| anyhow!("not ready within {READY_WITHIN:?}: {:?}", health.problems()))
+            }
+            failure = group.failed() => Err(anyhow!(failure)),
+        }
+    }
+
+    fn announce(&self, catalog: &Catalog) -> anyhow::Result<()> {
+        let base = format!("http://{}", self.address);
+        let banner = Banner {
+            base: &base,
+            data: &self.data.path().display().to_string(),
+            everything_on_host: self.launcher == LauncherChoice::Process,
+            memory: self.memory,
+            exposed: !self.address.ip().is_loopback(),
+            snapshot: &catalog.snapshot(),
+            now: self.clock.now(),
+        };
+        println!("{}", banner.render());
+        self.data.announce(&ServerFile { address: base, pid: std::process::id() })
+    }
+
+    /// Waits for a signal or a failure, then drains stage by stage.
+    async fn until_stopped(&self, mut stages: Stages, stop: CancellationToken) -> anyhow::Result<()> {
+        let failure = tokio::select! {
+            () = stop.cancelled() => None,
+            failure = stages.sources.failed() => Some(failure),
+            failure = stages.rooms.failed() => Some(failure),
+            failure = stages.api.failed() => Some(failure),
+            failure = stages.background.failed() => Some(failure),
+        };
+        for (name, group) in [
+            ("sources", stages.sources),
+            ("rooms", stages.rooms),
+            ("api", stages.api),
+            ("background", stages.background),
+        ] {
+            group.stop();
+            if let Err(error) = group.join(GRACE).await {
+                info!(stage = name, error, "while stopping");
+            }
+        }
+        match failure {
+            None => {
+                info!("stopped; steps that run go on, and are taken up at the next start");
+                Ok(())
+            }
+            Some(failure) => Err(anyhow!(failure)),
+        }
+    }
+}
