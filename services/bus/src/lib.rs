@@ -5,6 +5,7 @@
 
 mod blobs;
 mod claims;
+pub mod embedded;
 pub mod error;
 mod log;
 mod memory;

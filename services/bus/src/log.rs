@@ -23,11 +23,12 @@ use tokio::time::Instant;
 
 use self::committer::Committer;
 use self::consumer::LogConsumer;
+pub(crate) use self::duplicates::older as is_older;
 use self::filter::{Filters, check_filter, is_exact};
 use self::request::{Action, Outcome, Request};
 use self::shared::Shared;
 pub(crate) use self::state::State;
-pub(crate) use self::stream::Entry;
+pub(crate) use self::stream::{Entry, Stream};
 use crate::error::BusError;
 use crate::options::Options;
 use crate::port::{
@@ -99,13 +100,7 @@ impl LogBus {
     }
 
     /// Sequences of up to `max` messages from `from` on, and where to look on.
-    fn find(
-        &self,
-        stream: &str,
-        filter: &str,
-        from: u64,
-        max: usize,
-    ) -> Result<Found, BusError> {
+    fn find(&self, stream: &str, filter: &str, from: u64, max: usize) -> Result<Found, BusError> {
         let state = self.shared.state();
         let stream = state.stream(stream)?;
         let mut found = Found {

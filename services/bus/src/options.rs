@@ -1,6 +1,7 @@
 //! What an adapter that keeps its own log can be told.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ pub struct Options {
     /// Embedded only: when the disk has less room than this, publishes are refused, so that what must
     /// still be written (acks, removals, the store's own files) finds room.
     pub reserve: u64,
+    /// Embedded only: tells how many bytes the disk of a folder still takes.
+    pub free_space: fn(&Path) -> std::io::Result<u64>,
 }
 
 impl Default for Options {
@@ -30,6 +33,7 @@ impl Default for Options {
             look_every: Duration::from_secs(60),
             save_every: Duration::from_millis(200),
             reserve: 256 << 20,
+            free_space,
         }
     }
 }
@@ -43,4 +47,9 @@ impl fmt::Debug for Options {
             .field("reserve", &self.reserve)
             .finish_non_exhaustive()
     }
+}
+
+fn free_space(folder: &Path) -> std::io::Result<u64> {
+    let disk = rustix::fs::statvfs(folder)?;
+    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
 }

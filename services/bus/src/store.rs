@@ -1,6 +1,8 @@
 //! Where a log keeps its records: the seam between what the memory and the embedded adapter share and
 //! where they differ.
 
+pub(crate) mod codec;
+pub(crate) mod disk;
 pub(crate) mod memory;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -13,9 +13,7 @@ use super::stream::Stream;
 use super::upkeep::StreamUpkeep;
 use crate::error::BusError;
 use crate::port::{Acked, ConsumerConfig, Expect, Publish, Start, StreamConfig};
-use crate::store::{
-    Batch, Body, Record, Remembered, SavedConsumer, StreamChange, StreamNumber,
-};
+use crate::store::{Batch, Body, Record, Remembered, SavedConsumer, StreamChange, StreamNumber};
 use crate::streams;
 
 /// A batch in the making.
@@ -175,7 +173,10 @@ impl<'a> Draft<'a> {
             },
         };
         if standing.as_ref() != Some(&saved) {
-            draft.change.consumers.insert(config.name.clone(), Some(saved));
+            draft
+                .change
+                .consumers
+                .insert(config.name.clone(), Some(saved));
         }
         Ok(())
     }
@@ -277,9 +278,7 @@ impl<'a> StreamDraft<'a> {
             return false;
         }
         let stream = self.stream;
-        let floor = *self
-            .trimmable
-            .get_or_insert_with(|| stream.acked_by_all());
+        let floor = *self.trimmable.get_or_insert_with(|| stream.acked_by_all());
         let removed = &self.change.removes;
         // What was trimmed in this batch lies at the front: start behind it.
         let from = match (removed.first(), stream.entries(0).next()) {
@@ -343,7 +342,11 @@ impl<'a> StreamDraft<'a> {
         let (subject, size, id) = match self.change.inserts.remove(&sequence) {
             Some(record) => {
                 let size = record.body.payload.len() as u64;
-                (record.subject, size, record.id.map(|id| (id, record.stored)))
+                (
+                    record.subject,
+                    size,
+                    record.id.map(|id| (id, record.stored)),
+                )
             }
             None => {
                 let Some(entry) = self.stream.entry(sequence) else {

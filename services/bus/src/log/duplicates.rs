@@ -67,7 +67,10 @@ mod tests {
         ids.add(1, at(0), "a".into());
         ids.add(5, at(10), "b".into());
         assert_eq!(ids.of(5), Some(("b", at(10))));
-        assert_eq!(ids.expire(at(10), Duration::from_secs(10)), Vec::<u64>::new());
+        assert_eq!(
+            ids.expire(at(10), Duration::from_secs(10)),
+            Vec::<u64>::new()
+        );
         assert_eq!(ids.expire(at(11), Duration::from_secs(10)), vec![1]);
         assert_eq!((ids.find("a"), ids.find("b")), (None, Some(5)));
         assert_eq!(ids.of(1), None);

@@ -72,7 +72,9 @@ pub(crate) fn check_filter(filter: &str) -> Result<(), BusError> {
         let wild = token == "*" || (token == ">" && last);
         if !wild && !(filter.is_empty() || check_subject(token).is_ok()) {
             return Err(BusError::Invalid {
-                reason: format!("`{filter}` is no filter: `{token}` is neither a token nor a wildcard in its place"),
+                reason: format!(
+                    "`{filter}` is no filter: `{token}` is neither a token nor a wildcard in its place"
+                ),
             });
         }
     }

@@ -12,10 +12,10 @@ use super::request::{Action, Outcome, Request};
 use super::state::State;
 use super::upkeep::Upkeep;
 use crate::error::BusError;
+use crate::log::stream::Entry;
 use crate::options::Options;
 use crate::port::{Message, StreamConfig};
 use crate::store::{Batch, Body, Store};
-use crate::log::stream::Entry;
 
 type Answer = (
     oneshot::Sender<Result<Outcome, BusError>>,

@@ -56,7 +56,8 @@ impl State {
 
     /// Adds a stream that the store has.
     pub(crate) fn add(&mut self, stream: Stream) {
-        self.numbers.insert(stream.config.name.clone(), stream.number);
+        self.numbers
+            .insert(stream.config.name.clone(), stream.number);
         self.streams.insert(stream.number, stream);
     }
 

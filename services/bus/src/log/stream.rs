@@ -98,8 +98,12 @@ impl Stream {
     }
 
     /// Adds a message that is newer than all others.
-    pub(crate) fn insert(&mut self, sequence: u64, entry: Entry) {
+    pub(crate) fn insert(&mut self, sequence: u64, mut entry: Entry) {
         self.bytes += entry.size;
+        // One name for all messages of a subject.
+        if let Some((name, _)) = self.subjects.get_key_value(&entry.subject) {
+            entry.subject = Arc::clone(name);
+        }
         self.subjects
             .entry(Arc::clone(&entry.subject))
             .or_default()

@@ -1,6 +1,7 @@
 //! What a log does beside answering: it removes what is too old, forgets ids beyond their window, and
 //! writes down where consumers stand.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use jiff::SignedDuration;
@@ -14,6 +15,8 @@ use crate::store::{SavedConsumer, StreamNumber};
 
 /// A clock that moved further than this between two looks was set, or the machine slept.
 const JUMP: SignedDuration = SignedDuration::from_hours(1);
+/// Jumps remembered; of more than that somebody plays with the clock.
+const JUMPS: usize = 32;
 
 /// When which work was last done.
 #[derive(Debug)]
@@ -32,25 +35,41 @@ pub(crate) struct StreamUpkeep {
     pub(crate) moved: Vec<(String, SavedConsumer)>,
 }
 
-/// Tells how much of the clock's advance counts as age.
+/// Tells how old a message is, by a clock that may be set.
 #[derive(Debug, Default)]
 struct Ageing {
     last: Option<Timestamp>,
-    /// The sum of the jumps seen: messages live so much longer.
-    jumped: SignedDuration,
+    /// Jumps seen: the time after each, and how far it went.
+    jumps: VecDeque<(Timestamp, SignedDuration)>,
 }
 
 impl Ageing {
-    /// The time to judge ages by; `None` on a look that tells nothing: the first, or one after a jump.
-    fn look(&mut self, now: Timestamp) -> Option<Timestamp> {
-        let last = self.last.replace(now)?;
+    /// Looks at the clock. Tells whether ages mean something: not on the first look, nor right after a jump.
+    fn look(&mut self, now: Timestamp) -> bool {
+        let Some(last) = self.last.replace(now) else {
+            return false;
+        };
         let moved = now.duration_since(last);
-        if moved.abs() > JUMP {
-            warn!(seconds = moved.as_secs(), "the clock jumped; no message grows old by that");
-            self.jumped = self.jumped.saturating_add(moved).max(SignedDuration::ZERO);
-            return None;
+        if moved.abs() <= JUMP {
+            return true;
         }
-        now.checked_sub(self.jumped).ok()
+        warn!(
+            seconds = moved.as_secs(),
+            "the clock jumped; no message grows old by that"
+        );
+        if self.jumps.len() == JUMPS {
+            self.jumps.pop_front();
+        }
+        self.jumps.push_back((now, moved));
+        false
+    }
+
+    /// The age of what was stored at that time, jumps since then not counted.
+    fn age(&self, stored: Timestamp, now: Timestamp) -> SignedDuration {
+        let jumps = self.jumps.iter().filter(|(after, _)| stored < *after);
+        jumps.fold(now.duration_since(stored), |age, (_, moved)| {
+            age.saturating_sub(*moved)
+        })
     }
 }
 
@@ -92,12 +111,16 @@ impl Upkeep {
         if look {
             self.looked = Some(at);
         }
-        let aged_now = if look { self.ageing.look(now) } else { None };
+        let ageing = (look && self.ageing.look(now)).then_some(&self.ageing);
         let streams = state.streams_mut();
         let work = streams.map(|stream| StreamUpkeep {
             number: stream.number,
-            aged: aged_now.map_or_else(Vec::new, |now| aged(stream, now)),
-            forgotten: if look { forgotten(stream, now) } else { Vec::new() },
+            aged: ageing.map_or_else(Vec::new, |ageing| aged(stream, ageing, now)),
+            forgotten: if look {
+                forgotten(stream, now)
+            } else {
+                Vec::new()
+            },
             moved: moved(stream),
         });
         work.filter(|w| !(w.aged.is_empty() && w.forgotten.is_empty() && w.moved.is_empty()))
@@ -105,16 +128,16 @@ impl Upkeep {
     }
 }
 
-fn aged(stream: &Stream, now: Timestamp) -> Vec<u64> {
-    let max_age = stream.config.max_age;
-    let Some(cutoff) = (!max_age.is_zero())
-        .then(|| now.checked_sub(max_age).ok())
-        .flatten()
-    else {
+fn aged(stream: &Stream, ageing: &Ageing, now: Timestamp) -> Vec<u64> {
+    let max_age = SignedDuration::try_from(stream.config.max_age).unwrap_or(SignedDuration::MAX);
+    if max_age.is_zero() {
         return Vec::new();
-    };
-    let old = stream.entries(0).take_while(|(_, e)| e.stored < cutoff);
-    old.map(|(sequence, _)| sequence).collect()
+    }
+    let messages = stream.entries(0);
+    messages
+        .take_while(|(_, entry)| ageing.age(entry.stored, now) > max_age)
+        .map(|(sequence, _)| sequence)
+        .collect()
 }
 
 /// Ids whose message is gone have a record of their own in the store, which goes with the id.
@@ -143,12 +166,25 @@ mod tests {
     #[test]
     fn a_jump_of_the_clock_ages_nothing() {
         let at = |minute: i64| Timestamp::from_second(minute * 60).unwrap();
+        let minutes = SignedDuration::from_mins;
         let mut ageing = Ageing::default();
-        assert_eq!(ageing.look(at(0)), None);
-        assert_eq!(ageing.look(at(1)), Some(at(1)));
-        assert_eq!(ageing.look(at(10_001)), None, "a jump");
-        assert_eq!(ageing.look(at(10_002)), Some(at(2)));
-        assert_eq!(ageing.look(at(3)), None, "and back");
-        assert_eq!(ageing.look(at(4)), Some(at(4)));
+        assert!(!ageing.look(at(0)), "the first look");
+        assert!(ageing.look(at(1)));
+        assert_eq!(ageing.age(at(0), at(1)), minutes(1));
+        assert!(!ageing.look(at(10_001)), "a jump");
+        assert!(ageing.look(at(10_002)));
+        assert_eq!(ageing.age(at(0), at(10_002)), minutes(2));
+        assert_eq!(
+            ageing.age(at(10_001), at(10_002)),
+            minutes(1),
+            "stored after it"
+        );
+        assert!(!ageing.look(at(3)), "and back");
+        assert!(ageing.look(at(4)));
+        assert_eq!(
+            ageing.age(at(0), at(4)),
+            minutes(3),
+            "what passed between the jumps"
+        );
     }
 }

@@ -1,0 +1,193 @@
+//! What the rules stand on: a bus of some adapter, a clock to move, and short words for frequent deeds.
+
+use std::future::Future;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use tiphys_bus::{
+    Acked, Bus, BusError, Consumer, ConsumerConfig, Delivery, Options, Publish, Start,
+    StreamConfig, embedded, memory_with, streams,
+};
+use tiphys_core::{FixedClock, Timestamp};
+
+/// Long enough for a slow machine; nothing waits that long when all is well.
+pub const LONG: Duration = Duration::from_secs(20);
+/// Long enough to see that something does not come.
+pub const SHORT: Duration = Duration::from_millis(150);
+
+/// Sets up buses of one adapter.
+pub struct Rig(Adapter);
+
+enum Adapter {
+    Memory,
+    Embedded,
+}
+
+/// A bus under test.
+pub struct Fixture {
+    pub bus: Arc<dyn Bus>,
+    pub clock: Arc<FixedClock>,
+    folder: Option<TempDir>,
+}
+
+impl Rig {
+    pub const fn memory() -> Self {
+        Self(Adapter::Memory)
+    }
+
+    pub const fn embedded() -> Self {
+        Self(Adapter::Embedded)
+    }
+
+    /// An empty bus whose clock stands at a fixed time.
+    pub fn start(&self) -> Fixture {
+        let clock = Arc::new(FixedClock::at(start_time()));
+        let options = options(&clock);
+        match self.0 {
+            Adapter::Memory => Fixture {
+                bus: memory_with(options),
+                clock,
+                folder: None,
+            },
+            Adapter::Embedded => {
+                let folder = tempfile::tempdir().unwrap();
+                Fixture {
+                    bus: embedded::open(folder.path(), options).unwrap(),
+                    clock,
+                    folder: Some(folder),
+                }
+            }
+        }
+    }
+
+    /// A bus with one stream `T` without limits.
+    pub async fn with_stream(&self) -> Fixture {
+        self.with(stream()).await
+    }
+
+    /// A bus with one stream.
+    pub async fn with(&self, config: StreamConfig) -> Fixture {
+        let fixture = self.start();
+        fixture.bus.ensure_stream(&config).await.unwrap();
+        fixture
+    }
+}
+
+fn start_time() -> Timestamp {
+    "2026-03-01T12:00:00Z".parse().unwrap()
+}
+
+fn options(clock: &Arc<FixedClock>) -> Options {
+    Options {
+        clock: Arc::clone(clock) as _,
+        look_every: Duration::from_millis(5),
+        save_every: Duration::from_millis(20),
+        reserve: 0,
+        ..Options::default()
+    }
+}
+
+impl Fixture {
+    /// Closes the bus and opens it again, where the adapter keeps anything.
+    pub async fn reopen(&mut self) {
+        if let Some(folder) = &self.folder {
+            self.bus.close().await;
+            self.bus = embedded::open(folder.path(), options(&self.clock)).unwrap();
+        }
+    }
+
+    /// The folder, where there is one.
+    pub fn folder(&self) -> Option<&Path> {
+        self.folder.as_ref().map(TempDir::path)
+    }
+
+    /// Moves the clock.
+    pub fn advance(&self, by: Duration) {
+        use tiphys_core::Clock as _;
+        self.clock.set(self.clock.now() + by);
+    }
+
+    /// Stores `payload` on a subject.
+    pub async fn put(&self, subject: &str, payload: &str) -> u64 {
+        let message = Publish::new(subject, payload.to_owned());
+        self.bus.publish(message).await.unwrap().sequence
+    }
+
+    pub async fn publish(&self, message: Publish) -> Result<Acked, BusError> {
+        self.bus.publish(message).await
+    }
+
+    /// Payloads of the messages of the stream `T` that match.
+    pub async fn texts(&self, filter: &str) -> Vec<String> {
+        let messages = self.bus.read("T", filter, 0, 1000).await.unwrap();
+        messages.iter().map(|m| text(&m.payload)).collect()
+    }
+
+    pub async fn consumer(&self, config: ConsumerConfig) -> Box<dyn Consumer> {
+        self.bus.consumer("T", config).await.unwrap()
+    }
+}
+
+/// The stream `T`, subjects `t.>`.
+pub fn stream() -> StreamConfig {
+    StreamConfig {
+        name: "T".into(),
+        max_messages: 0,
+        max_bytes: 0,
+        max_age: Duration::ZERO,
+        duplicate_window: Duration::from_secs(600),
+        last_per_subject: false,
+        trim_acked: false,
+    }
+}
+
+/// The stream of claims.
+pub fn claims() -> StreamConfig {
+    let all = streams::all();
+    all.into_iter().find(|s| s.name == streams::CLAIMS).unwrap()
+}
+
+/// A consumer of everything from the start, patient.
+pub fn reader(name: &str) -> ConsumerConfig {
+    ConsumerConfig {
+        name: name.into(),
+        filters: vec![],
+        start: Start::All,
+        ack_wait: Duration::from_secs(600),
+        max_ack_pending: 1000,
+    }
+}
+
+pub fn text(payload: &[u8]) -> String {
+    String::from_utf8_lossy(payload).into_owned()
+}
+
+/// Payloads of deliveries.
+pub fn said(deliveries: &[Box<dyn Delivery>]) -> Vec<String> {
+    let messages = deliveries.iter().map(|d| d.message());
+    messages.map(|m| text(&m.payload)).collect()
+}
+
+/// Fetches what comes first.
+pub async fn fetch(consumer: &dyn Consumer, max: usize) -> Vec<Box<dyn Delivery>> {
+    let got = consumer.fetch(max, LONG).await.unwrap();
+    assert!(!got.is_empty(), "nothing came");
+    got
+}
+
+/// Sees that nothing comes.
+pub async fn nothing(consumer: &dyn Consumer) {
+    let got = consumer.fetch(10, SHORT).await.unwrap();
+    assert_eq!(said(&got), Vec::<String>::new());
+}
+
+/// Waits until something holds.
+pub async fn until<F: Future<Output = bool>>(what: &str, holds: impl Fn() -> F) {
+    let deadline = Instant::now() + LONG;
+    while !holds().await {
+        assert!(Instant::now() < deadline, "never: {what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
