@@ -1,13 +1,32 @@
 //! The handle and the snapshot.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tiphys_manifest::{Diagnostic, Kind, Object};
+use tiphys_manifest::load::path::Path;
+use tiphys_manifest::{Diagnostic, Kind, Object, codes};
 use tokio::sync::watch;
 
-/// Key of an object: kind, namespace (empty for cluster-wide kinds), name.
+/// Key of an object: kind, namespace (empty for cluster-wide kinds), name (of an object that has none, what its
+/// generated names begin with).
 pub type Key = (Kind, String, String);
+
+/// The key of an object.
+#[must_use]
+pub fn key_of(object: &Object) -> Key {
+    let namespace = if object.kind.is_cluster_wide() {
+        String::new()
+    } else {
+        object.namespace.clone()
+    };
+    let name = if object.name.is_empty() {
+        &object.generate_name
+    } else {
+        &object.name
+    };
+    (object.kind, namespace, name.clone())
+}
 
 /// All objects at one moment.
 #[derive(Debug, Clone, Default)]
@@ -119,25 +138,109 @@ impl Feeder {
         let Some(set) = sets.get_mut(self.index) else {
             return;
         };
-        *set = (objects, diagnostics);
-        let mut next = Snapshot {
-            revision: self.shared.current.borrow().revision + 1,
-            ..Snapshot::default()
-        };
-        for (objects, diagnostics) in sets.iter() {
-            for object in objects {
-                let namespace = if object.kind.is_cluster_wide() {
-                    String::new()
-                } else {
-                    object.namespace.clone()
-                };
-                next.objects
-                    .entry((object.kind, namespace, object.name.clone()))
-                    .or_insert_with(|| object.clone());
-            }
-            next.diagnostics.extend(diagnostics.iter().cloned());
+        if same(&set.0, &objects) && set.1 == diagnostics {
+            return;
         }
+        *set = (objects, diagnostics);
+        let revision = self.shared.current.borrow().revision + 1;
+        let next = merge(&sets, revision);
         // Sent under the lock, so that two feeders cannot overtake each other.
         self.shared.current.send_replace(Arc::new(next));
+    }
+}
+
+/// Whether two sets hold the same objects at the same places.
+fn same(old: &[Arc<Object>], new: &[Arc<Object>]) -> bool {
+    let alike = |(a, b): (&Arc<Object>, &Arc<Object>)| {
+        Arc::ptr_eq(a, b)
+            || (key_of(a) == key_of(b)
+                && a.revision == b.revision
+                && a.file == b.file
+                && a.line == b.line)
+    };
+    old.len() == new.len() && old.iter().zip(new).all(alike)
+}
+
+/// All sets as one; of two objects with one key, the later is reported.
+fn merge(sets: &[(Vec<Arc<Object>>, Vec<Diagnostic>)], revision: u64) -> Snapshot {
+    let mut next = Snapshot {
+        revision,
+        ..Snapshot::default()
+    };
+    for (objects, diagnostics) in sets {
+        next.diagnostics.extend(diagnostics.iter().cloned());
+        for object in objects {
+            match next.objects.entry(key_of(object)) {
+                Entry::Vacant(entry) => {
+                    entry.insert(object.clone());
+                }
+                Entry::Occupied(entry) => next.diagnostics.push(shadowed(object, entry.get())),
+            }
+        }
+    }
+    next
+}
+
+fn shadowed(object: &Object, by: &Object) -> Diagnostic {
+    let (kind, _, name) = key_of(object);
+    let field = if object.name.is_empty() {
+        "generateName"
+    } else {
+        "name"
+    };
+    object.places.at_value(
+        codes::DECLARED_TWICE,
+        &Path::root().key("metadata").key(field),
+        format!(
+            "{kind}/{name} is declared in {}:{} already, which is used",
+            by.file, by.line
+        ),
+        "rename or remove one of them".into(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use tiphys_manifest::{LoadOptions, load};
+
+    use super::*;
+
+    fn objects(file: &str, names: &[&str]) -> Vec<Arc<Object>> {
+        let text: Vec<String> = names
+            .iter()
+            .map(|name| format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\n"))
+            .collect();
+        let loaded = load(file, &text.join("---\n"), &LoadOptions::default());
+        loaded.objects.into_iter().map(Arc::new).collect()
+    }
+
+    #[test]
+    fn the_first_feeder_wins_and_the_other_is_told() {
+        let catalog = Catalog::new();
+        let (first, second) = (catalog.feeder(), catalog.feeder());
+        second.replace(objects("api", &["a", "b"]), Vec::new());
+        first.replace(objects("a.yaml", &["a"]), Vec::new());
+        let snapshot = catalog.snapshot();
+        let object = snapshot.get(Kind::ConfigMap, "default", "a").expect("a");
+        assert_eq!(object.file, "a.yaml");
+        assert!(snapshot.get(Kind::ConfigMap, "default", "b").is_some());
+        assert_eq!(snapshot.diagnostics.len(), 1);
+        assert_eq!(snapshot.diagnostics[0].file, "api");
+        assert!(snapshot.diagnostics[0].message.contains("a.yaml:2"));
+        first.replace(Vec::new(), Vec::new());
+        assert!(catalog.snapshot().diagnostics.is_empty());
+    }
+
+    #[test]
+    fn the_same_again_wakes_nobody() {
+        let catalog = Catalog::new();
+        let feeder = catalog.feeder();
+        let mut changed = catalog.changed();
+        feeder.replace(objects("a.yaml", &["a"]), Vec::new());
+        assert!(changed.has_changed().expect("open"));
+        changed.mark_unchanged();
+        feeder.replace(objects("a.yaml", &["a"]), Vec::new());
+        assert!(!changed.has_changed().expect("open"));
+        assert_eq!(catalog.snapshot().revision, 1);
     }
 }

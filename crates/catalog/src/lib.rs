@@ -4,6 +4,14 @@
 //! watched, the CATALOG stream of the bus (objects given by the API, which survive restarts), and later the
 //! Kubernetes API. Readers take a snapshot, and wait for the next; a wake-up carries no data.
 
+pub mod bus_feeder;
+pub mod change;
+pub mod directory;
+pub mod error;
 mod handle;
 
-pub use handle::{Catalog, Feeder, Snapshot};
+pub use bus_feeder::{Applied, ApplyAction, BusFeeder, Caller, Outcome, apply, delete};
+pub use change::{Change, ChangeKind};
+pub use directory::Directory;
+pub use error::CatalogError;
+pub use handle::{Catalog, Feeder, Key, Snapshot, key_of};

@@ -1,6 +1,6 @@
 //! Every code that a diagnostic of a manifest may carry, with its explanation. Codes are never reused.
 
-use crate::diagnostic::Severity;
+use crate::diagnostic::{Diagnostic, Severity};
 use crate::lint::support;
 
 /// A kind of finding.
@@ -14,6 +14,25 @@ pub struct Code {
     pub strict: bool,
     /// One paragraph for the reader of `tiphys explain`.
     pub explanation: &'static str,
+}
+
+impl Code {
+    /// A finding about a whole file.
+    #[must_use]
+    pub fn finding(self, file: &str, message: String, help: String) -> Diagnostic {
+        Diagnostic {
+            code: self.id.to_owned(),
+            severity: self.severity,
+            file: file.to_owned(),
+            line: 0,
+            column: 0,
+            path: String::new(),
+            object: String::new(),
+            message,
+            help,
+            source: String::new(),
+        }
+    }
 }
 
 macro_rules! codes {
@@ -78,6 +97,11 @@ codes! {
     UNNAMED_WORKFLOW = "TIP-MAN-016", Warning, strict true,
         "The Workflow has neither `metadata.name` nor `metadata.generateName`. It gets a name that begins with \
          `workflow-` when it is submitted. Mostly the name stands at a wrong indentation.";
+    UNREADABLE = "TIP-MAN-017", Error, strict true,
+        "The file cannot be read, or is not UTF-8 text. What it said before stays in force.";
+    KEPT = "TIP-MAN-018", Warning, strict true,
+        "A file that was good has errors now. All of it stays in force as it was before, so that a slip while editing \
+         stops nothing. The errors are reported beside this.";
     EVENT_SOURCE_MISSING = "TIP-MAN-020", Warning, strict true,
         "A dependency names an EventSource that is not among the objects given. The Sensor waits for it, and no event \
          comes until it exists.";

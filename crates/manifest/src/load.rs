@@ -20,7 +20,7 @@ use crate::diagnostic::Diagnostic;
 use crate::object::{Kind, Object};
 use path::Path;
 use places::Places;
-use position::{At, Broken, Node, Place};
+use position::{Broken, Node, Place};
 use split::Part;
 
 /// Largest text, in bytes.
@@ -96,14 +96,7 @@ pub fn load(file: &str, text: &str, options: &LoadOptions) -> Loaded {
 }
 
 fn whole(file: &str, message: String) -> Diagnostic {
-    let help = "split it into several files".into();
-    Places::new(file, "", 1, Place::default()).at(
-        codes::BUDGET,
-        At::default(),
-        &Path::root(),
-        message,
-        help,
-    )
+    codes::BUDGET.finding(file, message, "split it into several files".into())
 }
 
 fn read_part(file: &str, part: Part<'_>, options: &LoadOptions, loaded: &mut Loaded) {

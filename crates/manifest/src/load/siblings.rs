@@ -51,8 +51,13 @@ impl de::Error for End {
 impl<'de> Deserializer<'de> for Walk<'_> {
     type Error = End;
 
-    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, End> {
-        Err(End)
+    /// A type that takes more than one shape is shown the one that the path goes through.
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, End> {
+        match self.rest {
+            [Segment::Key(_), ..] => visitor.visit_map(self),
+            [Segment::Index(_), ..] => visitor.visit_seq(self),
+            [] => Err(End),
+        }
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, End> {

@@ -80,12 +80,35 @@ fn unknown_field<T: DeserializeOwned>(base: &Path, below: &Path, places: &Places
         );
     }
     let known = siblings::known::<T>(&holder);
+    let help = match (near(name, known.iter().copied()), home::<T>(name, &holder)) {
+        (None, Some(home)) => format!("`{name}` belongs to {}", shown(&base.join(&home))),
+        _ => suggest(name, known),
+    };
     places.at_key(
         codes::UNKNOWN_FIELD,
         &path,
         format!("there is no field `{name}` here, so it has no effect"),
-        suggest(name, known),
+        help,
     )
+}
+
+/// The nearest of the mappings around `holder` that has the field: a wrong indentation is the usual reason.
+fn home<T: DeserializeOwned>(name: &str, holder: &Path) -> Option<Path> {
+    let mut around = holder.clone();
+    while !around.0.is_empty() {
+        around = around.parent();
+        if siblings::known::<T>(&around).contains(&name) {
+            return Some(around);
+        }
+    }
+    None
+}
+
+fn shown(path: &Path) -> String {
+    match path.to_string().as_str() {
+        "" => "the object itself".into(),
+        text => format!("`{text}`"),
+    }
 }
 
 /// What to write instead of a name that is not known.
