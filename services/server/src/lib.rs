@@ -27,7 +27,7 @@ use axum::routing::{get, post, put};
 
 pub use error::ApiError;
 pub use guard::Guard;
-pub use state::{Caller, Parts, Shared};
+pub use state::{Caller, Followers, Parts, Shared};
 
 /// Manifests and submissions are at most so large.
 const BODY_LIMIT: usize = 4 << 20;

@@ -29,6 +29,6 @@ pub async fn readyz(State(shared): State<Shared>) -> Response {
 
 /// The recorder's metrics and the sums of each trigger, all at one position of the stream.
 pub async fn metrics(State(shared): State<Shared>) -> Response {
-    let body = (shared.metrics)() + &shared.ledger.metrics().await;
+    let body = (shared.metrics)() + &shared.sums.metrics().await;
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], body).into_response()
 }

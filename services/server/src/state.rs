@@ -12,7 +12,7 @@ use tiphys_manifest::Diagnostic;
 use crate::error::ApiError;
 use crate::follow::{Position, catch_up, follow};
 use crate::story::Story;
-use crate::sums::Sums;
+use crate::sums::{Fold, Sums};
 use crate::workflows::Workflows;
 
 /// What the API is made of.
@@ -48,8 +48,13 @@ pub struct Shared {
     pub(crate) namespace: String,
     pub(crate) story: Story,
     pub(crate) workflows: Workflows,
-    pub(crate) ledger: Sums,
-    positions: Arc<Vec<(&'static str, Position)>>,
+    pub(crate) sums: Sums,
+}
+
+/// What keeps the projections up to date, to be given to [`Shared::follow`].
+pub struct Followers {
+    positions: Vec<(&'static str, Position)>,
+    fold: Fold,
 }
 
 /// Streams that the story of events is made of.
@@ -60,9 +65,9 @@ impl Shared {
     ///
     /// # Errors
     /// Fails when the bus does.
-    pub async fn open(parts: Parts) -> Result<Self, BusError> {
+    pub async fn open(parts: Parts) -> Result<(Self, Followers), BusError> {
         let (story, workflows) = (Story::default(), Workflows::default());
-        let sums = Sums::open(parts.bus.clone(), parts.catalog.clone()).await?;
+        let (sums, fold) = Sums::new(parts.bus.clone(), parts.catalog.clone());
         let mut positions = Vec::new();
         for stream in STORY {
             let position = catch_up(&parts.bus, stream, &mut |message| story.apply(message)).await?;
@@ -70,7 +75,7 @@ impl Shared {
         }
         let position = catch_up(&parts.bus, streams::WORKFLOWS, &mut |message| workflows.apply(message));
         positions.push((streams::WORKFLOWS, position.await?));
-        Ok(Self {
+        let shared = Self {
             bus: parts.bus,
             catalog: parts.catalog,
             clock: parts.clock,
@@ -81,14 +86,15 @@ impl Shared {
             namespace: parts.namespace,
             story,
             workflows,
-            ledger: sums,
-            positions: Arc::new(positions),
-        })
+            sums,
+        };
+        Ok((shared, Followers { positions, fold }))
     }
 
     /// Keeps the projections up to date.
-    pub fn follow(&self, group: &mut Group) {
-        for (stream, position) in self.positions.iter().copied() {
+    pub fn follow(&self, followers: Followers, group: &mut Group) {
+        group.spawn("accounting", move |stop| followers.fold.run(stop));
+        for (stream, position) in followers.positions {
             let (bus, story, workflows) = (self.bus.clone(), self.story.clone(), self.workflows.clone());
             group.spawn(stream, move |stop| async move {
                 follow(bus, stream, position, stop, |message| match stream {

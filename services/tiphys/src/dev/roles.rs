@@ -13,7 +13,7 @@ use tiphys_eventsource::Ingress;
 use tiphys_executor::launcher::Launcher;
 use tiphys_executor::launcher::process::{Policy, ProcessConfig, ProcessLauncher};
 use tiphys_kit::{CancellationToken, Group, Health};
-use tiphys_server::Shared;
+use tiphys_server::{Followers, Shared};
 use tokio::net::TcpListener;
 use tracing::info;
 
@@ -75,9 +75,9 @@ impl Roles {
         };
         let door = ingress.clone();
         stages.sources.spawn("eventsource", move |stop| tiphys_eventsource::run(deps, door, stop));
-        let shared = self.shared(&catalog, &health, &launcher, &ingress, metrics).await?;
+        let (shared, followers) = self.shared(&catalog, &health, &launcher, &ingress, metrics).await?;
         let guard = tiphys_server::Guard::new(self.data.token()?.into(), vec![self.address.ip().to_string()]);
-        shared.follow(&mut stages.api);
+        shared.follow(followers, &mut stages.api);
         let router = tiphys_server::router(shared, guard).merge(ingress.router());
         stages.api.spawn("http", move |stop| super::http::serve(listener, router, stop));
         self.wait_until_ready(&mut stages.sources, &health).await?;
@@ -152,7 +152,7 @@ impl Roles {
         launcher: &Arc<dyn Launcher>,
         ingress: &Ingress,
         metrics: metrics_exporter_prometheus::PrometheusHandle,
-    ) -> anyhow::Result<Shared> {
+    ) -> anyhow::Result<(Shared, Followers)> {
         let door = ingress.clone();
         let shared = Shared::open(tiphys_server::Parts {
             bus: self.bus.clone(),

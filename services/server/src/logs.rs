@@ -1,0 +1,138 @@
+//! Logs of workflows, as Argo's stream of `{"result": {"content": …, "podName": …}}`.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::extract::{Path, Query, State};
+use axum::response::sse::{Event as Sse, KeepAlive, Sse as SseResponse};
+use futures::{Stream, StreamExt as _};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tiphys_core::PodKey;
+use tiphys_executor::launcher::LogLine;
+
+use crate::error::ApiError;
+use crate::state::Shared;
+
+/// Lines per read of one step.
+const BATCH: usize = 500;
+/// While a step runs its log is looked at this often; its lines are no records, and wake nobody.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// What is wanted, in Argo's words.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Wanted {
+    #[serde(default, rename = "podName")]
+    node: String,
+    #[serde(default, rename = "logOptions.follow")]
+    follow: bool,
+    #[serde(default, rename = "logOptions.tailLines")]
+    tail: Option<usize>,
+}
+
+/// One step whose lines are wanted.
+#[derive(Debug, Clone)]
+struct Step {
+    key: PodKey,
+    pod: String,
+    display: String,
+}
+
+/// `GET /workflows/{namespace}/{name}/log`.
+///
+/// # Errors
+/// Fails when there is no such workflow.
+pub async fn workflow(
+    State(shared): State<Shared>,
+    Path((namespace, name)): Path<(String, String)>,
+    Query(wanted): Query<Wanted>,
+) -> Result<SseResponse<impl Stream<Item = Result<Sse, Infallible>>>, ApiError> {
+    if shared.workflows.get(&namespace, &name).is_none() {
+        return Err(ApiError::missing(format!("workflow `{namespace}/{name}`")));
+    }
+    let reader = Reader { shared, namespace, name, wanted, seen: BTreeMap::new(), ready: VecDeque::new(), last: false };
+    let stream = futures::stream::unfold(reader, |mut reader| async move {
+        let line = reader.next().await?;
+        Some((Ok(Sse::default().data(json!({"result": line}).to_string())), reader))
+    });
+    Ok(SseResponse::new(stream.boxed()).keep_alive(KeepAlive::default()))
+}
+
+struct Reader {
+    shared: Shared,
+    namespace: String,
+    name: String,
+    wanted: Wanted,
+    /// Lines read so far, by step.
+    seen: BTreeMap<PodKey, usize>,
+    ready: VecDeque<Value>,
+    last: bool,
+}
+
+impl Reader {
+    async fn next(&mut self) -> Option<Value> {
+        loop {
+            if let Some(line) = self.ready.pop_front() {
+                return Some(line);
+            }
+            if self.last {
+                return None;
+            }
+            // Whether it has ended is looked at first: what is read after the end is all there is.
+            let workflow = self.shared.workflows.get(&self.namespace, &self.name)?;
+            let ended = workflow.pointer("/status/finishedAt").is_some_and(Value::is_string);
+            self.last = ended || !self.wanted.follow;
+            self.read(&workflow).await;
+            if self.ready.is_empty() && !self.last {
+                tokio::time::sleep(LOOK).await;
+            }
+        }
+    }
+
+    async fn read(&mut self, workflow: &Value) {
+        let mut lines: Vec<(LogLine, Step)> = Vec::new();
+        for step in steps(workflow, &self.wanted.node) {
+            let first = !self.seen.contains_key(&step.key);
+            let mut of_step = Vec::new();
+            loop {
+                let from = self.seen.get(&step.key).copied().unwrap_or_default();
+                // A step that never started has no log.
+                let Ok(batch) = self.shared.launcher.logs(&step.key, from, BATCH).await else { break };
+                self.seen.insert(step.key.clone(), from + batch.len());
+                let more = batch.len() == BATCH;
+                of_step.extend(batch.into_iter().map(|line| (line, step.clone())));
+                if !more {
+                    break;
+                }
+            }
+            if let (Some(tail), true) = (self.wanted.tail, first) {
+                of_step.drain(..of_step.len().saturating_sub(tail));
+            }
+            lines.extend(of_step);
+        }
+        // By time, so that steps that ran at once are told as they ran.
+        lines.sort_by_key(|(line, _)| line.time);
+        self.ready.extend(lines.into_iter().map(|(line, step)| {
+            json!({"content": line.text, "podName": step.pod, "displayName": step.display,
+                   "stream": line.stream, "time": line.time})
+        }));
+    }
+}
+
+/// The pods of a workflow that the caller means: all, or those that a word names in any of its forms.
+fn steps(workflow: &Value, wanted: &str) -> Vec<Step> {
+    let nodes = workflow.pointer("/status/nodes").and_then(Value::as_object);
+    let uid = workflow.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default();
+    let text = |node: &Value, key: &str| node.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let mut steps = Vec::new();
+    for node in nodes.into_iter().flat_map(|nodes| nodes.values()).filter(|node| text(node, "type") == "Pod") {
+        let pod = text(node, "podName");
+        let names = [text(node, "id"), text(node, "name"), text(node, "displayName"), pod.clone()];
+        if wanted.is_empty() || names.iter().any(|name| name == wanted) {
+            let key = tiphys_executor::pod_key(uid, node);
+            steps.push(Step { key, pod, display: text(node, "displayName") });
+        }
+    }
+    steps
+}
