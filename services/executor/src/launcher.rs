@@ -1,6 +1,8 @@
 //! The launcher port: four verbs, each idempotent by pod key. `process` is the first implementation;
 //! `docker` and `kubernetes` fit behind the same four.
 
+pub mod process;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;

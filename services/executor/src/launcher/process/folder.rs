@@ -1,0 +1,221 @@
+//! The folder of a step on disk.
+
+use std::fs::{DirBuilder, File};
+use std::io::{self, BufRead, BufReader, ErrorKind, Seek, SeekFrom};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Component, Path, PathBuf};
+
+use tiphys_core::PodKey;
+use tiphys_runner::{Exit, Spec, Started, exit, log, spec, started};
+
+use super::{LaunchError, LogLine, unavailable};
+
+/// Files that the manifest names by an absolute path stand below this.
+const FILES: &str = "files";
+/// The working folder.
+const WORK: &str = "work";
+/// The script of a script template.
+const SCRIPT: &str = "script";
+/// Archives are unpacked here, then moved.
+const UNPACK: &str = "unpack";
+
+/// See `Launcher::path_of`. Nothing of `path` leads outside of the folder.
+pub(super) fn path_of(root: &Path, key: &PodKey, path: &str) -> String {
+    let own = root.join(&key.0);
+    if Path::new(path).starts_with(&own) && !path.contains("..") {
+        return path.to_owned();
+    }
+    let mut place = own.join(FILES);
+    for part in Path::new(path).components() {
+        if let Component::Normal(name) = part {
+            place.push(name);
+        }
+    }
+    place.to_string_lossy().into_owned()
+}
+
+/// Keys of all folders whose result was not yet taken note of.
+pub(super) fn scan(root: &Path) -> Result<Vec<PodKey>, LaunchError> {
+    let listed = || {
+        DirBuilder::new().recursive(true).mode(0o700).create(root)?;
+        let mut keys = Vec::new();
+        for entry in std::fs::read_dir(root)? {
+            let entry = entry?;
+            if entry.path().join(spec::FILE).exists()
+                && let Some(name) = entry.file_name().to_str()
+            {
+                keys.push(PodKey(name.to_owned()));
+            }
+        }
+        Ok(keys)
+    };
+    listed().map_err(|error| unavailable(&error))
+}
+
+/// A step's folder, there or not.
+#[derive(Debug, Clone)]
+pub(super) struct Folder {
+    pub(super) root: PathBuf,
+    pub(super) key: PodKey,
+    pub(super) path: PathBuf,
+}
+
+/// What a folder tells.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// Nothing was spawned in it.
+    Nothing,
+    /// Ready, and not yet claimed.
+    Ready(Box<Spec>),
+    /// Claimed.
+    Claimed(Box<Spec>, Started),
+    /// Reported.
+    Reported(Box<Exit>),
+}
+
+/// A part of a log.
+pub(super) struct LogPart {
+    pub(super) lines: Vec<LogLine>,
+    /// Line and byte behind the last one.
+    pub(super) cursor: (usize, u64),
+}
+
+impl Folder {
+    pub(super) fn new(root: &Path, key: &PodKey) -> Result<Self, LaunchError> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        if key.0.is_empty() || !key.0.bytes().all(plain) {
+            return Err(LaunchError::Missing(format!(
+                "{:?} is no key of a pod",
+                key.0
+            )));
+        }
+        Ok(Self {
+            root: root.to_owned(),
+            key: key.clone(),
+            path: root.join(&key.0),
+        })
+    }
+
+    pub(super) fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    pub(super) fn work(&self) -> PathBuf {
+        self.file(WORK)
+    }
+
+    pub(super) fn script(&self) -> PathBuf {
+        self.file(SCRIPT)
+    }
+
+    pub(super) fn unpack(&self) -> PathBuf {
+        self.file(UNPACK)
+    }
+
+    /// Where the step finds the file that its manifest calls `path`.
+    pub(super) fn path_of(&self, path: &str) -> PathBuf {
+        path_of(&self.root, &self.key, path).into()
+    }
+
+    /// A folder of that name, new.
+    pub(super) fn create(&self) -> io::Result<()> {
+        DirBuilder::new().mode(0o700).create(&self.path)
+    }
+
+    /// Whether a runner ever had it; so also when it was tidied since.
+    pub(super) fn was_started(&self) -> bool {
+        self.file(started::FILE).exists() || self.file(exit::FILE).exists()
+    }
+
+    pub(super) fn look(&self) -> io::Result<Found> {
+        let spec = match Spec::read(&self.path) {
+            Ok(spec) => Box::new(spec),
+            Err(error) => {
+                return match Exit::read(&self.path) {
+                    Ok(exit) => Ok(Found::Reported(Box::new(exit))),
+                    // Missing or cut short: its writer was killed before it spawned anything.
+                    Err(_) if !self.was_started() => Ok(Found::Nothing),
+                    Err(_) => Err(error),
+                };
+            }
+        };
+        // In this order: a runner claims first and reports last.
+        match (Exit::read(&self.path), Started::read(&self.path)?) {
+            (Ok(exit), _) => Ok(Found::Reported(Box::new(exit))),
+            (Err(_), Some(started)) => Ok(Found::Claimed(spec, started)),
+            (Err(_), None) => Ok(Found::Ready(spec)),
+        }
+    }
+
+    /// Lines from line `from`; reading begins at a place known from before.
+    pub(super) fn log(
+        &self,
+        known: (usize, u64),
+        from: usize,
+        max: usize,
+    ) -> Result<LogPart, LaunchError> {
+        self.read_log(known, from, max)
+            .map_err(|error| unavailable(&error))
+    }
+
+    fn read_log(&self, known: (usize, u64), from: usize, max: usize) -> io::Result<LogPart> {
+        let (mut line, mut byte) = known;
+        let mut lines = Vec::new();
+        let mut file = match File::open(self.file(log::FILE)) {
+            Ok(file) => BufReader::new(file),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Ok(LogPart {
+                    lines,
+                    cursor: known,
+                });
+            }
+            Err(error) => return Err(error),
+        };
+        file.seek(SeekFrom::Start(byte))?;
+        let mut text = Vec::new();
+        while lines.len() < max {
+            text.clear();
+            let count = file.read_until(b'\n', &mut text)?;
+            // What has no end yet is still being written.
+            let Some(whole) = text.strip_suffix(b"\n") else {
+                break;
+            };
+            if line >= from
+                && let Some((time, stream, text)) = log::parse(whole)
+            {
+                let stream = stream.name().to_owned();
+                lines.push(LogLine { time, stream, text });
+            }
+            line += 1;
+            byte += count as u64;
+        }
+        Ok(LogPart {
+            lines,
+            cursor: (line, byte),
+        })
+    }
+
+    /// Removes what is of no use any more; the log and the report stay, and that it was started.
+    pub(super) fn tidy(&self) -> io::Result<()> {
+        for name in [FILES, WORK, UNPACK, spec::ARTIFACTS] {
+            absent(std::fs::remove_dir_all(self.file(name)))?;
+        }
+        for name in [SCRIPT, spec::STOP, spec::FILE] {
+            absent(std::fs::remove_file(self.file(name)))?;
+        }
+        Ok(())
+    }
+
+    /// Removes everything.
+    pub(super) fn remove(&self) -> io::Result<()> {
+        absent(std::fs::remove_dir_all(&self.path))
+    }
+}
+
+/// Nothing to remove is as good as removed.
+fn absent(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
