@@ -1,11 +1,12 @@
 //! The embedded adapter: a bus in a folder, with no server to install.
 //!
 //! The folder holds `format` (a number), `lock` (held while the bus is open), `log` (the database),
-//! `blobs` (content-addressed files) and `mark` (how far commits were acknowledged).
+//! `blobs` (content-addressed files) and `mark` (how far commits were acknowledged). A `torn-…` file is what
+//! was cut off the database's journal after a loss of power.
 
 mod folder;
+mod journal;
 mod load;
-mod repair;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,13 +26,8 @@ use crate::store::disk::{DiskStore, Tables, unavailable};
 pub fn open(folder: &Path, options: Options) -> Result<Arc<dyn Bus>, BusError> {
     let Folder { lock, mark, marked } = Folder::open(folder)?;
     let log = folder.join("log");
-    let tables = match Tables::open(&log) {
-        Ok(tables) => tables,
-        Err(error) if repair::cut_torn_tail(&error, &log, folder)? => {
-            Tables::open(&log).map_err(unavailable)?
-        }
-        Err(error) => return Err(unavailable(error)),
-    };
+    journal::check(&log, folder)?;
+    let tables = Tables::open(&log).map_err(unavailable)?;
     let loaded = load::load(&tables)?;
     if let Some(marked) = marked.filter(|marked| *marked > loaded.commits) {
         return Err(BusError::Unavailable {

@@ -11,6 +11,8 @@ mod request;
 mod shared;
 mod state;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod upkeep;
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,4 +1,8 @@
 //! The contract of the port, run over every adapter. A new adapter is one line at the end of this file.
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy knows only functions marked as tests"
+)]
 
 #[path = "contract/claiming.rs"]
 mod claiming;
@@ -6,6 +10,7 @@ mod claiming;
 mod consuming;
 #[path = "contract/keeping.rs"]
 mod keeping;
+
 #[path = "contract/kit.rs"]
 mod kit;
 #[path = "contract/publishing.rs"]

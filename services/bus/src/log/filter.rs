@@ -70,7 +70,7 @@ pub(crate) fn check_filter(filter: &str) -> Result<(), BusError> {
     while let Some(token) = tokens.next() {
         let last = tokens.peek().is_none();
         let wild = token == "*" || (token == ">" && last);
-        if !wild && !(filter.is_empty() || check_subject(token).is_ok()) {
+        if !(wild || filter.is_empty() || check_subject(token).is_ok()) {
             return Err(BusError::Invalid {
                 reason: format!(
                     "`{filter}` is no filter: `{token}` is neither a token nor a wildcard in its place"

@@ -39,7 +39,7 @@ pub(crate) struct StreamUpkeep {
 #[derive(Debug, Default)]
 struct Ageing {
     last: Option<Timestamp>,
-    /// Jumps seen: the time after each, and how far it went.
+    /// Jumps seen: until when messages count as stored before it, and how far it went.
     jumps: VecDeque<(Timestamp, SignedDuration)>,
 }
 
@@ -60,13 +60,19 @@ impl Ageing {
         if self.jumps.len() == JUMPS {
             self.jumps.pop_front();
         }
-        self.jumps.push_back((now, moved));
+        // What was stored since the last look has a time near that look, or near this one.
+        let before = if moved.is_positive() {
+            last.saturating_add(JUMP).unwrap_or(last)
+        } else {
+            last
+        };
+        self.jumps.push_back((before, moved));
         false
     }
 
     /// The age of what was stored at that time, jumps since then not counted.
     fn age(&self, stored: Timestamp, now: Timestamp) -> SignedDuration {
-        let jumps = self.jumps.iter().filter(|(after, _)| stored < *after);
+        let jumps = self.jumps.iter().filter(|(before, _)| stored <= *before);
         jumps.fold(now.duration_since(stored), |age, (_, moved)| {
             age.saturating_sub(*moved)
         })
@@ -178,6 +184,11 @@ mod tests {
             ageing.age(at(10_001), at(10_002)),
             minutes(1),
             "stored after it"
+        );
+        assert_eq!(
+            ageing.age(at(9_999), at(10_002)),
+            minutes(3),
+            "and before the look"
         );
         assert!(!ageing.look(at(3)), "and back");
         assert!(ageing.look(at(4)));

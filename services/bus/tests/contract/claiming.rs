@@ -8,7 +8,7 @@ use crate::kit::{Rig, claims};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-pub async fn one_holds_it(rig: &Rig) {
+pub(crate) async fn one_holds_it(rig: &Rig) {
     let mut t = rig.with(claims()).await;
     let mine = t.bus.claim("a/b.c", "me", MINUTE).await.unwrap().unwrap();
     assert_eq!((mine.key.as_str(), mine.owner.as_str()), ("a/b.c", "me"));
@@ -22,7 +22,7 @@ pub async fn one_holds_it(rig: &Rig) {
     assert_eq!(t.bus.claim("a/b.c", "me", MINUTE).await.unwrap(), None);
 }
 
-pub async fn tokens_grow(rig: &Rig) {
+pub(crate) async fn tokens_grow(rig: &Rig) {
     let mut t = rig.with(claims()).await;
     let mut last = 0;
     for round in 0..6 {
@@ -38,7 +38,7 @@ pub async fn tokens_grow(rig: &Rig) {
     }
 }
 
-pub async fn renewal_keeps_the_token(rig: &Rig) {
+pub(crate) async fn renewal_keeps_the_token(rig: &Rig) {
     let t = rig.with(claims()).await;
     let first = t.bus.claim("k", "me", MINUTE).await.unwrap().unwrap();
     for _ in 0..3 {
@@ -50,7 +50,7 @@ pub async fn renewal_keeps_the_token(rig: &Rig) {
     assert_eq!(t.bus.claim("k", "you", MINUTE).await.unwrap(), None);
 }
 
-pub async fn release_frees_it(rig: &Rig) {
+pub(crate) async fn release_frees_it(rig: &Rig) {
     let t = rig.with(claims()).await;
     let mine = t.bus.claim("k", "me", MINUTE).await.unwrap().unwrap();
     let mine = t
@@ -65,7 +65,7 @@ pub async fn release_frees_it(rig: &Rig) {
     assert!(yours.token > mine.token);
 }
 
-pub async fn an_old_claim_cannot_release(rig: &Rig) {
+pub(crate) async fn an_old_claim_cannot_release(rig: &Rig) {
     let t = rig.with(claims()).await;
     let old = t.bus.claim("k", "me", MINUTE).await.unwrap().unwrap();
     t.advance(MINUTE * 2);
@@ -80,7 +80,7 @@ pub async fn an_old_claim_cannot_release(rig: &Rig) {
     assert!(mine.token > old.token);
 }
 
-pub async fn racing_claims(rig: &Rig) {
+pub(crate) async fn racing_claims(rig: &Rig) {
     let t = rig.with(claims()).await;
     for round in 0..10 {
         let key = format!("k{round}");

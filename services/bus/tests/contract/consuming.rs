@@ -16,7 +16,7 @@ fn hasty(name: &str) -> ConsumerConfig {
     }
 }
 
-pub async fn in_order_and_once(rig: &Rig) {
+pub(crate) async fn in_order_and_once(rig: &Rig) {
     let mut t = rig.with_stream().await;
     for n in 0..10 {
         t.put("t.a", &n.to_string()).await;
@@ -43,7 +43,7 @@ pub async fn in_order_and_once(rig: &Rig) {
     nothing(&*consumer).await;
 }
 
-pub async fn comes_again_without_an_ack(rig: &Rig) {
+pub(crate) async fn comes_again_without_an_ack(rig: &Rig) {
     let mut t = rig.with_stream().await;
     t.put("t.a", "x").await;
     let consumer = t.consumer(hasty("c")).await;
@@ -64,7 +64,7 @@ pub async fn comes_again_without_an_ack(rig: &Rig) {
     nothing(&*consumer).await;
 }
 
-pub async fn comes_again_after_a_nack(rig: &Rig) {
+pub(crate) async fn comes_again_after_a_nack(rig: &Rig) {
     let t = rig.with_stream().await;
     t.put("t.a", "x").await;
     let consumer = t.consumer(reader("c")).await;
@@ -85,7 +85,7 @@ pub async fn comes_again_after_a_nack(rig: &Rig) {
     nothing(&*consumer).await;
 }
 
-pub async fn progress_holds_it(rig: &Rig) {
+pub(crate) async fn progress_holds_it(rig: &Rig) {
     let t = rig.with_stream().await;
     t.put("t.a", "x").await;
     let config = ConsumerConfig {
@@ -102,7 +102,7 @@ pub async fn progress_holds_it(rig: &Rig) {
     assert_eq!(fetch(&*consumer, 1).await[0].attempt(), 2);
 }
 
-pub async fn late_acks_count(rig: &Rig) {
+pub(crate) async fn late_acks_count(rig: &Rig) {
     let t = rig.with_stream().await;
     t.put("t.a", "x").await;
     let consumer = t.consumer(hasty("c")).await;
@@ -115,7 +115,7 @@ pub async fn late_acks_count(rig: &Rig) {
     assert_eq!(consumer.info().await.unwrap().outstanding, 0);
 }
 
-pub async fn no_more_than_allowed_are_out(rig: &Rig) {
+pub(crate) async fn no_more_than_allowed_are_out(rig: &Rig) {
     let t = rig.with_stream().await;
     for n in 0..5 {
         t.put("t.a", &n.to_string()).await;
@@ -139,7 +139,7 @@ pub async fn no_more_than_allowed_are_out(rig: &Rig) {
     assert_eq!(said(&next.unwrap()), ["2"]);
 }
 
-pub async fn filters_select(rig: &Rig) {
+pub(crate) async fn filters_select(rig: &Rig) {
     let t = rig.with_stream().await;
     for subject in ["t.a.x", "t.b.x", "t.a.y", "t.c", "t.b.y.z"] {
         t.put(subject, subject).await;
@@ -171,7 +171,7 @@ pub async fn filters_select(rig: &Rig) {
     }
 }
 
-pub async fn fetch_wakes_up(rig: &Rig) {
+pub(crate) async fn fetch_wakes_up(rig: &Rig) {
     let t = rig.with_stream().await;
     let consumer = t.consumer(reader("c")).await;
     for n in 0..20 {
@@ -182,7 +182,7 @@ pub async fn fetch_wakes_up(rig: &Rig) {
     }
 }
 
-pub async fn fetch_gives_up(rig: &Rig) {
+pub(crate) async fn fetch_gives_up(rig: &Rig) {
     let t = rig.with_stream().await;
     let consumer = t.consumer(reader("c")).await;
     let begun = std::time::Instant::now();
@@ -196,7 +196,7 @@ pub async fn fetch_gives_up(rig: &Rig) {
     );
 }
 
-pub async fn begins_where_told(rig: &Rig) {
+pub(crate) async fn begins_where_told(rig: &Rig) {
     let mut t = rig.with_stream().await;
     for n in 1..=3 {
         t.put("t.a", &n.to_string()).await;
@@ -231,7 +231,7 @@ pub async fn begins_where_told(rig: &Rig) {
     }
 }
 
-pub async fn keeps_its_place_under_new_filters(rig: &Rig) {
+pub(crate) async fn keeps_its_place_under_new_filters(rig: &Rig) {
     let mut t = rig.with_stream().await;
     let only = |subject: &str| ConsumerConfig {
         filters: vec![subject.into()],
@@ -251,7 +251,7 @@ pub async fn keeps_its_place_under_new_filters(rig: &Rig) {
     assert_eq!(said(&fetch(&*consumer, 10).await), ["new"]);
 }
 
-pub async fn a_deleted_one_is_gone(rig: &Rig) {
+pub(crate) async fn a_deleted_one_is_gone(rig: &Rig) {
     let mut t = rig.with_stream().await;
     t.put("t.a", "x").await;
     let old = t.consumer(reader("c")).await;
@@ -270,7 +270,7 @@ pub async fn a_deleted_one_is_gone(rig: &Rig) {
     assert_eq!(fetch(&*fresh, 1).await[0].attempt(), 1);
 }
 
-pub async fn two_consumers_share_nothing(rig: &Rig) {
+pub(crate) async fn two_consumers_share_nothing(rig: &Rig) {
     let t = rig.with_stream().await;
     t.put("t.a", "x").await;
     let (one, two) = (
@@ -284,7 +284,7 @@ pub async fn two_consumers_share_nothing(rig: &Rig) {
     nothing(&*again).await;
 }
 
-pub async fn redeliveries_come_first(rig: &Rig) {
+pub(crate) async fn redeliveries_come_first(rig: &Rig) {
     let t = rig.with_stream().await;
     for n in 1..=4 {
         t.put("t.a", &n.to_string()).await;
@@ -295,7 +295,7 @@ pub async fn redeliveries_come_first(rig: &Rig) {
     assert_eq!(said(&fetch(&*consumer, 10).await), ["2", "3", "4"]);
 }
 
-pub async fn a_purged_message_is_settled(rig: &Rig) {
+pub(crate) async fn a_purged_message_is_settled(rig: &Rig) {
     let t = rig.with_stream().await;
     t.put("t.a", "1").await;
     t.put("t.b", "2").await;
@@ -310,7 +310,7 @@ pub async fn a_purged_message_is_settled(rig: &Rig) {
     nothing(&*consumer).await;
 }
 
-pub async fn many_are_fetched_in_batches(rig: &Rig) {
+pub(crate) async fn many_are_fetched_in_batches(rig: &Rig) {
     let t = rig.with_stream().await;
     let consumer = t.consumer(reader("c")).await;
     let publisher = async {

@@ -13,7 +13,7 @@ fn full<T: std::fmt::Debug>(outcome: Result<T, BusError>) {
     assert!(matches!(outcome, Err(BusError::Full { .. })), "{outcome:?}");
 }
 
-pub async fn purge_empties_a_subject(rig: &Rig) {
+pub(crate) async fn purge_empties_a_subject(rig: &Rig) {
     let mut t = rig.with_stream().await;
     for subject in ["t.a", "t.b", "t.a"] {
         t.put(subject, "x").await;
@@ -36,7 +36,7 @@ pub async fn purge_empties_a_subject(rig: &Rig) {
     assert_eq!(t.put("t.a", "x").await, 5);
 }
 
-pub async fn purge_up_to(rig: &Rig) {
+pub(crate) async fn purge_up_to(rig: &Rig) {
     let t = rig.with_stream().await;
     for n in 1..=6 {
         t.put(if n % 2 == 0 { "t.a" } else { "t.b" }, &n.to_string())
@@ -53,7 +53,7 @@ pub async fn purge_up_to(rig: &Rig) {
     assert_eq!(t.texts("").await, ["6", "x"]);
 }
 
-pub async fn a_full_stream_refuses(rig: &Rig) {
+pub(crate) async fn a_full_stream_refuses(rig: &Rig) {
     let mut config = stream();
     config.max_messages = 3;
     let t = rig.with(config).await;
@@ -79,7 +79,7 @@ pub async fn a_full_stream_refuses(rig: &Rig) {
     assert_eq!(t.put("t.a", "4").await, 4);
 }
 
-pub async fn full_by_bytes(rig: &Rig) {
+pub(crate) async fn full_by_bytes(rig: &Rig) {
     let mut config = stream();
     config.max_bytes = 10;
     let mut t = rig.with(config).await;
@@ -90,7 +90,7 @@ pub async fn full_by_bytes(rig: &Rig) {
     full(t.publish(Publish::new("t.a", "1")).await);
 }
 
-pub async fn acked_messages_make_room(rig: &Rig) {
+pub(crate) async fn acked_messages_make_room(rig: &Rig) {
     let mut config = stream();
     (config.max_messages, config.trim_acked) = (4, true);
     let t = rig.with(config).await;
@@ -118,7 +118,7 @@ pub async fn acked_messages_make_room(rig: &Rig) {
     assert_eq!(said(&fetch(&*slow, 10).await), ["5", "6", "9"]);
 }
 
-pub async fn nothing_unacked_makes_room(rig: &Rig) {
+pub(crate) async fn nothing_unacked_makes_room(rig: &Rig) {
     let mut config = stream();
     (config.max_messages, config.trim_acked) = (1, true);
     let t = rig.with(config).await;
@@ -132,7 +132,7 @@ pub async fn nothing_unacked_makes_room(rig: &Rig) {
     t.put("t.a", "2").await;
 }
 
-pub async fn old_messages_go(rig: &Rig) {
+pub(crate) async fn old_messages_go(rig: &Rig) {
     let mut config = stream();
     config.max_age = HOUR * 2;
     let mut t = rig.with(config).await;
@@ -149,7 +149,7 @@ pub async fn old_messages_go(rig: &Rig) {
     assert_eq!(t.bus.last("t.a").await.unwrap(), None);
 }
 
-pub async fn a_jump_of_the_clock_removes_nothing(rig: &Rig) {
+pub(crate) async fn a_jump_of_the_clock_removes_nothing(rig: &Rig) {
     let mut config = stream();
     config.max_age = HOUR * 2;
     let t = rig.with(config).await;
@@ -172,7 +172,7 @@ pub async fn a_jump_of_the_clock_removes_nothing(rig: &Rig) {
     assert_eq!(t.texts("").await, ["x"]);
 }
 
-pub async fn limits_can_change(rig: &Rig) {
+pub(crate) async fn limits_can_change(rig: &Rig) {
     let mut config = stream();
     config.max_messages = 1;
     let mut t = rig.with(config.clone()).await;
@@ -186,7 +186,7 @@ pub async fn limits_can_change(rig: &Rig) {
     full(t.publish(Publish::new("t.a", "3")).await);
 }
 
-pub async fn blobs(rig: &Rig) {
+pub(crate) async fn blobs(rig: &Rig) {
     let mut t = rig.start();
     let content = Bytes::from(vec![7; 3 << 20]);
     let reference = t.bus.put_blob(content.clone()).await.unwrap();
@@ -204,7 +204,7 @@ pub async fn blobs(rig: &Rig) {
     }
 }
 
-pub async fn close_ends_all(rig: &Rig) {
+pub(crate) async fn close_ends_all(rig: &Rig) {
     let t = rig.with_stream().await;
     let consumer = t.consumer(reader("c")).await;
     t.put("t.a", "x").await;

@@ -1,7 +1,6 @@
 //! What the rules stand on: a bus of some adapter, a clock to move, and short words for frequent deeds.
 
 use std::future::Future;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,12 +12,12 @@ use tiphys_bus::{
 use tiphys_core::{FixedClock, Timestamp};
 
 /// Long enough for a slow machine; nothing waits that long when all is well.
-pub const LONG: Duration = Duration::from_secs(20);
+pub(crate) const LONG: Duration = Duration::from_secs(20);
 /// Long enough to see that something does not come.
-pub const SHORT: Duration = Duration::from_millis(150);
+pub(crate) const SHORT: Duration = Duration::from_millis(150);
 
 /// Sets up buses of one adapter.
-pub struct Rig(Adapter);
+pub(crate) struct Rig(Adapter);
 
 enum Adapter {
     Memory,
@@ -26,23 +25,23 @@ enum Adapter {
 }
 
 /// A bus under test.
-pub struct Fixture {
-    pub bus: Arc<dyn Bus>,
-    pub clock: Arc<FixedClock>,
+pub(crate) struct Fixture {
+    pub(crate) bus: Arc<dyn Bus>,
+    pub(crate) clock: Arc<FixedClock>,
     folder: Option<TempDir>,
 }
 
 impl Rig {
-    pub const fn memory() -> Self {
+    pub(crate) const fn memory() -> Self {
         Self(Adapter::Memory)
     }
 
-    pub const fn embedded() -> Self {
+    pub(crate) const fn embedded() -> Self {
         Self(Adapter::Embedded)
     }
 
     /// An empty bus whose clock stands at a fixed time.
-    pub fn start(&self) -> Fixture {
+    pub(crate) fn start(&self) -> Fixture {
         let clock = Arc::new(FixedClock::at(start_time()));
         let options = options(&clock);
         match self.0 {
@@ -63,12 +62,12 @@ impl Rig {
     }
 
     /// A bus with one stream `T` without limits.
-    pub async fn with_stream(&self) -> Fixture {
+    pub(crate) async fn with_stream(&self) -> Fixture {
         self.with(stream()).await
     }
 
     /// A bus with one stream.
-    pub async fn with(&self, config: StreamConfig) -> Fixture {
+    pub(crate) async fn with(&self, config: StreamConfig) -> Fixture {
         let fixture = self.start();
         fixture.bus.ensure_stream(&config).await.unwrap();
         fixture
@@ -91,47 +90,42 @@ fn options(clock: &Arc<FixedClock>) -> Options {
 
 impl Fixture {
     /// Closes the bus and opens it again, where the adapter keeps anything.
-    pub async fn reopen(&mut self) {
+    pub(crate) async fn reopen(&mut self) {
         if let Some(folder) = &self.folder {
             self.bus.close().await;
             self.bus = embedded::open(folder.path(), options(&self.clock)).unwrap();
         }
     }
 
-    /// The folder, where there is one.
-    pub fn folder(&self) -> Option<&Path> {
-        self.folder.as_ref().map(TempDir::path)
-    }
-
     /// Moves the clock.
-    pub fn advance(&self, by: Duration) {
+    pub(crate) fn advance(&self, by: Duration) {
         use tiphys_core::Clock as _;
         self.clock.set(self.clock.now() + by);
     }
 
     /// Stores `payload` on a subject.
-    pub async fn put(&self, subject: &str, payload: &str) -> u64 {
+    pub(crate) async fn put(&self, subject: &str, payload: &str) -> u64 {
         let message = Publish::new(subject, payload.to_owned());
         self.bus.publish(message).await.unwrap().sequence
     }
 
-    pub async fn publish(&self, message: Publish) -> Result<Acked, BusError> {
+    pub(crate) async fn publish(&self, message: Publish) -> Result<Acked, BusError> {
         self.bus.publish(message).await
     }
 
     /// Payloads of the messages of the stream `T` that match.
-    pub async fn texts(&self, filter: &str) -> Vec<String> {
+    pub(crate) async fn texts(&self, filter: &str) -> Vec<String> {
         let messages = self.bus.read("T", filter, 0, 1000).await.unwrap();
         messages.iter().map(|m| text(&m.payload)).collect()
     }
 
-    pub async fn consumer(&self, config: ConsumerConfig) -> Box<dyn Consumer> {
+    pub(crate) async fn consumer(&self, config: ConsumerConfig) -> Box<dyn Consumer> {
         self.bus.consumer("T", config).await.unwrap()
     }
 }
 
 /// The stream `T`, subjects `t.>`.
-pub fn stream() -> StreamConfig {
+pub(crate) fn stream() -> StreamConfig {
     StreamConfig {
         name: "T".into(),
         max_messages: 0,
@@ -144,13 +138,13 @@ pub fn stream() -> StreamConfig {
 }
 
 /// The stream of claims.
-pub fn claims() -> StreamConfig {
+pub(crate) fn claims() -> StreamConfig {
     let all = streams::all();
     all.into_iter().find(|s| s.name == streams::CLAIMS).unwrap()
 }
 
 /// A consumer of everything from the start, patient.
-pub fn reader(name: &str) -> ConsumerConfig {
+pub(crate) fn reader(name: &str) -> ConsumerConfig {
     ConsumerConfig {
         name: name.into(),
         filters: vec![],
@@ -160,31 +154,31 @@ pub fn reader(name: &str) -> ConsumerConfig {
     }
 }
 
-pub fn text(payload: &[u8]) -> String {
+pub(crate) fn text(payload: &[u8]) -> String {
     String::from_utf8_lossy(payload).into_owned()
 }
 
 /// Payloads of deliveries.
-pub fn said(deliveries: &[Box<dyn Delivery>]) -> Vec<String> {
+pub(crate) fn said(deliveries: &[Box<dyn Delivery>]) -> Vec<String> {
     let messages = deliveries.iter().map(|d| d.message());
     messages.map(|m| text(&m.payload)).collect()
 }
 
 /// Fetches what comes first.
-pub async fn fetch(consumer: &dyn Consumer, max: usize) -> Vec<Box<dyn Delivery>> {
+pub(crate) async fn fetch(consumer: &dyn Consumer, max: usize) -> Vec<Box<dyn Delivery>> {
     let got = consumer.fetch(max, LONG).await.unwrap();
     assert!(!got.is_empty(), "nothing came");
     got
 }
 
 /// Sees that nothing comes.
-pub async fn nothing(consumer: &dyn Consumer) {
+pub(crate) async fn nothing(consumer: &dyn Consumer) {
     let got = consumer.fetch(10, SHORT).await.unwrap();
     assert_eq!(said(&got), Vec::<String>::new());
 }
 
 /// Waits until something holds.
-pub async fn until<F: Future<Output = bool>>(what: &str, holds: impl Fn() -> F) {
+pub(crate) async fn until<F: Future<Output = bool>>(what: &str, holds: impl Fn() -> F) {
     let deadline = Instant::now() + LONG;
     while !holds().await {
         assert!(Instant::now() < deadline, "never: {what}");

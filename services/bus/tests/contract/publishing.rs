@@ -9,7 +9,7 @@ use tiphys_bus::{BusError, Publish};
 
 use crate::kit::{Rig, stream, text};
 
-pub async fn sequences_ascend_from_one(rig: &Rig) {
+pub(crate) async fn sequences_ascend_from_one(rig: &Rig) {
     let t = rig.with_stream().await;
     assert_eq!(t.put("t.a", "1").await, 1);
     assert_eq!(t.put("t.b", "2").await, 2);
@@ -26,7 +26,7 @@ pub async fn sequences_ascend_from_one(rig: &Rig) {
     );
 }
 
-pub async fn an_id_is_stored_once(rig: &Rig) {
+pub(crate) async fn an_id_is_stored_once(rig: &Rig) {
     let mut t = rig.with_stream().await;
     let message = || Publish::new("t.a", "x").id("1");
     let all = join_all((0..50).map(|_| t.publish(message()))).await;
@@ -41,7 +41,7 @@ pub async fn an_id_is_stored_once(rig: &Rig) {
     assert_eq!(t.texts("").await.len(), 1);
 }
 
-pub async fn ids_are_forgotten_after_the_window(rig: &Rig) {
+pub(crate) async fn ids_are_forgotten_after_the_window(rig: &Rig) {
     let t = rig.with_stream().await;
     t.publish(Publish::new("t.a", "x").id("1")).await.unwrap();
     crate::kit::until("the id is forgotten", || async {
@@ -55,7 +55,7 @@ pub async fn ids_are_forgotten_after_the_window(rig: &Rig) {
     .await;
 }
 
-pub async fn an_id_outlives_its_message(rig: &Rig) {
+pub(crate) async fn an_id_outlives_its_message(rig: &Rig) {
     let mut t = rig.with_stream().await;
     t.publish(Publish::new("t.a", "x").id("1")).await.unwrap();
     t.bus.purge("T", "", None).await.unwrap();
@@ -71,7 +71,7 @@ pub async fn an_id_outlives_its_message(rig: &Rig) {
     assert_eq!(t.put("t.a", "y").await, 2);
 }
 
-pub async fn compare_and_set(rig: &Rig) {
+pub(crate) async fn compare_and_set(rig: &Rig) {
     let mut t = rig.with_stream().await;
     let write = |at| Publish::new("t.a", "x").expect_last(at);
     assert_eq!(t.publish(write(0)).await.unwrap().sequence, 1);
@@ -88,7 +88,7 @@ pub async fn compare_and_set(rig: &Rig) {
     assert_eq!(t.texts("t.a").await.len(), 2);
 }
 
-pub async fn of_many_writers_one_wins(rig: &Rig) {
+pub(crate) async fn of_many_writers_one_wins(rig: &Rig) {
     let t = rig.with_stream().await;
     let bus = Arc::clone(&t.bus);
     for round in 0..20u64 {
@@ -112,7 +112,7 @@ pub async fn of_many_writers_one_wins(rig: &Rig) {
     assert_eq!(t.texts("").await.len(), 20);
 }
 
-pub async fn a_refused_one_does_not_hurt_its_batch(rig: &Rig) {
+pub(crate) async fn a_refused_one_does_not_hurt_its_batch(rig: &Rig) {
     let t = rig.with_stream().await;
     let messages = (0..200).map(|n| {
         let message = Publish::new(format!("t.s{n}"), "x");
@@ -131,7 +131,7 @@ pub async fn a_refused_one_does_not_hurt_its_batch(rig: &Rig) {
     );
 }
 
-pub async fn bad_requests_are_refused(rig: &Rig) {
+pub(crate) async fn bad_requests_are_refused(rig: &Rig) {
     let t = rig.with_stream().await;
     for subject in ["", "t..a", "t.*", "t.>", "t.a b", "t.ü"] {
         let refused = t.publish(Publish::new(subject, "x")).await.unwrap_err();
@@ -148,7 +148,7 @@ pub async fn bad_requests_are_refused(rig: &Rig) {
     assert!(matches!(refused, BusError::Invalid { .. }), "{refused}");
 }
 
-pub async fn too_large_is_refused(rig: &Rig) {
+pub(crate) async fn too_large_is_refused(rig: &Rig) {
     let t = rig.with_stream().await;
     let mebibyte = vec![b'x'; 1 << 20];
     t.publish(Publish::new("t.a", mebibyte)).await.unwrap();
@@ -160,7 +160,7 @@ pub async fn too_large_is_refused(rig: &Rig) {
     assert_eq!(t.put("t.a", "next").await, 2);
 }
 
-pub async fn unknown_streams_are_missing(rig: &Rig) {
+pub(crate) async fn unknown_streams_are_missing(rig: &Rig) {
     let t = rig.start();
     let missing = |error: BusError| assert!(matches!(error, BusError::Missing { .. }), "{error}");
     missing(t.publish(Publish::new("t.a", "x")).await.unwrap_err());
@@ -178,7 +178,7 @@ pub async fn unknown_streams_are_missing(rig: &Rig) {
     );
 }
 
-pub async fn stored_time_never_runs_backwards(rig: &Rig) {
+pub(crate) async fn stored_time_never_runs_backwards(rig: &Rig) {
     use tiphys_core::Clock as _;
     let mut t = rig.with_stream().await;
     let start = t.clock.now();
@@ -197,7 +197,7 @@ pub async fn stored_time_never_runs_backwards(rig: &Rig) {
     assert_eq!(times, [0, 0, 0, 1800]);
 }
 
-pub async fn tables_keep_the_last(rig: &Rig) {
+pub(crate) async fn tables_keep_the_last(rig: &Rig) {
     let mut config = stream();
     config.last_per_subject = true;
     config.max_messages = 2;

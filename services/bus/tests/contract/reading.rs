@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::kit::{LONG, Rig, SHORT, text};
 
-pub async fn ranges(rig: &Rig) {
+pub(crate) async fn ranges(rig: &Rig) {
     let mut t = rig.with_stream().await;
     for n in 1..=10 {
         t.put(if n % 2 == 0 { "t.even" } else { "t.odd" }, &n.to_string())
@@ -24,7 +24,7 @@ pub async fn ranges(rig: &Rig) {
     assert_eq!(read("", 0, 0).await, [0u64; 0]);
 }
 
-pub async fn wildcards(rig: &Rig) {
+pub(crate) async fn wildcards(rig: &Rig) {
     let t = rig.with_stream().await;
     for subject in ["t.a.x", "t.b.x", "t.a.y", "t.a"] {
         t.put(subject, subject).await;
@@ -35,7 +35,7 @@ pub async fn wildcards(rig: &Rig) {
     assert_eq!(t.texts("*.a.y").await, ["t.a.y"]);
 }
 
-pub async fn last_and_get(rig: &Rig) {
+pub(crate) async fn last_and_get(rig: &Rig) {
     let mut t = rig.with_stream().await;
     t.put("t.a", "1").await;
     t.put("t.a", "2").await;
@@ -50,7 +50,7 @@ pub async fn last_and_get(rig: &Rig) {
     assert_eq!(t.bus.get("T", 0).await.unwrap(), None);
 }
 
-pub async fn waits_for_growth(rig: &Rig) {
+pub(crate) async fn waits_for_growth(rig: &Rig) {
     let t = rig.with_stream().await;
     for n in 0..20 {
         let (last, _) = tokio::join!(t.bus.wait_for("T", n, LONG), t.put("t.a", "x"));
@@ -61,7 +61,7 @@ pub async fn waits_for_growth(rig: &Rig) {
     assert_eq!(t.bus.wait_for("T", 3, LONG).await.unwrap(), 20);
 }
 
-pub async fn waits_no_longer_than_told(rig: &Rig) {
+pub(crate) async fn waits_no_longer_than_told(rig: &Rig) {
     let t = rig.with_stream().await;
     let begun = Instant::now();
     assert_eq!(t.bus.wait_for("T", 0, SHORT).await.unwrap(), 0);
