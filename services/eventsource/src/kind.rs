@@ -1,0 +1,164 @@
+//! Kinds of event sources. A new kind is one file and one line in [`Registry::builtin`].
+
+mod calendar;
+mod webhook;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tiphys_bus::Bus;
+use tiphys_core::{Clock, Origin};
+use tiphys_kit::CancellationToken;
+use tiphys_manifest::event_source::Filter as FilterSpec;
+
+use crate::emit::Emitter;
+use crate::error::Error;
+use crate::filter::Filter;
+use crate::hook::Hook;
+use crate::ingress::Place;
+use crate::secret::Secrets;
+
+/// A kind that waits for the outside by itself: a queue, a clock.
+pub(crate) trait SourceKind: Send + Sync + 'static {
+    /// The key below `spec`.
+    const KEY: &'static str;
+    /// The CloudEvents `type`; for some kinds Argo spells it in another way than the key.
+    const TYPE: &'static str;
+    /// What stands below `spec.<KEY>.<event>`.
+    type Config: DeserializeOwned + Send + 'static;
+
+    /// Runs until [`Scope::stop`] (`Ok`) or until the source breaks (`Err`): a transient failure is started
+    /// again with growing pauses, any other waits for the manifest to change.
+    fn run(config: Self::Config, scope: Scope) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
+/// A kind whose events come as HTTP requests. One door serves them all, with all limits.
+pub(crate) trait HttpKind: Send + Sync + 'static {
+    /// The key below `spec`.
+    const KEY: &'static str;
+    /// The CloudEvents `type`.
+    const TYPE: &'static str;
+    /// What stands below `spec.<KEY>.<event>`.
+    type Config: DeserializeOwned;
+
+    /// The event's own port and endpoint, beside its canonical address.
+    ///
+    /// # Errors
+    /// Fails where they make no sense, or a certificate is missing.
+    fn place(config: &Self::Config, secrets: Secrets<'_>) -> Result<Option<Place>, Error>;
+
+    /// What it demands of a request, and what it makes of it.
+    ///
+    /// # Errors
+    /// Fails where the manifest makes no sense, or a secret is missing. Senders are then told 500.
+    fn hook(config: &Self::Config, scope: &Scope, secrets: Secrets<'_>) -> Result<Hook, Error>;
+}
+
+/// What surrounds one event of an event source.
+#[derive(Clone)]
+pub(crate) struct Scope {
+    /// Where its events come from.
+    pub(crate) origin: Origin,
+    /// The CloudEvents `type`.
+    pub(crate) kind: &'static str,
+    /// The bus.
+    pub(crate) bus: Arc<dyn Bus>,
+    /// The clock.
+    pub(crate) clock: Arc<dyn Clock>,
+    /// How long a publication is tried before it fails.
+    pub(crate) patience: Duration,
+    /// When to stop.
+    pub(crate) stop: CancellationToken,
+}
+
+impl Scope {
+    /// What publishes the events.
+    ///
+    /// # Errors
+    /// Fails when the filter does not compile.
+    pub(crate) fn emitter(&self, filter: Option<&FilterSpec>) -> Result<Emitter, Error> {
+        Ok(Emitter::new(
+            self.bus.clone(),
+            self.clock.clone(),
+            self.origin.clone(),
+            self.kind,
+            Filter::compile(filter)?,
+            self.patience,
+        ))
+    }
+}
+
+/// A source at work.
+pub(crate) type Running = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+
+/// A registered kind, with its types erased.
+pub(crate) enum Entry {
+    Source {
+        run: fn(&Value, Scope) -> Running,
+    },
+    Http {
+        place: fn(&Value, Secrets<'_>) -> Result<Option<Place>, Error>,
+        hook: fn(&Value, &Scope, Secrets<'_>) -> Result<Hook, Error>,
+    },
+}
+
+/// The kinds that are run.
+#[derive(Default)]
+pub(crate) struct Registry(Vec<(&'static str, &'static str, Entry)>);
+
+impl Registry {
+    /// The kinds of this version.
+    #[must_use]
+    pub(crate) fn builtin() -> Self {
+        Self::default()
+            .with_http::<webhook::Webhook>()
+            .with::<calendar::Calendar>()
+    }
+
+    /// Adds a kind that waits by itself.
+    #[must_use]
+    pub(crate) fn with<K: SourceKind>(mut self) -> Self {
+        let run = |config: &Value, scope: Scope| -> Running {
+            match parse::<K::Config>(config, K::KEY) {
+                Ok(config) => Box::pin(K::run(config, scope)),
+                Err(error) => Box::pin(std::future::ready(Err(error))),
+            }
+        };
+        self.0.push((K::KEY, K::TYPE, Entry::Source { run }));
+        self
+    }
+
+    /// Adds a kind whose events come as HTTP requests.
+    #[must_use]
+    pub(crate) fn with_http<K: HttpKind>(mut self) -> Self {
+        let place = |config: &Value, secrets: Secrets<'_>| {
+            K::place(&parse::<K::Config>(config, K::KEY)?, secrets)
+        };
+        let hook = |config: &Value, scope: &Scope, secrets: Secrets<'_>| {
+            K::hook(&parse::<K::Config>(config, K::KEY)?, scope, secrets)
+        };
+        self.0.push((K::KEY, K::TYPE, Entry::Http { place, hook }));
+        self
+    }
+
+    /// The type and the entry of a key.
+    pub(crate) fn get(&self, key: &str) -> Option<(&'static str, &Entry)> {
+        let found = self.0.iter().find(|(known, _, _)| *known == key);
+        found.map(|(_, kind, entry)| (*kind, entry))
+    }
+}
+
+fn parse<T: DeserializeOwned>(config: &Value, key: &str) -> Result<T, Error> {
+    let empty = Value::Object(serde_json::Map::new());
+    let config = if config.is_null() { &empty } else { config };
+    T::deserialize(config).map_err(|wrong| {
+        Error::config(
+            format!("the `{key}` event cannot be read: {wrong}"),
+            "correct the manifest",
+        )
+    })
+}
