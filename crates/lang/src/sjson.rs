@@ -113,7 +113,12 @@ impl Segment {
     }
 
     fn make_element<'v>(&self, items: &'v mut Vec<Value>) -> Result<&'v mut Value, LangError> {
-        let index = match self.index() {
+        // A forced key still names an element that is there.
+        let present = || {
+            self.position(items.len())
+                .filter(|index| *index < items.len())
+        };
+        let index = match self.index().or_else(present) {
             _ if self.appends() => items.len(),
             Some(index) => index,
             None => {

@@ -96,10 +96,10 @@ fn apply<'a>(name: &str, json: &'a str, argument: &str, scope: Scope<'_>) -> Cow
     match name {
         "this" => Cow::Borrowed(json),
         "valid" if is_valid(json) => Cow::Borrowed(json),
-        "pretty" => pretty::pretty(json, argument).into(),
+        "pretty" => pretty::pretty(json, argument, scope).into(),
         "ugly" => pretty::ugly(json).into(),
         "reverse" => reverse(json),
-        "flatten" => flatten(json, option(argument, "deep"), 0),
+        "flatten" => flatten(json, option(argument, "deep"), scope),
         "join" => join(json, option(argument, "preserve")),
         "keys" => keys(json).into(),
         "values" => values(json),
@@ -158,7 +158,7 @@ fn reverse(json: &str) -> Cow<'_, str> {
     })
 }
 
-fn flatten(json: &str, deep: bool, depth: u8) -> Cow<'_, str> {
+fn flatten<'a>(json: &'a str, deep: bool, scope: Scope<'_>) -> Cow<'a, str> {
     let Some(value) = root(json).filter(|value| value.starts_with('[')) else {
         return Cow::Borrowed(json);
     };
@@ -168,10 +168,12 @@ fn flatten(json: &str, deep: bool, depth: u8) -> Cow<'_, str> {
             list.push(&member.raw);
             continue;
         }
-        let inner = if deep && depth < super::DEEPEST {
-            flatten(&member.raw, deep, depth + 1)
-        } else {
-            Cow::Borrowed(&*member.raw)
+        let deeper = scope
+            .deeper()
+            .filter(|_| deep && scope.charge(member.raw.len()).is_some());
+        let inner = match deeper {
+            Some(deeper) => flatten(&member.raw, deep, deeper),
+            None => Cow::Borrowed(&*member.raw),
         };
         let inner = unwrap(&inner);
         if !inner.is_empty() {
@@ -264,7 +266,12 @@ fn group(json: &str) -> String {
 
 /// The path in a value and in everything below it.
 fn dig(value: &Found<'_>, path: &str, scope: Scope<'_>, list: &mut List) {
-    let Some(deeper) = scope.deeper() else { return };
+    let Some(deeper) = scope
+        .deeper()
+        .filter(|_| scope.charge(value.raw.len()).is_some())
+    else {
+        return;
+    };
     if let Some(found) = evaluate(&value.raw, path, scope) {
         list.push(&found.raw);
     }

@@ -141,6 +141,12 @@ pub(super) fn split_pipe(path: &str) -> (&str, Option<&str>) {
                 continue;
             }
             b'\\' => at += 1,
+            // gjson overlooks a pipe right behind `.#`, and paths are written to what it does.
+            b'.' if bytes.get(at + 1) == Some(&b'#')
+                && !matches!(bytes.get(at + 2), Some(b'(' | b'[')) =>
+            {
+                at += 2;
+            }
             b'.' => fresh = true,
             b'|' => return (slice(path, 0, at), Some(slice(path, at + 1, path.len()))),
             _ => {}

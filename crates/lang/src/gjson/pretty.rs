@@ -3,7 +3,7 @@
 use super::encode::unquote;
 use super::number;
 use super::scan::{Members, root, slice, string_end};
-use super::{DEEPEST, Found, Type};
+use super::{Found, Scope, Type};
 
 /// Drops the white space between tokens.
 pub(super) fn ugly(json: &str) -> String {
@@ -32,13 +32,13 @@ pub(super) fn ugly(json: &str) -> String {
 }
 
 /// Breaks a text into indented lines; arrays of scalars stay on one line where they fit.
-pub(super) fn pretty(json: &str, argument: &str) -> String {
+pub(super) fn pretty(json: &str, argument: &str, scope: Scope<'_>) -> String {
     let style = Style::parse(argument);
     let Some(value) = root(json) else {
         return String::new();
     };
     let mut out = style.prefix.clone();
-    style.write(&mut out, &value, 0);
+    style.write(&mut out, &value, scope, 0);
     out.push('\n');
     out
 }
@@ -88,13 +88,16 @@ impl Style {
         style
     }
 
-    fn write(&self, out: &mut String, value: &Found<'_>, depth: u8) {
-        if value.kind != Type::Json || depth >= DEEPEST {
+    fn write(&self, out: &mut String, value: &Found<'_>, scope: Scope<'_>, depth: u8) {
+        let deeper = scope
+            .deeper()
+            .filter(|_| scope.charge(value.raw.len()).is_some());
+        let Some(deeper) = deeper.filter(|_| value.kind == Type::Json) else {
             out.push_str(&value.raw);
             return;
-        }
+        };
         let is_object = value.starts_with('{');
-        if !is_object && self.write_flat(out, value) {
+        if !is_object && self.write_flat(out, value, deeper) {
             return;
         }
         let mut members: Vec<_> = Members::of(value).collect();
@@ -113,7 +116,7 @@ impl Style {
                 out.push_str(key);
                 out.push_str(": ");
             }
-            self.write(out, member, depth + 1);
+            self.write(out, member, deeper, depth + 1);
         }
         if !members.is_empty() {
             self.new_line(out, depth);
@@ -130,11 +133,11 @@ impl Style {
     }
 
     /// Writes an array on the current line, if it holds no object and fits.
-    fn write_flat(&self, out: &mut String, value: &Found<'_>) -> bool {
+    fn write_flat(&self, out: &mut String, value: &Found<'_>, scope: Scope<'_>) -> bool {
         let column = out.len() - out.rfind('\n').unwrap_or(0);
         let room = self.width.saturating_sub(column);
         let start = out.len();
-        if room > 3 && flat(out, value, start + room, 0) {
+        if room > 3 && flat(out, value, start + room, scope) {
             return true;
         }
         out.truncate(start);
@@ -142,10 +145,13 @@ impl Style {
     }
 }
 
-fn flat(out: &mut String, value: &Found<'_>, limit: usize, depth: u8) -> bool {
-    if value.starts_with('{') || depth >= DEEPEST {
+fn flat(out: &mut String, value: &Found<'_>, limit: usize, scope: Scope<'_>) -> bool {
+    if value.starts_with('{') || scope.charge(value.raw.len()).is_none() {
         return false;
     }
+    let Some(deeper) = scope.deeper() else {
+        return false;
+    };
     if value.kind != Type::Json {
         out.push_str(&value.raw);
         return out.len() <= limit;
@@ -155,7 +161,7 @@ fn flat(out: &mut String, value: &Found<'_>, limit: usize, depth: u8) -> bool {
         if position > 0 {
             out.push_str(", ");
         }
-        if !flat(out, &member, limit, depth + 1) {
+        if !flat(out, &member, limit, deeper) {
             return false;
         }
     }

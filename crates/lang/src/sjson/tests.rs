@@ -67,6 +67,12 @@ fn refuses_what_names_no_single_place() {
 }
 
 #[test]
+fn a_forced_key_names_an_element_that_is_there() {
+    assert_eq!(after_set(json!([1, 2]), ":1", json!(3)), json!([1, 3]));
+    assert!(set(&mut json!([1, 2]), ":2", json!(3)).is_err());
+}
+
+#[test]
 fn growth_is_bounded() {
     let error = set(&mut json!([]), "100001", json!(1)).unwrap_err();
     assert!(matches!(error, LangError::Limit { .. }));
