@@ -1,0 +1,401 @@
+//! The worker of one Sensor: takes events in order, judges them, makes the decisions durable, acks.
+//!
+//! Events are judged in rounds. A round ends with one write per condition that changed (its new state and what it
+//! caused, in one record), then the publishing of all that was decided, then the acks. Whatever fails, the events
+//! of the round are judged again from the state that is on the bus: what was applied is known there,
+//! and each record has an id, so that nothing happens twice.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures::future::join_all;
+use tiphys_bus::{BusError, Claim, Consumer, ConsumerConfig, Delivery, Message, Start, streams};
+use tiphys_core::{DeadLetter, Event, Firing, Timestamp, TriggerVerdict, Verdict};
+use tiphys_kit::{Backoff, CancellationToken};
+use tracing::{debug, warn};
+
+use super::outlet::Outlet;
+use super::store::Store;
+use super::{Config, Deps, consumer_name, metric, part};
+use crate::compile::Compiled;
+use crate::condition::adopt;
+use crate::eval::{Decision, Input, State, dead_letter, dead_outcome, empty_verdict, eval};
+use crate::failure::Failure;
+use crate::parameter::EventSet;
+
+/// How long a fetch waits for the first event; also how soon a stop is seen.
+const IDLE: Duration = Duration::from_millis(250);
+/// A delivery that is not acked for so long comes again.
+const ACK_WAIT: Duration = Duration::from_secs(30);
+/// How long the ownership of a sensor's conditions lasts unless renewed, and how often it is renewed.
+const CLAIM: Duration = Duration::from_secs(30);
+const RENEW: Duration = Duration::from_secs(10);
+/// A round ends when so much is decided, so that the records of conditions stay small.
+const ROUND_FIRINGS: usize = 16;
+const ROUND_BYTES: usize = 4 << 20;
+
+pub(super) struct Worker {
+    compiled: Compiled,
+    owner: String,
+    batch: usize,
+    deps: Deps,
+    consumer: Box<dyn Consumer>,
+    outlet: Outlet,
+    store: Store,
+    state: State,
+    /// Whether `state` is what stands on the bus.
+    loaded: bool,
+    /// Triggers whose record still shows an outbox that is published.
+    untidy: BTreeSet<String>,
+    /// Taken from the consumer and not acked, in order.
+    taken: VecDeque<Box<dyn Delivery>>,
+    claim: Option<(Claim, Timestamp)>,
+}
+
+/// What a round decided.
+#[derive(Default)]
+struct Round {
+    events: usize,
+    bytes: usize,
+    firings: Vec<Arc<Firing>>,
+    verdicts: Vec<Verdict>,
+    dead: Vec<DeadLetter>,
+    changed: BTreeSet<String>,
+    received: Vec<Timestamp>,
+}
+
+impl Round {
+    fn add(&mut self, decision: Decision) {
+        self.firings.extend(decision.firings);
+        self.verdicts.extend(decision.verdict);
+        self.dead.extend(decision.dead);
+        self.changed.extend(decision.changed);
+    }
+
+    const fn is_full(&self) -> bool {
+        self.firings.len() >= ROUND_FIRINGS || self.bytes >= ROUND_BYTES
+    }
+}
+
+impl Worker {
+    /// Makes the consumer where there is none yet; a new one begins with what is stored from here on.
+    pub(super) async fn open(
+        compiled: Compiled,
+        config: &Config,
+        deps: &Deps,
+    ) -> Result<Self, BusError> {
+        let consumer = ConsumerConfig {
+            name: consumer_name(&compiled.namespace, &compiled.name),
+            filters: compiled.subjects(),
+            start: Start::New,
+            ack_wait: ACK_WAIT,
+            max_ack_pending: config.batch.max(1) * 2,
+        };
+        let consumer = deps.bus.consumer(streams::EVENTS, consumer).await?;
+        Ok(Self {
+            owner: config.owner.clone(),
+            batch: config.batch.max(1),
+            deps: deps.clone(),
+            consumer,
+            outlet: Outlet::new(deps.bus.clone(), compiled.uid.clone()),
+            store: Store::new(deps.bus.clone(), &compiled.namespace, &compiled.name),
+            state: State::new(),
+            loaded: false,
+            untidy: BTreeSet::new(),
+            taken: VecDeque::new(),
+            claim: None,
+            compiled,
+        })
+    }
+
+    pub(super) fn namespace(&self) -> &str {
+        &self.compiled.namespace
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.compiled.name
+    }
+
+    /// Works until `stop`.
+    pub(super) async fn run(mut self, stop: CancellationToken) {
+        let part = part(self.namespace(), self.name());
+        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
+        while !stop.is_cancelled() {
+            let wait = match self.turn().await {
+                Ok(true) => {
+                    backoff.reset();
+                    self.deps.health.ready(&part);
+                    continue;
+                }
+                Ok(false) => {
+                    debug!(
+                        sensor = self.name(),
+                        "another instance has the sensor, this one stands by"
+                    );
+                    self.deps.health.ready(&part);
+                    RENEW
+                }
+                Err(BusError::Closed) => break,
+                Err(error) => {
+                    let sensor = self.name();
+                    warn!(namespace = self.namespace(), sensor, %error, "the sensor waits for the bus");
+                    self.deps.health.failing(&part, error.to_string());
+                    self.loaded = false;
+                    backoff.next_wait()
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+        self.leave().await;
+    }
+
+    /// One turn: a batch, or a tick where there is none. False: another instance owns the conditions.
+    async fn turn(&mut self) -> Result<bool, BusError> {
+        // Also where no trigger waits now: one may have waited before an edit.
+        if !self.owns().await? {
+            self.loaded = false;
+            self.give_back().await;
+            return Ok(false);
+        }
+        if !self.loaded {
+            self.load().await?;
+        }
+        if self.taken.is_empty() {
+            self.taken
+                .extend(self.consumer.fetch(self.batch, IDLE).await?);
+        }
+        if self.taken.is_empty() {
+            self.tick().await?;
+            return Ok(true);
+        }
+        while !self.taken.is_empty() {
+            self.round().await?;
+        }
+        if self.compiled.has_state() {
+            let floor = self.consumer.info().await?.ack_floor;
+            self.state
+                .values_mut()
+                .for_each(|state| state.settle(floor));
+        }
+        Ok(true)
+    }
+
+    /// Judges what was taken, until the round is full; makes it durable; acks it.
+    async fn round(&mut self) -> Result<(), BusError> {
+        let mut round = Round::default();
+        for delivery in &self.taken {
+            let message = delivery.message();
+            round.events += 1;
+            round.bytes += message.payload.len();
+            let now = self.deps.clock.now();
+            match Event::decode(&message.payload) {
+                Ok(event) => {
+                    round.received.push(event.received);
+                    let input = Input::Event {
+                        event,
+                        sequence: message.sequence,
+                    };
+                    round.add(eval(&self.compiled, &mut self.state, now, input));
+                }
+                Err(error) => {
+                    round.add(unreadable(&self.compiled, message, &error.to_string(), now));
+                }
+            }
+            if round.is_full() {
+                break;
+            }
+        }
+        let events = round.events;
+        self.commit(round).await?;
+        let done: Vec<_> = self.taken.drain(..events).collect();
+        // An ack that fails brings the event again, and finds it applied.
+        join_all(done.iter().map(|delivery| delivery.ack()))
+            .await
+            .into_iter()
+            .collect()
+    }
+
+    /// Makes a round durable: conditions first, each with its outbox, then all that is told to others.
+    async fn commit(&mut self, round: Round) -> Result<(), BusError> {
+        for trigger in &round.changed {
+            if let Some(state) = self.state.get(trigger) {
+                self.store.save(trigger, state).await?;
+            }
+        }
+        let resets = self.dropped();
+        self.outlet
+            .publish(
+                &round.firings,
+                &round.verdicts,
+                &round.dead,
+                resets.as_ref(),
+            )
+            .await?;
+        self.clear_outboxes();
+        let now = self.deps.clock.now();
+        for received in round.received {
+            metric::decided(self.namespace(), self.name(), received, now);
+        }
+        round.verdicts.iter().for_each(metric::verdict);
+        Ok(())
+    }
+
+    /// Nothing is left to be judged: time may have passed, and records can be tidied.
+    async fn tick(&mut self) -> Result<(), BusError> {
+        let now = self.deps.clock.now();
+        let decision = eval(&self.compiled, &mut self.state, now, Input::Tick);
+        if !decision.changed.is_empty() {
+            let mut round = Round::default();
+            round.add(decision);
+            self.commit(round).await?;
+        }
+        self.tidy().await
+    }
+
+    /// Writes the records whose outbox is published, so that a later start does not publish it again.
+    async fn tidy(&mut self) -> Result<(), BusError> {
+        while let Some(trigger) = self.untidy.pop_first() {
+            if let Some(state) = self.state.get(&trigger) {
+                self.store.save(&trigger, state).await?;
+            }
+        }
+        self.store.forget_blobs(&self.state);
+        Ok(())
+    }
+
+    /// Reads the conditions, fits them to the Sensor as it now is, and publishes what was left to be.
+    async fn load(&mut self) -> Result<(), BusError> {
+        self.untidy.clear();
+        self.state = self.store.load().await?;
+        let mut gone = Vec::new();
+        for (name, state) in &mut self.state {
+            let before = state.outbox.dropped.len();
+            let trigger = self
+                .compiled
+                .trigger(name)
+                .filter(|trigger| trigger.stateful);
+            if trigger.is_none() {
+                gone.push(name.clone());
+            }
+            adopt(trigger, state);
+            if state.outbox.dropped.len() > before {
+                self.store.save(name, state).await?;
+            }
+        }
+        let outboxes = self.state.values().map(|state| &state.outbox);
+        let firings: Vec<_> = outboxes
+            .clone()
+            .flat_map(|outbox| outbox.firings.clone())
+            .collect();
+        let dead: Vec<_> = outboxes.flat_map(|outbox| outbox.dead.clone()).collect();
+        let resets = self.dropped();
+        self.outlet
+            .publish(&firings, &[], &dead, resets.as_ref())
+            .await?;
+        self.clear_outboxes();
+        for name in gone {
+            self.store.remove(&name).await?;
+            self.state.remove(&name);
+            self.untidy.remove(&name);
+        }
+        self.loaded = true;
+        Ok(())
+    }
+
+    /// What waited and was dropped, as a verdict.
+    fn dropped(&self) -> Option<Verdict> {
+        let mut reset = Vec::new();
+        for (trigger, state) in &self.state {
+            for one in &state.outbox.dropped {
+                reset.push((trigger.clone(), one.dependency.clone(), one.event.clone()));
+            }
+        }
+        if reset.is_empty() {
+            return None;
+        }
+        let mut verdict = empty_verdict(&self.compiled, self.deps.clock.now());
+        verdict.reset = reset;
+        Some(verdict)
+    }
+
+    fn clear_outboxes(&mut self) {
+        for (trigger, state) in &mut self.state {
+            if !state.outbox.is_empty() {
+                state.outbox = crate::state::Outbox::default();
+                self.untidy.insert(trigger.clone());
+            }
+        }
+    }
+
+    /// Whether this instance owns the conditions; renews where it is time.
+    async fn owns(&mut self) -> Result<bool, BusError> {
+        let now = self.deps.clock.now();
+        if let Some((_, renewed)) = &self.claim
+            && now.duration_since(*renewed).unsigned_abs() < RENEW
+        {
+            return Ok(true);
+        }
+        let key = format!("sensor/{}/{}", self.namespace(), self.name());
+        let claim = self.deps.bus.claim(&key, &self.owner, CLAIM).await?;
+        let before = self.claim.take().map(|(claim, _)| claim.token);
+        if let Some(claim) = &claim
+            && before.is_some_and(|token| token != claim.token)
+        {
+            // Somebody else had it in between.
+            self.loaded = false;
+        }
+        self.claim = claim.map(|claim| (claim, now));
+        Ok(self.claim.is_some())
+    }
+
+    /// Gives back what was taken and not acked.
+    async fn give_back(&mut self) {
+        for delivery in self.taken.drain(..) {
+            // Best effort: it comes again by itself after a while.
+            let _ = delivery.nack(Duration::ZERO).await;
+        }
+    }
+
+    async fn leave(&mut self) {
+        self.give_back().await;
+        if self.loaded
+            && let Err(error) = self.tidy().await
+        {
+            debug!(sensor = self.name(), %error, "the conditions were not tidied");
+        }
+        if let Some((claim, _)) = self.claim.take() {
+            let _ = self.deps.bus.release(&claim).await;
+        }
+    }
+}
+
+/// The decision about a record that is no event.
+fn unreadable(sensor: &Compiled, message: &Message, reason: &str, now: Timestamp) -> Decision {
+    let failure = Failure::Unreadable(reason.to_owned());
+    let mut letter = dead_letter(sensor, None, &EventSet(Vec::new()), &failure, now);
+    letter.raw = Some(STANDARD.encode(&message.payload));
+    let mut verdict = empty_verdict(sensor, now);
+    verdict.sequence = message.sequence;
+    for (trigger, dependency, source, event) in sensor.units() {
+        if streams::subject(streams::EVENTS, &[&sensor.namespace, source, event]) == message.subject
+        {
+            verdict.triggers.push(TriggerVerdict {
+                trigger: trigger.to_owned(),
+                dependency: dependency.to_owned(),
+                outcome: dead_outcome(&failure, Vec::new()),
+                clauses: Vec::new(),
+            });
+        }
+    }
+    Decision {
+        verdict: Some(verdict),
+        dead: vec![letter],
+        ..Decision::default()
+    }
+}
