@@ -8,7 +8,9 @@ pub mod expr;
 pub mod gjson;
 pub mod govaluate;
 pub mod sjson;
+mod sprig;
 pub mod tags;
 pub mod template;
+mod value;
 
 pub use error::LangError;
