@@ -1,12 +1,12 @@
 //! A directory of manifests, read now and whenever something in it changes.
 
 mod scan;
+mod wake;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use notify::{RecursiveMode, Watcher as _};
 use tiphys_kit::{CancellationToken, Health};
 use tiphys_manifest::{Diagnostic, Object, diagnostic};
 use tokio::sync::mpsc;
@@ -16,10 +16,12 @@ use crate::change::{Change, between};
 use crate::error::CatalogError;
 use crate::handle::Feeder;
 use scan::Scan;
+use wake::Watch;
 
 /// Editors write a file in several steps; after the first sign of a change so long nothing is read.
 const SETTLE: Duration = Duration::from_millis(100);
-/// A save that is under way leaves an empty file for a moment; then it is looked at again after this.
+/// A save that is under way leaves an empty file for a moment; then it is looked at again after this. Also the pace
+/// where the system tells of no change.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// Some file systems tell of no change. So often is looked without being told.
 const LOOK_ANYWAY: Duration = Duration::from_secs(10);
@@ -62,11 +64,11 @@ impl Directory {
         Ok(directory)
     }
 
-    /// Follows the directory until `stop`. Each change is logged, and sent to `changes` where there is room.
+    /// Follows the directory until `stop`. Each change is logged, and sent to `changes` where there is room. A
+    /// directory that vanishes is waited for; its objects stay in force.
     ///
     /// # Errors
-    /// Fails when the directory cannot be watched at all. A directory that vanishes is waited for; its objects
-    /// stay.
+    /// Fails when a reader of files panics.
     pub async fn watch(
         mut self,
         changes: Option<mpsc::Sender<Change>>,
@@ -74,29 +76,27 @@ impl Directory {
     ) -> Result<(), CatalogError> {
         // One place: a wake-up carries no data, so a second one adds nothing to a first that waits.
         let (wake, mut woken) = mpsc::channel::<()>(1);
-        let mut watcher = notify::recommended_watcher(move |_| {
-            let _ = wake.try_send(());
-        })
-        .map_err(|source| self.unwatchable(source))?;
-        watcher
-            .watch(&self.root, RecursiveMode::Recursive)
-            .map_err(|source| self.unwatchable(source))?;
-        let mut watched = true;
+        let mut watch = Watch::new(self.root.clone(), wake);
         // What changed between the first look and the watch would else be seen late.
         let mut wait = SETTLE;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                _ = woken.recv() => {
+                Some(()) = woken.recv() => {
                     tokio::time::sleep(SETTLE).await;
                     while woken.try_recv().is_ok() {}
                 }
                 () = tokio::time::sleep(wait) => {}
             }
+            // Before the look: what changes after it is told.
+            let told = watch.begin();
             match self.look().await {
                 Ok((found, unsettled)) => {
-                    wait = if unsettled || !watched { LOOK_AGAIN } else { LOOK_ANYWAY };
-                    watched = watched || watcher.watch(&self.root, RecursiveMode::Recursive).is_ok();
+                    wait = if told && !unsettled {
+                        LOOK_ANYWAY
+                    } else {
+                        LOOK_AGAIN
+                    };
                     for change in found {
                         if let Some(changes) = &changes {
                             let _ = changes.try_send(change);
@@ -108,9 +108,7 @@ impl Directory {
                 Err(failure) => {
                     wait = LOOK_AGAIN;
                     self.health.failing(PART, tiphys_core::chain(&failure));
-                    // A directory that is made anew is another one to the system: it is watched anew.
-                    let _ = watcher.unwatch(&self.root);
-                    watched = false;
+                    watch.end();
                 }
             }
         }
@@ -147,13 +145,6 @@ impl Directory {
         (self.objects, self.diagnostics) = (objects, diagnostics);
         self.health.ready(PART);
         Ok((found, self.scan.unsettled()))
-    }
-
-    fn unwatchable(&self, source: notify::Error) -> CatalogError {
-        CatalogError::Watch {
-            path: self.root.clone(),
-            source,
-        }
     }
 
     /// The directory.

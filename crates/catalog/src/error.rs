@@ -42,14 +42,6 @@ pub enum CatalogError {
         /// Why.
         source: std::io::Error,
     },
-    /// The directory cannot be watched.
-    #[error("the directory `{}` cannot be watched for changes", path.display())]
-    Watch {
-        /// The directory.
-        path: PathBuf,
-        /// Why.
-        source: notify::Error,
-    },
     /// A reader of files ended by a panic.
     #[error("reading the directory failed: {0}")]
     Reader(String),
@@ -69,7 +61,7 @@ impl Classify for CatalogError {
             Self::Invalid(_) | Self::NotKept { .. } | Self::Empty => Fault::Permanent,
             Self::Contended { .. } | Self::Reader(_) => Fault::Transient,
             Self::Bus(error) => error.fault(),
-            Self::Directory { .. } | Self::Watch { .. } => Fault::Config,
+            Self::Directory { .. } => Fault::Config,
         }
     }
 
@@ -81,8 +73,7 @@ impl Classify for CatalogError {
             Self::Contended { .. } => "TIP-CAT-004",
             Self::Bus(error) => error.code(),
             Self::Directory { .. } => "TIP-CAT-005",
-            Self::Watch { .. } => "TIP-CAT-006",
-            Self::Reader(_) => "TIP-CAT-007",
+            Self::Reader(_) => "TIP-CAT-006",
         }
     }
 }

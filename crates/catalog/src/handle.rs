@@ -67,9 +67,12 @@ pub struct Catalog {
     shared: Arc<Shared>,
 }
 
+/// What one feeder gave.
+type Origin = (Vec<Arc<Object>>, Vec<Diagnostic>);
+
 #[derive(Debug)]
 struct Shared {
-    sets: Mutex<Vec<(Vec<Arc<Object>>, Vec<Diagnostic>)>>,
+    sets: Mutex<Vec<Origin>>,
     current: watch::Sender<Arc<Snapshot>>,
 }
 
@@ -162,7 +165,7 @@ fn same(old: &[Arc<Object>], new: &[Arc<Object>]) -> bool {
 }
 
 /// All sets as one; of two objects with one key, the later is reported.
-fn merge(sets: &[(Vec<Arc<Object>>, Vec<Diagnostic>)], revision: u64) -> Snapshot {
+fn merge(sets: &[Origin], revision: u64) -> Snapshot {
     let mut next = Snapshot {
         revision,
         ..Snapshot::default()

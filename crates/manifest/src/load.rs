@@ -28,6 +28,9 @@ pub const MAX_TEXT: usize = 3 * 512 * 1024;
 /// Most documents of one text.
 pub const MAX_DOCUMENTS: usize = 100;
 
+/// Of the thread that reads; only what is used of it costs memory.
+const STACK: usize = 32 << 20;
+
 /// What the text does not say.
 #[derive(Debug, Clone)]
 pub struct LoadOptions {
@@ -73,6 +76,31 @@ impl Loaded {
 /// Reads a text. `file` is what diagnostics call it.
 #[must_use]
 pub fn load(file: &str, text: &str, options: &LoadOptions) -> Loaded {
+    // Reading recurses, and takes up to 50 KiB of stack per level of nesting where nothing is optimised. Callers'
+    // stacks are not ours to reckon with.
+    let on_own_stack = std::thread::scope(|scope| {
+        let reader = std::thread::Builder::new().stack_size(STACK);
+        let reader = reader.spawn_scoped(scope, || read_all(file, text, options));
+        reader.map(|reader| reader.join())
+    });
+    match on_own_stack {
+        Ok(Ok(loaded)) => loaded,
+        failed => {
+            let reason = match failed {
+                Err(error) => format!("no thread could be started to read it: {error}"),
+                Ok(_) => "its reader failed".into(),
+            };
+            let help =
+                "this is a defect of the reader or of the machine; nothing of it is used".into();
+            Loaded {
+                objects: Vec::new(),
+                diagnostics: vec![codes::UNREADABLE.finding(file, reason, help)],
+            }
+        }
+    }
+}
+
+fn read_all(file: &str, text: &str, options: &LoadOptions) -> Loaded {
     let mut loaded = Loaded::default();
     if text.len() > MAX_TEXT {
         let message = format!("the text has {} bytes; {MAX_TEXT} are allowed", text.len());

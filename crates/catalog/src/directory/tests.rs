@@ -58,13 +58,20 @@ impl Running {
 
     async fn change(&mut self) -> String {
         let change = tokio::time::timeout(PATIENCE, self.changes.recv()).await;
-        change.expect("a change in time").expect("running").to_string()
+        change
+            .expect("a change in time")
+            .expect("running")
+            .to_string()
     }
 
     async fn until(&self, what: &str, holds: impl Fn(&Snapshot) -> bool) {
         let mut changed = self.catalog.changed();
         let waited = tokio::time::timeout(PATIENCE, changed.wait_for(|now| holds(now))).await;
-        assert!(waited.is_ok(), "{what}: {:?}", self.catalog.snapshot().diagnostics);
+        assert!(
+            waited.is_ok(),
+            "{what}: {:?}",
+            self.catalog.snapshot().diagnostics
+        );
     }
 
     async fn end(self) {
@@ -93,7 +100,10 @@ async fn reads_at_once_and_follows() {
     assert_eq!(snapshot.diagnostics, []);
     assert!(running.health.problems().is_empty());
 
-    running.write("e.json", "{\"apiVersion\": \"v1\", \"kind\": \"ConfigMap\", \"metadata\": {\"name\": \"e\"}}");
+    running.write(
+        "e.json",
+        "{\"apiVersion\": \"v1\", \"kind\": \"ConfigMap\", \"metadata\": {\"name\": \"e\"}}",
+    );
     assert_eq!(running.change().await, "added ConfigMap default/e");
     running.write("a.yaml", &config_map("a", "2"));
     assert_eq!(running.change().await, "changed ConfigMap default/a");
@@ -112,7 +122,9 @@ async fn a_bad_save_takes_nothing_out_of_force() {
     running.write("a.yaml", &format!("{}---\nkind: [\n", config_map("a", "2")));
     running
         .until("the mistake is shown", |now| {
-            now.diagnostics.iter().any(|d| d.code == "TIP-MAN-001" && d.line == 8)
+            now.diagnostics
+                .iter()
+                .any(|d| d.code == "TIP-MAN-001" && d.line == 8)
         })
         .await;
     let snapshot = running.catalog.snapshot();
@@ -121,7 +133,9 @@ async fn a_bad_save_takes_nothing_out_of_force() {
     running.write("a.yaml", &config_map("a", "3"));
     assert_eq!(running.change().await, "changed ConfigMap default/a");
     assert_eq!(running.change().await, "removed ConfigMap default/b");
-    running.until("no findings are left", |now| now.diagnostics.is_empty()).await;
+    running
+        .until("no findings are left", |now| now.diagnostics.is_empty())
+        .await;
     running.end().await;
 }
 
@@ -160,7 +174,9 @@ async fn a_folder_that_vanishes_takes_nothing_out_of_force() {
     assert!(has(&running.catalog.snapshot(), "a"));
     fs::rename(&aside, running.dir.path()).expect("moved back");
     running.write("b.yaml", &config_map("b", "1"));
-    running.until("it is followed again", |now| has(now, "b")).await;
+    running
+        .until("it is followed again", |now| has(now, "b"))
+        .await;
     running.end().await;
 }
 
@@ -186,6 +202,10 @@ fn unreadable_text_and_the_same_object_in_two_files() {
     let snapshot = catalog.snapshot();
     let object = snapshot.get(Kind::ConfigMap, "default", "a").expect("a");
     assert!(object.file.ends_with("a.yaml"));
-    let twice: Vec<_> = snapshot.diagnostics.iter().filter(|d| d.code == "TIP-MAN-011").collect();
+    let twice: Vec<_> = snapshot
+        .diagnostics
+        .iter()
+        .filter(|d| d.code == "TIP-MAN-011")
+        .collect();
     assert!(twice[0].file.ends_with("b.yaml") && twice[0].line == 4);
 }

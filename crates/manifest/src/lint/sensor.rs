@@ -45,7 +45,15 @@ pub(super) fn check(object: &Object, set: &Set<'_>, findings: &mut Vec<Diagnosti
             findings.push(twice(object, &path.key("template"), "triggers", name));
         }
         conditions(object, template, &path.key("template"), &names, findings);
-        parameters(object, trigger, &path, &names, findings);
+        let own = trigger.get("parameters").unwrap_or(&Value::Null);
+        parameters(object, own, &path.key("parameters"), &names, findings);
+        // The trigger's own parameters may name the dependency only when an event comes.
+        let named_later = list(trigger, "parameters")
+            .iter()
+            .any(|parameter| text(parameter, "dest").ends_with("dependencyName"));
+        if !named_later {
+            parameters(object, template, &path.key("template"), &names, findings);
+        }
         action(object, template, &path.key("template"), set, findings);
     }
 }

@@ -80,23 +80,10 @@ fn assemble(
         uuid(&digest(&[kind.as_str(), scope, &name, &generate_name], 16))
     });
     let revision = revision(&document);
-    if kind == Kind::Secret
-        && let Some(map) = document.as_object_mut()
-    {
-        map.shift_remove("data");
-        map.shift_remove("stringData");
-        if let Some(annotations) = map
-            .get_mut("metadata")
-            .and_then(|metadata| metadata.get_mut("annotations"))
-            .and_then(Value::as_object_mut)
-        {
-            // It repeats the whole Secret.
-            annotations.shift_remove(LAST_APPLIED);
-        }
-    }
     let mut annotations = metadata.annotations.unwrap_or_default();
     if kind == Kind::Secret {
         annotations.remove(LAST_APPLIED);
+        without_secrets(&mut document);
     }
     Object {
         kind,
@@ -112,6 +99,22 @@ fn assemble(
         document,
         spec,
         places,
+    }
+}
+
+/// Leaves of a Secret's document what is known to be none: a misspelt `stringData` holds secrets too.
+fn without_secrets(document: &mut Value) {
+    const SHOWN: [&str; 5] = ["apiVersion", "kind", "metadata", "type", "immutable"];
+    let Some(map) = document.as_object_mut() else {
+        return;
+    };
+    map.retain(|key, _| SHOWN.contains(&key.as_str()));
+    let annotations = map
+        .get_mut("metadata")
+        .and_then(|metadata| metadata.get_mut("annotations"));
+    if let Some(annotations) = annotations.and_then(Value::as_object_mut) {
+        // It repeats the whole Secret.
+        annotations.shift_remove(LAST_APPLIED);
     }
 }
 

@@ -11,7 +11,7 @@ use serde_saphyr::{NonFiniteFloatPolicy, Spanned};
 use super::path::{Path, Segment};
 
 /// Deepest nesting. Real manifests stay below 30.
-const MAX_DEPTH: usize = 100;
+const MAX_DEPTH: usize = 64;
 /// Most values of a document, after aliases are expanded.
 const MAX_NODES: usize = 100_000;
 

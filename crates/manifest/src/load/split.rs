@@ -16,6 +16,10 @@ pub(super) fn documents(text: &str) -> Vec<Part<'_>> {
         let plain = line.trim_end();
         let begins = plain == "---" || plain.starts_with("--- ");
         let ends = plain == "...";
+        if begins && is_head(text.get(start..offset).unwrap_or_default()) {
+            offset += line.len();
+            continue;
+        }
         if (begins || ends) && offset > start {
             push(&mut parts, text, start, offset, first_line);
         }
@@ -28,6 +32,15 @@ pub(super) fn documents(text: &str) -> Vec<Part<'_>> {
     }
     push(&mut parts, text, start, offset, first_line);
     parts
+}
+
+/// Directives, such as `%YAML 1.1`, which belong to the document that begins after them.
+fn is_head(text: &str) -> bool {
+    let mut lines = text.lines().filter(|line| {
+        let line = line.trim();
+        !line.is_empty() && !line.starts_with('#')
+    });
+    lines.clone().next().is_some() && lines.all(|line| line.starts_with('%'))
 }
 
 fn push<'a>(parts: &mut Vec<Part<'a>>, text: &'a str, start: usize, end: usize, first_line: usize) {
@@ -60,6 +73,7 @@ mod tests {
                 (8, "c: 3\n")
             ]
         );
+        assert_eq!(documents("%YAML 1.1\n# x\n---\na: 1\n---\nb: 2\n").len(), 2);
         assert!(documents("").is_empty());
         assert!(documents("---\n---\n").is_empty());
     }

@@ -140,7 +140,11 @@ fn explain(field: &str, error: &str) -> (String, String) {
     if let Some((found, expected)) = found_expected {
         let (found, expected) = (plain_found(found), plain_expected(expected));
         let help = match (expected.as_str(), found.split(' ').next()) {
-            ("text", Some("number" | "true" | "false")) => "put the value in quotes".into(),
+            ("text", Some("number")) => "put the value in quotes".into(),
+            ("text", Some("true" | "false")) => {
+                "put the value in quotes: YAML takes `y`, `no`, `on` and the like for true or false"
+                    .into()
+            }
             ("a list", _) => "write each item on a line of its own that begins with `- `".into(),
             ("a mapping", _) => "write `key: value` lines below it, indented".into(),
             _ => format!("give it {expected}"),
