@@ -1,10 +1,15 @@
 //! How much a step costs; run by hand.
 
+use std::collections::HashMap;
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use futures::StreamExt;
 use serde_json::json;
 use tiphys_executor::launcher::{Launcher, SecretEnvironment};
+
+use tokio::sync::oneshot;
 
 use crate::support::{Host, pod_of};
 
@@ -18,21 +23,30 @@ async fn steps_of_true_against_a_bare_spawn_loop() {
         host.config.runner = vec![runner];
     }
     let mut run = host.run().await;
-    let begin = Instant::now();
-    let mut started = 0;
-    let mut ended = 0;
-    while ended < STEPS {
-        while started < STEPS && started - ended < AT_ONCE {
-            let pod = pod_of(&started.to_string(), json!({ "command": ["true"] }));
-            run.launcher
+    let launcher = Arc::clone(&run.launcher);
+    let waiting = Mutex::new(HashMap::new());
+    let steps = futures::stream::iter(0..STEPS).for_each_concurrent(AT_ONCE, |number| {
+        let (launcher, waiting) = (&launcher, &waiting);
+        async move {
+            let pod = pod_of(&number.to_string(), json!({ "command": ["true"] }));
+            let (ended, end) = oneshot::channel();
+            waiting.lock().unwrap().insert(pod.key.clone(), ended);
+            launcher
                 .start(&pod, SecretEnvironment::new())
                 .await
                 .unwrap();
-            started += 1;
+            end.await.unwrap();
         }
-        run.changes.recv().await.unwrap();
-        ended += 1;
-    }
+    });
+    let wake = async {
+        for _ in 0..STEPS {
+            let key = run.changes.recv().await.unwrap();
+            let waiter: oneshot::Sender<()> = waiting.lock().unwrap().remove(&key).unwrap();
+            waiter.send(()).unwrap();
+        }
+    };
+    let begin = Instant::now();
+    tokio::join!(steps, wake);
     let ours = STEPS as f64 / begin.elapsed().as_secs_f64();
     let begin = Instant::now();
     std::thread::scope(|scope| {

@@ -1,0 +1,257 @@
+//! From a template and its inputs to the pod of one attempt, every tag replaced.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+use tiphys_core::PodKey;
+use tiphys_manifest::workflow::Artifact;
+
+use super::Context;
+use super::arguments::{archive_of, stored_key};
+use crate::definition::TemplateDef;
+use crate::journal::State;
+use crate::launcher::{Archive, InputArtifact, OutputArtifact, OutputParameter, PodSpec};
+use crate::names::item_text;
+use crate::node::Node;
+use crate::paths;
+use crate::scope::{Attempt, Scope};
+use crate::substitute;
+
+/// The annotation by which a manifest lets its steps run on the host.
+pub const LAUNCHER: &str = "tiphys.dev/launcher";
+
+/// The pod of a node that stands in the journal; for a shell that starts again.
+///
+/// # Errors
+/// Says why the node has none.
+pub fn of_node(state: &State, node: &Node, context: &Context<'_>) -> Result<PodSpec, String> {
+    let (scope, name) = node.target.place();
+    let def = state
+        .template(&scope, &name)
+        .ok_or_else(|| format!("template '{name}' is gone from the journal"))?;
+    spec(state, node, &def, context)
+}
+
+/// The pod of a node.
+pub(super) fn spec(
+    state: &State,
+    node: &Node,
+    def: &TemplateDef,
+    context: &Context<'_>,
+) -> Result<PodSpec, String> {
+    let (Some(key), Some(name)) = (&node.pod, &node.pod_name) else {
+        return Err("the node has no pod".into());
+    };
+    let last = last_attempt(state, node);
+    let scope = Scope {
+        inputs: Some(&node.inputs),
+        attempt: Some(Attempt {
+            node: &node.name,
+            pod: name,
+            key,
+            def,
+            number: node.attempt,
+            last,
+            path_of: context.path_of,
+        }),
+        ..Scope::of(state, context.now, &node.name)
+    };
+    let (container, script) = container(&scope, def, key, context)?;
+    let labels = metadata(&scope, state, def, "labels")?;
+    let annotations = metadata(&scope, state, def, "annotations")?;
+    let prefix = format!(
+        "{}/{}/{name}",
+        state.submission.namespace, state.submission.name
+    );
+    Ok(PodSpec {
+        key: key.clone(),
+        name: name.clone(),
+        namespace: state.submission.namespace.clone(),
+        workflow: state.submission.name.clone(),
+        workflow_uid: state.submission.uid.clone(),
+        node_id: node.id.clone(),
+        template: def.name.clone(),
+        process_allowed: is_host_allowed(state, &annotations),
+        labels,
+        annotations,
+        container,
+        script,
+        inputs: inputs(node),
+        output_parameters: output_parameters(&scope, def)?,
+        output_artifacts: output_artifacts(&scope, def, &prefix)?,
+        capture_result: node.wants_result,
+        archive_logs: archives_logs(state, def, context),
+        deadline: deadline(&scope, def, context)?,
+        grace: context.grace,
+    })
+}
+
+fn last_attempt<'s>(state: &'s State, node: &Node) -> Option<&'s Node> {
+    let number = node.attempt?;
+    let retry = node.name.strip_suffix(&format!("({number})"))?;
+    let last = format!("{retry}({})", number.checked_sub(1)?);
+    state.named(&last).map(|node| &**node)
+}
+
+/// The container as JSON and, of a script, its source. The author's own mentions of declared files are turned
+/// into where the step finds them.
+fn container(
+    scope: &Scope<'_>,
+    def: &TemplateDef,
+    key: &PodKey,
+    context: &Context<'_>,
+) -> Result<(Value, Option<String>), String> {
+    let is_script = def.typed.script.is_some();
+    let written = &def.json[if is_script { "script" } else { "container" }];
+    let declared = paths::declared(&def.typed);
+    let mapped = paths::mapped(written, &declared, &|path| (context.path_of)(key, path));
+    let mut replaced = substitute::tree(scope, &mapped)?;
+    let source = replaced
+        .as_object_mut()
+        .filter(|_| is_script)
+        .map(|members| members.remove("source"));
+    let source = source.map(|source| source.as_ref().map(item_text).unwrap_or_default());
+    if let Some(members) = replaced.as_object_mut() {
+        members.insert("name".into(), json!("main"));
+    }
+    Ok((replaced, source))
+}
+
+fn metadata(
+    scope: &Scope<'_>,
+    state: &State,
+    def: &TemplateDef,
+    table: &str,
+) -> Result<BTreeMap<String, String>, String> {
+    let whole = state.definition.as_ref();
+    let whole = whole.and_then(|d| d.json.get("podMetadata")?.get(table));
+    let own = def.json.get("metadata").and_then(|m| m.get(table));
+    let mut all = BTreeMap::new();
+    for (name, value) in [whole, own]
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_object)
+        .flat_map(Map::iter)
+    {
+        all.insert(
+            name.clone(),
+            substitute::required(scope, &item_text(value))?,
+        );
+    }
+    if table == "labels" {
+        all.insert(
+            "workflows.argoproj.io/workflow".into(),
+            state.submission.name.clone(),
+        );
+        all.insert("workflows.argoproj.io/completed".into(), "false".into());
+    }
+    Ok(all)
+}
+
+/// Whether the template or the workflow says that the step may run on the host.
+fn is_host_allowed(state: &State, annotations: &BTreeMap<String, String>) -> bool {
+    let own = annotations.get(LAUNCHER).cloned();
+    own.or_else(|| state.annotation(LAUNCHER))
+        .is_some_and(|launcher| launcher == "process")
+}
+
+fn inputs(node: &Node) -> Vec<InputArtifact> {
+    let all = node.inputs.artifacts.iter();
+    all.filter_map(|artifact| {
+        Some(InputArtifact {
+            name: artifact.name.clone(),
+            path: artifact.path.clone()?,
+            mode: artifact.mode,
+            from: artifact.source.clone()?,
+        })
+    })
+    .collect()
+}
+
+fn output_parameters(scope: &Scope<'_>, def: &TemplateDef) -> Result<Vec<OutputParameter>, String> {
+    let mut all = Vec::new();
+    for parameter in &def.typed.outputs.parameters {
+        let from = parameter.value_from.as_ref();
+        let Some(path) = from.and_then(|from| from.path.as_deref()) else {
+            return Err(format!(
+                "output parameter '{}' of a container or script needs valueFrom.path",
+                parameter.name
+            ));
+        };
+        let default = from.and_then(|from| from.default.as_deref());
+        let default = default.or(parameter.default.as_deref());
+        all.push(OutputParameter {
+            name: parameter.name.clone(),
+            path: substitute::required(scope, path)?,
+            default: default
+                .map(|text| substitute::required(scope, text))
+                .transpose()?,
+        });
+    }
+    Ok(all)
+}
+
+fn output_artifacts(
+    scope: &Scope<'_>,
+    def: &TemplateDef,
+    prefix: &str,
+) -> Result<Vec<OutputArtifact>, String> {
+    let mut all = Vec::new();
+    for artifact in &def.typed.outputs.artifacts {
+        let told = |why: String| format!("output artifact '{}': {why}", artifact.name);
+        let Some(path) = artifact.path.as_deref() else {
+            return Err(told("has no path".into()));
+        };
+        all.push(OutputArtifact {
+            name: artifact.name.clone(),
+            path: substitute::required(scope, path).map_err(told)?,
+            key: output_key(scope, artifact, prefix).map_err(told)?,
+            archive: archive_of(artifact),
+            optional: artifact.optional.unwrap_or_default(),
+        });
+    }
+    Ok(all)
+}
+
+/// Where an artifact is stored: the key that the manifest gives, else one made of workflow, pod and name.
+fn output_key(scope: &Scope<'_>, artifact: &Artifact, prefix: &str) -> Result<String, String> {
+    let archive = artifact.archive.as_ref();
+    if archive.is_some_and(|archive| archive.get("zip").is_some()) {
+        return Err("archive `zip` is not written yet (TIP-EXE-100); use tar or none".into());
+    }
+    match artifact.location() {
+        Some((kind, place)) => {
+            let key = stored_key(kind, place, &scope.state.submission.namespace)?;
+            substitute::required(scope, &key)
+        }
+        None => Ok(match archive_of(artifact) {
+            Archive::Tar => format!("{prefix}/{}.tgz", artifact.name),
+            Archive::None => format!("{prefix}/{}", artifact.name),
+        }),
+    }
+}
+
+fn archives_logs(state: &State, def: &TemplateDef, context: &Context<'_>) -> bool {
+    let own = def
+        .typed
+        .archive_location
+        .as_ref()
+        .and_then(|l| l.archive_logs);
+    let whole = state.definition.as_ref().and_then(|d| d.spec.archive_logs);
+    context.archive_logs || own.or(whole).unwrap_or_default()
+}
+
+fn deadline(
+    scope: &Scope<'_>,
+    def: &TemplateDef,
+    context: &Context<'_>,
+) -> Result<Option<tiphys_core::Timestamp>, String> {
+    let Some(seconds) = &def.typed.active_deadline_seconds else {
+        return Ok(None);
+    };
+    let text = substitute::required(scope, &seconds.to_string())?;
+    let wrong = || format!("activeDeadlineSeconds `{text}` is no whole number");
+    let seconds: i64 = text.trim().parse().map_err(|_| wrong())?;
+    let length = jiff::SignedDuration::from_secs(seconds);
+    Ok(context.now.checked_add(length).ok())
+}

@@ -1,0 +1,154 @@
+//! Argo's own examples, where they lie beside the checkout: each that uses only what is run reaches the end
+//! that upstream expects.
+
+#[expect(unreachable_pub, dead_code, reason = "shared by several tests, each using its part")]
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use common::{Simulator, catalog, failed, good};
+use serde_json::Value;
+use tiphys_core::Timestamp;
+use tiphys_core::workflow::Verb;
+use tiphys_executor::launcher::{Archive, PodResult, PodSpec, StoredArtifact};
+use tiphys_executor::node::Phase;
+use tiphys_manifest::Kind;
+use tiphys_manifest::load::{LoadOptions, load};
+
+/// Files that end otherwise here, and why.
+const EXCEPTIONS: &[(&str, &str)] = &[];
+
+fn corpus() -> Option<PathBuf> {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus");
+    beside.join("argo-workflows").is_dir().then_some(beside)
+}
+
+/// What the images of the examples do, as far as it shows in their text.
+fn act(pod: &PodSpec, now: Timestamp) -> PodResult {
+    let text = format!(
+        "{} {}",
+        pod.container,
+        pod.script.clone().unwrap_or_default()
+    );
+    let mut result = good(now);
+    let code = [
+        ("exit 1", 1),
+        ("exit 2", 2),
+        ("intentional failure", 1),
+        ("\"false\"", 1),
+    ];
+    if let Some((_, code)) = code.iter().find(|(mark, _)| text.contains(mark)) {
+        result = failed(now, *code);
+    }
+    if pod.capture_result {
+        result.result = Some(printed(&text));
+    }
+    for parameter in &pod.output_parameters {
+        let value = parameter.default.clone().unwrap_or_else(|| "1".into());
+        result.parameters.insert(parameter.name.clone(), value);
+    }
+    for artifact in &pod.output_artifacts {
+        result.artifacts.push(StoredArtifact {
+            name: artifact.name.clone(),
+            key: artifact.key.clone(),
+            archive: Archive::Tar,
+            size: 1,
+            sha256: String::new(),
+        });
+    }
+    result
+}
+
+fn printed(text: &str) -> String {
+    let rules = [
+        ("\"heads\"", "heads"),
+        ("random.randint", "1"),
+        ("json.dump", "[1, 2, 3]"),
+        ("[{", "[1]"),
+    ];
+    let rule = rules.iter().find(|(mark, _)| text.contains(mark));
+    rule.map_or("1", |(_, printed)| printed).to_owned()
+}
+
+#[test]
+fn examples_end_as_upstream_expects() {
+    let Some(corpus) = corpus() else {
+        eprintln!("SKIPPED: no corpus beside the checkout");
+        return;
+    };
+    let expected = fs::read_to_string(corpus.join("argo-workflows.expected.json")).unwrap();
+    let expected: Vec<Value> = serde_json::from_str(&expected).unwrap();
+    let folder = corpus.join("argo-workflows");
+    let mut texts = Vec::new();
+    for entry in &expected {
+        let text = fs::read_to_string(folder.join(entry["file"].as_str().unwrap())).unwrap();
+        texts.push(text);
+    }
+    let all: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let catalog = catalog(&all);
+    let (mut reached, mut unsupported, mut wrong) = (0, BTreeMap::new(), Vec::new());
+    for (entry, text) in expected.iter().zip(&texts) {
+        let file = entry["file"].as_str().unwrap();
+        let wanted = entry["expected"].as_str().unwrap();
+        let wanted = match wanted.split_whitespace().next() {
+            Some("Succeeded") if !wanted.contains("random") => Phase::Succeeded,
+            Some("Failed") if !wanted.contains("random") && !wanted.contains("without") => {
+                Phase::Failed
+            }
+            _ => continue,
+        };
+        let loaded = load(file, text, &LoadOptions::default());
+        for object in loaded
+            .objects
+            .iter()
+            .filter(|object| object.kind == Kind::Workflow)
+        {
+            let mut simulator = Simulator::new(&object.document, catalog.clone(), act);
+            simulator.run();
+            for _ in 0..3 {
+                simulator.command(Verb::Resume {
+                    node_field_selector: String::new(),
+                });
+                simulator.run();
+            }
+            let code = simulator
+                .state
+                .nodes
+                .values()
+                .find(|n| n.message.contains("TIP-EXE-100"));
+            let whole = simulator.state.message.contains("TIP-EXE-100");
+            let got = simulator.phase();
+            let excepted = EXCEPTIONS.iter().any(|(name, _)| *name == file);
+            if got == Some(wanted) {
+                reached += 1;
+                assert!(
+                    !excepted,
+                    "{file} ends as expected now; delete its exception"
+                );
+            } else if code.is_some() || whole {
+                let why = code.map_or(simulator.state.message.clone(), |n| n.message.clone());
+                unsupported.insert(file.to_owned(), why);
+            } else if !excepted {
+                let why: Vec<String> = (simulator.state.nodes.values())
+                    .filter(|node| !node.message.is_empty())
+                    .map(|node| format!("{}: {}", node.name, node.message))
+                    .collect();
+                wrong.push(format!(
+                    "{file}: {got:?} {} {why:#?}",
+                    simulator.state.message
+                ));
+            }
+        }
+    }
+    println!(
+        "{reached} examples end as expected; {} use what is not run yet",
+        unsupported.len()
+    );
+    for (file, why) in &unsupported {
+        println!("  {file}: {why}");
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(reached >= 90, "{reached}");
+}
