@@ -14,6 +14,7 @@ use tiphys_executor::launcher::LogLine;
 
 use crate::error::ApiError;
 use crate::state::Shared;
+use crate::workflows::Step;
 
 /// Lines per read of one step.
 const BATCH: usize = 500;
@@ -29,14 +30,6 @@ pub struct Wanted {
     follow: bool,
     #[serde(default, rename = "logOptions.tailLines")]
     tail: Option<usize>,
-}
-
-/// One step whose lines are wanted.
-#[derive(Debug, Clone)]
-struct Step {
-    key: PodKey,
-    pod: String,
-    display: String,
 }
 
 /// `GET /workflows/{namespace}/{name}/log`.
@@ -83,16 +76,16 @@ impl Reader {
             let workflow = self.shared.workflows.get(&self.namespace, &self.name)?;
             let ended = workflow.pointer("/status/finishedAt").is_some_and(Value::is_string);
             self.last = ended || !self.wanted.follow;
-            self.read(&workflow).await;
+            self.read().await;
             if self.ready.is_empty() && !self.last {
                 tokio::time::sleep(LOOK).await;
             }
         }
     }
 
-    async fn read(&mut self, workflow: &Value) {
+    async fn read(&mut self) {
         let mut lines: Vec<(LogLine, Step)> = Vec::new();
-        for step in steps(workflow, &self.wanted.node) {
+        for step in self.shared.workflows.steps(&self.namespace, &self.name, &self.wanted.node) {
             let first = !self.seen.contains_key(&step.key);
             let mut of_step = Vec::new();
             loop {
@@ -118,21 +111,4 @@ impl Reader {
                    "stream": line.stream, "time": line.time})
         }));
     }
-}
-
-/// The pods of a workflow that the caller means: all, or those that a word names in any of its forms.
-fn steps(workflow: &Value, wanted: &str) -> Vec<Step> {
-    let nodes = workflow.pointer("/status/nodes").and_then(Value::as_object);
-    let uid = workflow.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default();
-    let text = |node: &Value, key: &str| node.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let mut steps = Vec::new();
-    for node in nodes.into_iter().flat_map(|nodes| nodes.values()).filter(|node| text(node, "type") == "Pod") {
-        let pod = text(node, "podName");
-        let names = [text(node, "id"), text(node, "name"), text(node, "displayName"), pod.clone()];
-        if wanted.is_empty() || names.iter().any(|name| name == wanted) {
-            let key = tiphys_executor::pod_key(uid, node);
-            steps.push(Step { key, pod, display: text(node, "displayName") });
-        }
-    }
-    steps
 }

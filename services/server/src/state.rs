@@ -73,8 +73,8 @@ impl Shared {
             let position = catch_up(&parts.bus, stream, &mut |message| story.apply(message)).await?;
             positions.push((stream, position));
         }
-        let position = catch_up(&parts.bus, streams::WORKFLOWS, &mut |message| workflows.apply(message));
-        positions.push((streams::WORKFLOWS, position.await?));
+        let position = catch_up(&parts.bus, streams::WORKFLOWS, &mut |message| workflows.apply(message)).await?;
+        positions.push((streams::WORKFLOWS, position));
         let shared = Self {
             bus: parts.bus,
             catalog: parts.catalog,

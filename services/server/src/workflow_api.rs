@@ -9,9 +9,9 @@ use axum::response::sse::{Event as Sse, KeepAlive, Sse as SseResponse};
 use futures::{Stream, StreamExt as _};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tiphys_bus::{BusError, Publish, streams};
-use tiphys_core::workflow::{Command, Submission, Verb, WorkflowRecord};
-use tiphys_executor::submit;
+use tiphys_core::workflow::{Command, Submission, Verb};
+use tiphys_executor::{Error, submit};
+use tiphys_manifest::Kind;
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::error::ApiError;
@@ -101,7 +101,7 @@ pub struct SubmitOptions {
 }
 
 impl SubmitOptions {
-    fn read(self) -> Result<submit::Options, ApiError> {
+    fn read(self, by: &str) -> Result<submit::Options, ApiError> {
         Ok(submit::Options {
             parameters: pairs(self.parameters.iter().map(String::as_str), "parameter")?,
             name: self.name,
@@ -111,7 +111,11 @@ impl SubmitOptions {
             labels: pairs(
                 self.labels.as_deref().unwrap_or_default().split(',').filter(|label| !label.is_empty()),
                 "label",
-            )?,
+            )?
+            .into_iter()
+            .collect(),
+            by: by.to_owned(),
+            ..submit::Options::default()
         })
     }
 }
@@ -160,31 +164,33 @@ pub async fn submit(
     caller: Caller,
     Json(from): Json<SubmitFrom>,
 ) -> Answer {
-    let workflow = submit::from(&shared.catalog.snapshot(), &namespace, &from.resource_kind, &from.resource_name)
-        .map_err(|error| ApiError::missing(error.to_string()))?;
+    let kind: Kind = from
+        .resource_kind
+        .parse()
+        .map_err(|()| ApiError::invalid(format!("`{}` is no kind", from.resource_kind)))?;
+    let name = &from.resource_name;
+    let object = shared.catalog.snapshot().get(kind, &namespace, name).cloned();
+    let object = object.ok_or_else(|| ApiError::missing(format!("{kind} `{namespace}/{name}`")))?;
+    let workflow =
+        submit::from_object(&object).map_err(|error| ApiError::invalid(tiphys_core::chain(&error)))?;
     start(&shared, &namespace, workflow, from.submit_options, &caller).await
 }
 
 async fn start(
     shared: &Shared,
     namespace: &str,
-    mut workflow: Value,
+    workflow: Value,
     options: SubmitOptions,
     caller: &Caller,
 ) -> Answer {
-    if let Some(metadata) = workflow.as_object_mut().map(|w| w.entry("metadata").or_insert_with(|| json!({})))
-        && let Some(metadata) = metadata.as_object_mut()
-    {
-        metadata.insert("namespace".into(), namespace.into());
-    }
     let seed = seed()?;
     let submission =
-        submit::prepare(workflow, &shared.catalog.snapshot(), options.read()?, shared.now(), &seed, &caller.by)
+        submit::prepare(&workflow, namespace, &options.read(&caller.by)?, shared.now(), &seed)
             .map_err(|error| ApiError::invalid(tiphys_core::chain(&error)))?;
     hand_over(shared, submission, caller).await
 }
 
-fn seed() -> Result<String, ApiError> {
+pub(crate) fn seed() -> Result<String, ApiError> {
     let mut bytes = [0u8; 16];
     getrandom::fill(&mut bytes)
         .map_err(|error| ApiError::new(http::StatusCode::INTERNAL_SERVER_ERROR, format!("no randomness: {error}")))?;
@@ -192,19 +198,11 @@ fn seed() -> Result<String, ApiError> {
 }
 
 /// Opens the journal; of two who want one name, one gets it.
-async fn hand_over(shared: &Shared, submission: Submission, caller: &Caller) -> Answer {
+pub(crate) async fn hand_over(shared: &Shared, submission: Submission, caller: &Caller) -> Answer {
     let (namespace, name) = (submission.namespace.clone(), submission.name.clone());
     shared.audit(caller, &namespace, "submit", &format!("workflow/{name}")).await?;
     let mut changed = shared.workflows.changed();
-    let subject = streams::subject(streams::WORKFLOWS, &[&namespace, &name]);
-    let record = encode(&WorkflowRecord::Submitted(submission))?;
-    match shared.bus.publish(Publish::new(subject, record).expect_last(0)).await {
-        Ok(_) => {}
-        Err(BusError::Conflict { .. }) => {
-            return Err(ApiError::conflict(format!("workflow `{namespace}/{name}` exists already")));
-        }
-        Err(error) => return Err(error.into()),
-    }
+    submit::submit(shared.bus.as_ref(), &submission).await.map_err(refused)?;
     // The answer is the object, which the projection has in a moment.
     loop {
         if let Some(workflow) = shared.workflows.get(&namespace, &name) {
@@ -216,8 +214,14 @@ async fn hand_over(shared: &Shared, submission: Submission, caller: &Caller) -> 
     }
 }
 
-fn encode(record: &WorkflowRecord) -> Result<Vec<u8>, ApiError> {
-    serde_json::to_vec(record).map_err(|error| ApiError::invalid(error.to_string()))
+pub(crate) fn refused(error: Error) -> ApiError {
+    let text = tiphys_core::chain(&error);
+    match error {
+        Error::Exists { .. } => ApiError::conflict(text),
+        Error::Missing(_) => ApiError::new(http::StatusCode::NOT_FOUND, text),
+        Error::Bus(error) => error.into(),
+        _ => ApiError::invalid(text),
+    }
 }
 
 /// The body of a verb.
@@ -267,9 +271,7 @@ pub async fn verb(
 
 async fn command(shared: &Shared, namespace: &str, name: &str, verb: Verb, caller: &Caller) -> Result<(), ApiError> {
     let command = Command { verb, at: shared.now(), by: caller.by.clone(), reason: caller.reason.clone() };
-    let record = encode(&WorkflowRecord::Command(command))?;
-    let subject = streams::subject(streams::WORKFLOWS, &[namespace, name]);
-    shared.bus.publish(Publish::new(subject, record)).await?;
+    submit::command(shared.bus.as_ref(), namespace, name, command).await.map_err(refused)?;
     Ok(())
 }
 

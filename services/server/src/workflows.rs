@@ -1,51 +1,87 @@
 //! The workflows, from their journals, with a signal for each that changed.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
-use tiphys_bus::{Message, streams};
-use tiphys_executor::Projection;
+use tiphys_bus::Message;
+use tiphys_core::PodKey;
+use tiphys_executor::projection::{Filter, Projection};
 use tokio::sync::broadcast;
+use tracing::warn;
 
 /// Changes that a slow reader may fall behind; then it looks at everything once.
 const SIGNALS: usize = 1024;
 
+/// One step that has a log.
+#[derive(Debug, Clone)]
+pub(crate) struct Step {
+    /// By which the launcher knows it.
+    pub(crate) key: PodKey,
+    /// Argo's pod name.
+    pub(crate) pod: String,
+    /// Name without the boundary's.
+    pub(crate) display: String,
+}
+
 /// The projection. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Workflows {
-    projection: Arc<Projection>,
+    projection: Arc<Mutex<Projection>>,
     changed: broadcast::Sender<(String, String)>,
 }
 
 impl Default for Workflows {
     fn default() -> Self {
-        Self { projection: Arc::new(Projection::default()), changed: broadcast::channel(SIGNALS).0 }
+        Self { projection: Arc::default(), changed: broadcast::channel(SIGNALS).0 }
     }
 }
 
 impl Workflows {
     /// Takes a record of WORKFLOWS.
     pub(crate) fn apply(&self, message: &Message) {
-        self.projection.apply(message);
-        let mut names = message.subject.split('.').skip(1).map(streams::name_of);
-        if let (Some(namespace), Some(name)) = (names.next(), names.next()) {
+        let changed = self.lock().apply(message);
+        match changed {
             // Nobody listening is no failure.
-            let _ = self.changed.send((namespace, name));
+            Ok(Some(key)) => drop(self.changed.send(key)),
+            Ok(None) => {}
+            Err(error) => {
+                warn!(subject = message.subject, sequence = message.sequence, %error, "a journal record cannot be read");
+            }
         }
     }
 
     /// One workflow as Argo's object.
     pub(crate) fn get(&self, namespace: &str, name: &str) -> Option<Value> {
-        self.projection.get(namespace, name)
+        self.lock().object(namespace, name)
     }
 
-    /// All of a namespace, or of all.
+    /// All of a namespace, or of all, the newest first.
     pub(crate) fn list(&self, namespace: Option<&str>) -> Vec<Value> {
-        self.projection.list(namespace)
+        let filter = Filter { namespace: namespace.map(str::to_owned), ..Filter::default() };
+        let names = self.lock().list(&filter);
+        // One at a time, so that a long list does not keep the journals waiting.
+        names.iter().filter_map(|summary| self.get(&summary.namespace, &summary.name)).collect()
+    }
+
+    /// The steps of a workflow that have a log: all, or those that a word names in any of its forms.
+    pub(crate) fn steps(&self, namespace: &str, name: &str, wanted: &str) -> Vec<Step> {
+        let Some(state) = self.lock().state(namespace, name) else { return Vec::new() };
+        let nodes = state.nodes.values().filter_map(|node| {
+            let pod = node.pod_name.clone().unwrap_or_default();
+            let names = [&node.id, &node.name, &node.display_name, &pod];
+            let meant = wanted.is_empty() || names.iter().any(|name| *name == wanted);
+            let key = node.pod.clone().filter(|_| meant)?;
+            Some(Step { key, pod, display: node.display_name.clone() })
+        });
+        nodes.collect()
     }
 
     /// Tells namespace and name of each workflow that changes from now on.
     pub(crate) fn changed(&self) -> broadcast::Receiver<(String, String)> {
         self.changed.subscribe()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Projection> {
+        self.projection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

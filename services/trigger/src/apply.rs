@@ -11,7 +11,7 @@ use crate::error::Error;
 ///
 /// # Errors
 /// Names the destination that cannot be written.
-pub fn apply(document: &mut Json, values: &[Value]) -> Result<(), Error> {
+pub(crate) fn apply(document: &mut Json, values: &[Value]) -> Result<(), Error> {
     for value in values {
         let parsed = parse(value)?;
         let next = match value.operation {
@@ -30,7 +30,7 @@ pub fn apply(document: &mut Json, values: &[Value]) -> Result<(), Error> {
 ///
 /// # Errors
 /// Names the destination that cannot be written.
-pub fn payload(values: &[Value]) -> Result<Option<Vec<u8>>, Error> {
+pub(crate) fn payload(values: &[Value]) -> Result<Option<Vec<u8>>, Error> {
     if values.is_empty() {
         return Ok(None);
     }

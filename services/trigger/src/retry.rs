@@ -6,9 +6,9 @@ use serde_json::Value as Json;
 
 /// A schedule of attempts.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Schedule {
+pub(crate) struct Schedule {
     /// Attempts in all, at least one.
-    pub attempts: u32,
+    pub(crate) attempts: u32,
     first: Duration,
     factor: f64,
 }
@@ -19,7 +19,7 @@ const CAP: Duration = Duration::from_secs(3600);
 impl Schedule {
     /// Reads `retryStrategy`; absent or empty means five attempts, one second apart and doubling.
     #[must_use]
-    pub fn of(trigger: &Json) -> Self {
+    pub(crate) fn of(trigger: &Json) -> Self {
         let Some(strategy) = trigger.get("retryStrategy").filter(|s| s.is_object()) else {
             return Self { attempts: 5, first: Duration::from_secs(1), factor: 2.0 };
         };
@@ -32,7 +32,7 @@ impl Schedule {
 
     /// The wait after attempt `attempt` (from 1) failed; `None` when it was the last.
     #[must_use]
-    pub fn wait_after(&self, attempt: u32) -> Option<Duration> {
+    pub(crate) fn wait_after(&self, attempt: u32) -> Option<Duration> {
         if attempt >= self.attempts {
             return None;
         }

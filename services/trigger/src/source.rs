@@ -11,7 +11,7 @@ use crate::kind::Context;
 ///
 /// # Errors
 /// Fails when it is absent, unreadable, or of a kind that this version does not fetch.
-pub fn fetch(source: Option<&Json>, context: &Context<'_>) -> Result<Json, Error> {
+pub(crate) fn fetch(source: Option<&Json>, context: &Context<'_>) -> Result<Json, Error> {
     let given = |key: &str| source.and_then(|s| s.get(key)).filter(|value| !value.is_null());
     for later in ["s3", "file", "url", "git"] {
         if given(later).is_some() {
