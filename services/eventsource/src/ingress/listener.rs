@@ -116,12 +116,13 @@ async fn accept(
 ) {
     loop {
         // At the limit nobody is accepted; the system's queue holds them.
-        let Ok(permit) = ingress.0.connections.clone().acquire_owned().await else {
-            return;
+        let next = async {
+            let permit = ingress.0.connections.clone().acquire_owned().await;
+            (permit, listener.accept().await)
         };
-        let accepted = tokio::select! {
+        let (permit, accepted) = tokio::select! {
             () = stop.cancelled() => return,
-            accepted = listener.accept() => accepted,
+            next = next => next,
         };
         let stream = match accepted {
             Ok((stream, _)) => stream,

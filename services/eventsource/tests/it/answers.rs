@@ -1,17 +1,18 @@
 //! What a sender is told, and what is stored.
 
-use std::sync::Arc;
+use std::time::Duration;
 
-use async_trait::async_trait;
-use bytes::Bytes;
+use axum::body::Body;
+use http::StatusCode;
+use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::{Value, json};
-use tiphys_bus::{
-    Acked, Bus, BusError, Claim, Consumer, ConsumerConfig, Message, Publish, StreamConfig,
-    StreamInfo, memory, streams,
-};
-use tiphys_eventsource::Config;
+use tiphys_bus::{memory, streams};
+use tiphys_eventsource::{Config, Ingress};
+use tokio::io::AsyncWriteExt as _;
+use tower::ServiceExt as _;
 
-use crate::stage::{Stage, body_of, until};
+use crate::faulty::Faulty;
+use crate::stage::{DEADLINE, Stage, body_of, until};
 
 const PLAIN: &str = "
 apiVersion: argoproj.io/v1alpha1
@@ -166,87 +167,136 @@ async fn a_full_bus_tells_senders_to_come_again() {
 
 #[tokio::test]
 async fn a_bus_that_is_away_is_tried_until_patience_ends() {
-    let away = Arc::new(Away(memory()));
+    let bus = Faulty::new();
     let config = Config {
-        publish_patience: std::time::Duration::from_millis(200),
+        publish_patience: Duration::from_millis(200),
         ..Config::default()
     };
-    let stage = Stage::with(PLAIN, away, config).await;
-    let refused = stage.post(&stage.canonical("hooks", "any"), "{}").await;
+    let stage = Stage::with(PLAIN, bus.clone(), config).await;
+    bus.away(true);
+    let url = stage.canonical("hooks", "any");
+    let refused = stage.post(&url, "{}").await;
     assert_eq!(refused.status(), 503);
     assert!(refused.headers().contains_key("retry-after"));
+    bus.away(false);
+    assert_eq!(stage.post(&url, "{}").await.status(), 200);
+    assert_eq!(stage.events().await.len(), 1);
     stage.end().await;
 }
 
-/// A bus on which events cannot be published.
-struct Away(Arc<dyn Bus>);
+#[tokio::test]
+async fn a_lost_answer_of_the_bus_makes_no_second_event() {
+    let bus = Faulty::new();
+    let stage = Stage::with(PLAIN, bus.clone(), Config::default()).await;
+    bus.lose_answers(2);
+    let response = stage.post(&stage.canonical("hooks", "any"), "{}").await;
+    assert_eq!(response.status(), 200);
+    let events = stage.events().await;
+    assert_eq!(events.len(), 1);
+    assert_eq!(response.headers()["x-event-id"], events[0].id.0.as_str());
+    stage.end().await;
+}
 
-#[async_trait]
-impl Bus for Away {
-    async fn ensure_stream(&self, config: &StreamConfig) -> Result<(), BusError> {
-        self.0.ensure_stream(config).await
+#[tokio::test]
+async fn what_is_being_stored_is_stored_though_the_sender_hangs_up() {
+    let bus = Faulty::new();
+    let stage = Stage::with(PLAIN, bus.clone(), Config::default()).await;
+    let gate = bus.shut().await;
+    let own = stage.port(0).unwrap();
+    let mut stream = tokio::net::TcpStream::connect(own).await.unwrap();
+    let request = b"POST /any HTTP/1.1\r\nhost: h\r\ncontent-length: 2\r\n\r\n{}";
+    stream.write_all(request).await.unwrap();
+    until("the event is on its way", || bus.waiting() == 1).await;
+    drop(stream);
+    until("the connection is gone", || {
+        stage.ingress.open_connections() == 0
+    })
+    .await;
+    drop(gate);
+    let last = stage.bus.wait_for(streams::EVENTS, 0, DEADLINE).await;
+    assert_eq!(last, Ok(1));
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn too_much_at_once_is_told_to_come_again() {
+    let bus = Faulty::new();
+    let config = Config {
+        max_in_flight: 2,
+        ..Config::default()
+    };
+    let stage = Stage::with(PLAIN, bus.clone(), config).await;
+    let gate = bus.shut().await;
+    let url = stage.canonical("hooks", "any");
+    let two = futures::future::join(stage.post(&url, "1"), stage.post(&url, "2"));
+    let third = async {
+        until("two are on their way", || bus.waiting() == 2).await;
+        let refused = stage.post(&url, "3").await;
+        drop(gate);
+        refused
+    };
+    let ((first, second), third) = futures::future::join(two, third).await;
+    assert_eq!(third.status(), 503);
+    assert!(third.headers().contains_key("retry-after"));
+    assert_eq!(
+        (first.status(), second.status()),
+        (StatusCode::OK, StatusCode::OK)
+    );
+    assert_eq!(stage.events().await.len(), 2);
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn what_happens_is_counted() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let handle = recorder.handle();
+    let _installed = metrics::set_default_local_recorder(&recorder);
+    let stage = Stage::start(PLAIN).await;
+    let post = |event: &str, body: &'static str| {
+        stage
+            .client
+            .post(stage.canonical("hooks", event))
+            .body(body)
+            .send()
+    };
+    for (event, body) in [
+        ("any", "{}"),
+        ("any", "{}"),
+        ("any", "{"),
+        ("only-high", "{\"level\":1}"),
+    ] {
+        post(event, body).await.unwrap();
     }
-    async fn publish(&self, _: Publish) -> Result<Acked, BusError> {
-        let reason = "on purpose".into();
-        Err(BusError::Unavailable { reason })
+    let text = handle.render();
+    let labels = |event: &str| {
+        format!("{{namespace=\"default\",eventsource_name=\"hooks\",event_name=\"{event}\"}}")
+    };
+    for line in [
+        format!("argo_events_events_sent_total{} 2", labels("any")),
+        format!("argo_events_event_processing_duration_milliseconds_count{} 2", labels("any")),
+        format!("tiphys_events_filtered_total{} 1", labels("only-high")),
+        "argo_events_event_service_running_total{namespace=\"default\",eventsource_name=\"hooks\"} 5".into(),
+        "tiphys_webhook_rejected_total{reason=\"malformed\"} 1".into(),
+    ] {
+        assert!(text.lines().any(|have| have == line), "{line} is not in\n{text}");
     }
-    async fn last(&self, subject: &str) -> Result<Option<Message>, BusError> {
-        self.0.last(subject).await
-    }
-    async fn get(&self, stream: &str, sequence: u64) -> Result<Option<Message>, BusError> {
-        self.0.get(stream, sequence).await
-    }
-    async fn read(
-        &self,
-        stream: &str,
-        filter: &str,
-        from: u64,
-        max: usize,
-    ) -> Result<Vec<Message>, BusError> {
-        self.0.read(stream, filter, from, max).await
-    }
-    async fn wait_for(
-        &self,
-        stream: &str,
-        after: u64,
-        wait: std::time::Duration,
-    ) -> Result<u64, BusError> {
-        self.0.wait_for(stream, after, wait).await
-    }
-    async fn purge(&self, stream: &str, filter: &str, up_to: Option<u64>) -> Result<u64, BusError> {
-        self.0.purge(stream, filter, up_to).await
-    }
-    async fn info(&self, stream: &str) -> Result<StreamInfo, BusError> {
-        self.0.info(stream).await
-    }
-    async fn consumer(
-        &self,
-        stream: &str,
-        config: ConsumerConfig,
-    ) -> Result<Box<dyn Consumer>, BusError> {
-        self.0.consumer(stream, config).await
-    }
-    async fn delete_consumer(&self, stream: &str, name: &str) -> Result<(), BusError> {
-        self.0.delete_consumer(stream, name).await
-    }
-    async fn claim(
-        &self,
-        key: &str,
-        owner: &str,
-        for_time: std::time::Duration,
-    ) -> Result<Option<Claim>, BusError> {
-        self.0.claim(key, owner, for_time).await
-    }
-    async fn release(&self, claim: &Claim) -> Result<(), BusError> {
-        self.0.release(claim).await
-    }
-    async fn put_blob(&self, content: Bytes) -> Result<String, BusError> {
-        self.0.put_blob(content).await
-    }
-    async fn get_blob(&self, reference: &str) -> Result<Option<Bytes>, BusError> {
-        self.0.get_blob(reference).await
-    }
-    async fn close(&self) {
-        self.0.close().await;
-    }
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn before_it_runs_and_after_the_door_is_shut() {
+    let ingress = Ingress::new(Config::default());
+    let request = || {
+        let request = http::Request::post("/events/default/hooks/any");
+        request.body(Body::from("{}")).unwrap()
+    };
+    let response = ingress.router().oneshot(request()).await.unwrap();
+    assert_eq!(response.status(), 503);
+    let stage = Stage::start(PLAIN).await;
+    let ingress = stage.ingress.clone();
+    let own = stage.port(0).unwrap();
+    stage.end().await;
+    let response = ingress.router().oneshot(request()).await.unwrap();
+    assert_eq!(response.status(), 503);
+    assert!(std::net::TcpStream::connect(own).is_err());
 }

@@ -5,7 +5,8 @@ use tiphys_bus::{Bus, Publish, memory, streams};
 use tiphys_core::Timestamp;
 use tiphys_eventsource::Config;
 
-use crate::stage::{DEADLINE, Stage};
+use crate::faulty::Faulty;
+use crate::stage::{DEADLINE, Stage, until};
 
 const EVERY_SECOND: &str = "
 apiVersion: argoproj.io/v1alpha1
@@ -106,9 +107,33 @@ spec: {calendar: {tick: {interval: 1h, persistence: {catchup: {enabled: true, ma
 #[tokio::test]
 async fn a_calendar_that_makes_no_sense_is_a_diagnostic_until_it_is_mended() {
     let stage = Stage::start(&EVERY_SECOND.replace("1s", "soon")).await;
-    crate::stage::until("it is seen", || stage.codes() == ["TIP-SRC-001"]).await;
+    until("it is seen", || stage.codes() == ["TIP-SRC-001"]).await;
     stage.put(EVERY_SECOND);
     events(stage.bus.as_ref(), 1).await;
     assert!(stage.codes().is_empty());
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn a_tick_waits_for_a_bus_that_is_away() {
+    let bus = Faulty::new();
+    bus.away(true);
+    let config = Config {
+        publish_patience: std::time::Duration::from_millis(50),
+        ..Config::default()
+    };
+    let stage = Stage::with(EVERY_SECOND, bus.clone(), config).await;
+    let began = Timestamp::now();
+    until("a tick is due", || {
+        Timestamp::now().duration_since(began).as_secs() >= 2
+    })
+    .await;
+    assert!(stage.events().await.is_empty());
+    bus.away(false);
+    let first = events(bus.as_ref(), 1).await[0].occurred.unwrap();
+    assert!(
+        first.duration_since(began).as_secs() < 2,
+        "the first tick was let go"
+    );
     stage.end().await;
 }

@@ -7,6 +7,7 @@
 
 mod answers;
 mod calendar;
+mod faulty;
 mod identity;
 mod limits;
 mod ports;
