@@ -57,7 +57,7 @@ codes! {
          mistake is there or shortly before: an indentation that does not match its neighbours, a quote or bracket \
          that is not closed, or a value that holds `: ` and has no quotes.";
     BUDGET = "TIP-MAN-002", Error, strict true,
-        "The text is larger, nested deeper, or expands to more than a manifest may: 1.5 MiB, 64 levels, 100,000 values \
+        "The text is larger, nested deeper, or expands to more than a manifest may: 1.5 MiB, 64 levels, 50,000 values \
          after aliases are expanded, 100 documents. Split the file, or write out what the aliases repeat.";
     DUPLICATE_KEY = "TIP-MAN-003", Warning, strict true,
         "A mapping has the same key twice. The last one is used, as Argo does, and the earlier one has no effect. \

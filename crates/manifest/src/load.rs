@@ -109,10 +109,7 @@ fn read_all(file: &str, text: &str, options: &LoadOptions) -> Loaded {
     }
     let parts = split::documents(text);
     if parts.len() > MAX_DOCUMENTS {
-        let message = format!(
-            "the text has {} documents; {MAX_DOCUMENTS} are allowed",
-            parts.len()
-        );
+        let message = format!("the text has more than {MAX_DOCUMENTS} documents");
         loaded.diagnostics.push(whole(file, message));
         return loaded;
     }

@@ -13,7 +13,7 @@ use super::path::{Path, Segment};
 /// Deepest nesting. Real manifests stay below 30.
 const MAX_DEPTH: usize = 64;
 /// Most values of a document, after aliases are expanded.
-const MAX_NODES: usize = 100_000;
+const MAX_NODES: usize = 50_000;
 
 /// Line and column, both from 1; 0 when unknown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -89,7 +89,13 @@ pub(crate) fn read(text: &str) -> Result<Node, Broken> {
 
 fn broken(error: &serde_saphyr::Error) -> Broken {
     use serde_saphyr::Error as E;
-    let error = error.without_snippet();
+    let mut error = error.without_snippet();
+    while let E::AliasError { error: inner, .. } = error {
+        error = inner.without_snippet();
+    }
+    let at = error.location().map_or_else(At::default, at);
+    let text = error.render_with_formatter(&serde_saphyr::DefaultMessageFormatter);
+    let reason = text.lines().next().unwrap_or_default();
     let limit = matches!(
         error,
         E::Budget { .. }
@@ -97,10 +103,7 @@ fn broken(error: &serde_saphyr::Error) -> Broken {
             | E::AliasExpansionLimitExceeded { .. }
             | E::AliasReplayStackDepthExceeded { .. }
             | E::AliasReplayCounterOverflow { .. }
-    );
-    let at = error.location().map_or_else(At::default, at);
-    let text = error.render_with_formatter(&serde_saphyr::DefaultMessageFormatter);
-    let reason = text.lines().next().unwrap_or_default();
+    ) || reason.contains("recursion limit");
     // The position is shown by us, in its own place.
     let reason = reason.split(" at line ").next().unwrap_or(reason);
     Broken {

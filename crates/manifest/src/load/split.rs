@@ -22,6 +22,10 @@ pub(super) fn documents(text: &str) -> Vec<Part<'_>> {
         }
         if (begins || ends) && offset > start {
             push(&mut parts, text, start, offset, first_line);
+            // One more than allowed tells enough.
+            if parts.len() > super::MAX_DOCUMENTS {
+                return parts;
+            }
         }
         if begins || ends {
             // The marker stays with its document: text may follow it on the same line.
