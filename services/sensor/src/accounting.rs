@@ -189,6 +189,10 @@ impl Accounting {
     /// Takes what LEDGER says of a firing.
     pub fn on_settled(&mut self, firing: &FiringId, settled: Settled) {
         let entry = self.firing(firing);
+        if entry.settled == Some(Settled::Done) {
+            // What is done stays done.
+            return;
+        }
         let before = entry.settled.replace(settled);
         let members = entry.members.clone();
         for member in members {

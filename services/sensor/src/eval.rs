@@ -24,6 +24,10 @@ pub type State = BTreeMap<String, ConditionState>;
 
 /// What is to be judged.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is made, taken and gone; a box would cost more"
+)]
 pub enum Input {
     /// An event.
     Event {

@@ -19,6 +19,9 @@ mod registry;
 mod store;
 mod worker;
 
+#[cfg(test)]
+mod tests;
+
 use registry::Registry;
 use worker::Worker;
 

@@ -292,7 +292,7 @@ fn kind_of(spec: &Json, path: &str, report: &mut Report<'_>) -> Option<&'static 
         spec.pointer(&format!("/template/{kind}"))
             .is_some_and(|value| !value.is_null())
     };
-    let kind = TriggerTemplate::KINDS.into_iter().find(|kind| set(&kind));
+    let kind = TriggerTemplate::KINDS.into_iter().find(|kind| set(kind));
     if kind.is_none() {
         let message =
             "the trigger does nothing: no kind that is known stands in its template".into();

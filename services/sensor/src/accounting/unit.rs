@@ -124,20 +124,16 @@ impl Unit {
     }
 
     pub(super) fn settle(&mut self, sequence: u64, before: Option<Settled>, now: Settled) {
-        match (before, now) {
-            (Some(Settled::Dead), Settled::Dead) | (Some(Settled::Done), _) => {}
+        let was_dead = before == Some(Settled::Dead);
+        if was_dead && now != Settled::Dead {
             // A dead letter that is retried moves back to in flight.
-            (Some(Settled::Dead), Settled::Retrying) => {
-                self.counts.dead_lettered -= 1;
-                self.open.insert(sequence, Stage::Fired);
-            }
-            (Some(Settled::Dead), Settled::Done) => {
-                self.counts.dead_lettered -= 1;
-                self.counts.fired += 1;
-            }
-            (_, Settled::Done) => self.close(sequence, |counts| &mut counts.fired),
-            (_, Settled::Dead) => self.close(sequence, |counts| &mut counts.dead_lettered),
-            (_, Settled::Retrying) => {}
+            self.counts.dead_lettered -= 1;
+            self.open.insert(sequence, Stage::Fired);
+        }
+        match now {
+            Settled::Done => self.close(sequence, |counts| &mut counts.fired),
+            Settled::Dead if !was_dead => self.close(sequence, |counts| &mut counts.dead_lettered),
+            Settled::Dead | Settled::Retrying => {}
         }
     }
 

@@ -325,7 +325,7 @@ proptest! {
         for (sequence, step) in (1..).zip(moves) {
             match step {
                 Move::Tick { minutes } => {
-                    now = now + jiff::SignedDuration::from_mins(minutes);
+                    now += jiff::SignedDuration::from_mins(minutes);
                     let dropped = eval(&sensor, &mut state, now, Input::Tick).resets;
                     prop_assert_eq!(dropped.map_or(0, |verdict| verdict.reset.len()), naive.reset(now));
                 }

@@ -213,12 +213,21 @@ impl Worker {
         }
         let events = round.events;
         self.commit(round).await?;
+        self.ack(events).await
+    }
+
+    /// Acks the first `events` taken. Those whose ack fails stay: judged again, they find themselves applied.
+    async fn ack(&mut self, events: usize) -> Result<(), BusError> {
         let done: Vec<_> = self.taken.drain(..events).collect();
-        // An ack that fails brings the event again, and finds it applied.
-        join_all(done.iter().map(|delivery| delivery.ack()))
-            .await
-            .into_iter()
-            .collect()
+        let acks = join_all(done.iter().map(|delivery| delivery.ack())).await;
+        let mut failed = Ok(());
+        for (delivery, ack) in done.into_iter().zip(acks).rev() {
+            if let Err(error) = ack {
+                self.taken.push_front(delivery);
+                failed = Err(error);
+            }
+        }
+        failed
     }
 
     /// Makes a round durable: conditions first, each with its outbox, then all that is told to others.
