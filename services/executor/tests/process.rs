@@ -1,6 +1,8 @@
 //! The process launcher with real processes. The runner is this test program, started again.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "process/artifact.rs"]
+mod artifact;
 #[path = "process/bench.rs"]
 mod bench;
 #[path = "process/life.rs"]

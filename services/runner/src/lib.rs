@@ -20,6 +20,7 @@ pub mod expand;
 mod leftover;
 pub mod log;
 mod output;
+mod pipe;
 pub mod proc;
 pub mod spec;
 pub mod started;

@@ -1,7 +1,7 @@
 //! The life of the command: start, logs, deadline, stop, end.
 
 use std::io::{self, Read};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
@@ -15,6 +15,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use crate::exit::{Exit, Verdict};
 use crate::expand::expand;
 use crate::log::{Log, Stream, Tail};
+use crate::pipe::Pipe;
 use crate::spec::{SECRET_PREFIX, STOP, Spec};
 use crate::{leftover, output};
 
@@ -346,43 +347,5 @@ fn ready(fds: &mut [PollFd<'_>], timeout: Option<Duration>) -> io::Result<bool> 
         Ok(count) => Ok(count > 0),
         Err(rustix::io::Errno::INTR) => Ok(false),
         Err(error) => Err(error.into()),
-    }
-}
-
-/// A stream of the command, read without waiting.
-struct Pipe {
-    source: Option<Box<dyn Source>>,
-    buffer: Vec<u8>,
-}
-
-trait Source: Read + AsFd {}
-impl<T: Read + AsFd> Source for T {}
-
-impl Pipe {
-    fn new(source: Option<impl Source + 'static>) -> io::Result<Self> {
-        if let Some(source) = &source {
-            rustix::io::ioctl_fionbio(source, true)?;
-        }
-        Ok(Self {
-            source: source.map(|source| Box::new(source) as Box<dyn Source>),
-            buffer: vec![0; 64 * 1024],
-        })
-    }
-
-    fn poll(&self) -> Option<PollFd<'_>> {
-        let source = self.source.as_ref()?;
-        Some(PollFd::from_borrowed_fd(source.as_fd(), PollFlags::IN))
-    }
-
-    /// What is there, if anything.
-    fn read(&mut self) -> Option<&[u8]> {
-        match self.source.as_mut()?.read(&mut self.buffer) {
-            Ok(0) => self.source = None,
-            Ok(count) => return self.buffer.get(..count),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => self.source = None,
-        }
-        None
     }
 }

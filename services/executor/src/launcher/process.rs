@@ -66,6 +66,9 @@ pub struct Config {
     pub extra_path: Option<PathBuf>,
     /// Variables that every step gets, such as `TIPHYS_SERVER`.
     pub environment: BTreeMap<String, String>,
+    /// Variables of the server that a template may name by `tiphys.dev/inherit-env`. They may be secret, and are
+    /// handed over as secrets are.
+    pub inheritable: SecretEnvironment,
     /// Bytes of log that are kept of a step.
     pub log_limit: u64,
     /// How many steps are started at the same time.
@@ -94,6 +97,7 @@ impl Config {
             home,
             extra_path: None,
             environment: BTreeMap::new(),
+            inheritable: SecretEnvironment::new(),
             log_limit: 64 << 20,
             starts: 16,
             stuck: Duration::from_secs(15),
@@ -244,6 +248,7 @@ impl Shared {
             return Ok(());
         }
         prepare::allowed(self.config.policy, pod)?;
+        let secrets = environment::with_inherited(&self.config, pod, secrets);
         let contents = input::fetch(&*self.store, pod).await?;
         let _permit = self.starts.acquire().await.ok();
         let key = pod.key.clone();

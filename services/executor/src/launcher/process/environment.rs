@@ -7,6 +7,7 @@
 //! | `TIPHYS_POD_KEY` | identity of the attempt; processes of the step are known by it |
 //! | `TIPHYS_NAMESPACE`, `TIPHYS_WORKFLOW`, `TIPHYS_TEMPLATE`, `TIPHYS_NODE_ID` | where the step stands |
 //! | those of `Config::environment` | such as `TIPHYS_SERVER` |
+//! | those that the annotation `tiphys.dev/inherit-env` names | of the server, where it has them |
 
 use serde::Deserialize;
 use tiphys_core::PodKey;
@@ -14,6 +15,24 @@ use tiphys_runner::Variable;
 use tiphys_runner::expand::expand;
 
 use super::{Config, LaunchError, PodSpec, SecretEnvironment};
+
+/// Annotation of a template: names of the server's variables that its steps see, separated by commas.
+const INHERIT: &str = "tiphys.dev/inherit-env";
+
+/// The secrets of a step, and the server's variables that its template names. What the step itself names wins.
+pub(super) fn with_inherited(
+    config: &Config,
+    pod: &PodSpec,
+    mut secrets: SecretEnvironment,
+) -> SecretEnvironment {
+    let names = pod.annotations.get(INHERIT).map_or("", String::as_str);
+    for name in names.split(',').map(str::trim) {
+        if let Some(value) = config.inheritable.get(name) {
+            secrets.entry(name.to_owned()).or_insert_with(|| value.clone());
+        }
+    }
+    secrets
+}
 
 /// An entry of `env`.
 #[derive(Debug, Default, Deserialize)]
