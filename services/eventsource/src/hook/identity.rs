@@ -69,3 +69,36 @@ pub(crate) fn header_name(name: &str, member: &str) -> Result<HeaderName, Error>
         )
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hook::preset;
+
+    #[test]
+    fn the_order_and_who_may_choose() {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-id", "h".parse().unwrap());
+        headers.insert("x-github-delivery", "g".parse().unwrap());
+        let body = br#"{"id":"b"}"#;
+        let of = |header: &str, path: &str, preset: &str, authenticated: bool| {
+            let preset = preset::find(preset).unwrap();
+            let identity = Identity::new(header, path, preset).unwrap();
+            identity.of(&headers, body, authenticated)
+        };
+        let cases = [
+            (("X-Id", "id", "github"), Some("h"), Some("h")),
+            (("X-None", "id", "github"), Some("b"), Some("b")),
+            (("X-None", "none", "github"), Some("g"), None),
+            (("", "", "github"), Some("g"), None),
+            (("", "", "pagerduty"), None, None),
+            (("", "", ""), None, None),
+        ];
+        for ((header, path, preset), known, unknown) in cases {
+            assert_eq!(of(header, path, preset, true).as_deref(), known);
+            assert_eq!(of(header, path, preset, false).as_deref(), unknown);
+        }
+        assert!(Identity::new("not a name", "", None).is_err());
+        assert!(preset::find("nobody").is_err());
+    }
+}

@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use tiphys_bus::{
-    Acked, Bus, BusError, Claim, Consumer, ConsumerConfig, Message, Publish, StreamConfig,
-    StreamInfo, memory,
+    Acked, Bus, BusError, Claim, Consumer, ConsumerConfig, ConsumerInfo, Message, Publish,
+    StreamConfig, StreamInfo, memory,
 };
 use tokio::sync::{OwnedRwLockWriteGuard, RwLock};
 
@@ -123,6 +123,14 @@ impl Bus for Faulty {
         config: ConsumerConfig,
     ) -> Result<Box<dyn Consumer>, BusError> {
         self.inner.consumer(stream, config).await
+    }
+
+    async fn consumer_info(
+        &self,
+        stream: &str,
+        name: &str,
+    ) -> Result<Option<ConsumerInfo>, BusError> {
+        self.inner.consumer_info(stream, name).await
     }
 
     async fn delete_consumer(&self, stream: &str, name: &str) -> Result<(), BusError> {
