@@ -42,7 +42,10 @@ fn shown(object: &Object) -> Value {
             if let Some(annotations) = annotations.as_object_mut() {
                 let source = format!("{}:{}", object.file, object.line);
                 annotations.insert("tiphys.dev/source".into(), source.into());
-                annotations.insert("tiphys.dev/revision".into(), object.revision.clone().into());
+                // A Secret's revision is a hash of what it holds, by which guesses could be tried.
+                if object.kind != Kind::Secret {
+                    annotations.insert("tiphys.dev/revision".into(), object.revision.clone().into());
+                }
             }
         }
     }

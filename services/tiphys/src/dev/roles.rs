@@ -11,7 +11,8 @@ use tiphys_catalog::{BusFeeder, Catalog, Directory};
 use tiphys_core::Clock;
 use tiphys_eventsource::Ingress;
 use tiphys_executor::launcher::Launcher;
-use tiphys_executor::launcher::process::{Policy, ProcessConfig, ProcessLauncher};
+use tiphys_executor::artifact::LocalStore;
+use tiphys_executor::launcher::process::{self, ProcessLauncher};
 use tiphys_kit::{CancellationToken, Group, Health};
 use tiphys_server::{Followers, Shared};
 use tokio::net::TcpListener;
@@ -59,14 +60,15 @@ impl Roles {
             background: Group::new(CancellationToken::new()),
         };
         self.feed(&mut stages.background, &catalog, &health).await?;
-        let launcher = self.launcher()?;
+        let watching = CancellationToken::new();
+        let process = self.launcher(watching.clone()).await?;
+        let launcher: Arc<dyn Launcher> = process.clone();
         self.rooms(&mut stages.rooms, &catalog, &health, &launcher);
         self.wait_until_ready(&mut stages.rooms, &health).await?;
 
-        let ingress = Ingress::new(tiphys_eventsource::Config {
-            host: self.address.ip(),
-            ..tiphys_eventsource::Config::default()
-        });
+        let config =
+            tiphys_eventsource::Config { host: self.address.ip(), ..tiphys_eventsource::Config::default() };
+        let ingress = Ingress::new(config.clone());
         let deps = tiphys_eventsource::Deps {
             bus: self.bus.clone(),
             catalog: catalog.clone(),
@@ -74,7 +76,7 @@ impl Roles {
             health: health.clone(),
         };
         let door = ingress.clone();
-        stages.sources.spawn("eventsource", move |stop| tiphys_eventsource::run(deps, door, stop));
+        stages.sources.spawn("eventsource", move |stop| tiphys_eventsource::run(config, deps, door, stop));
         let (shared, followers) = self.shared(&catalog, &health, &launcher, &ingress, metrics).await?;
         let guard = tiphys_server::Guard::new(self.data.token()?.into(), vec![self.address.ip().to_string()]);
         shared.follow(followers, &mut stages.api);
@@ -82,9 +84,11 @@ impl Roles {
         stages.api.spawn("http", move |stop| super::http::serve(listener, router, stop));
         self.wait_until_ready(&mut stages.sources, &health).await?;
         self.announce(&catalog)?;
-        let watching = stop.clone();
-        stages.background.spawn("signals", move |_| tiphys_kit::signal::watch(watching));
+        let signalled = stop.clone();
+        stages.background.spawn("signals", move |_| tiphys_kit::signal::watch(signalled));
         let outcome = self.until_stopped(stages, stop).await;
+        watching.cancel();
+        process.drain(GRACE).await;
         self.data.withdraw();
         outcome
     }
@@ -98,24 +102,38 @@ impl Roles {
         Ok(())
     }
 
-    fn launcher(&self) -> anyhow::Result<Arc<dyn Launcher>> {
+    async fn launcher(&self, stop: CancellationToken) -> anyhow::Result<Arc<ProcessLauncher>> {
         let shared = self.data.path().join("shared");
         std::fs::create_dir_all(&shared)?;
-        let mut environment = std::collections::BTreeMap::new();
-        environment.insert("TIPHYS_SERVER".to_owned(), format!("http://{}", self.address));
-        environment.insert("TIPHYS_MANIFESTS".to_owned(), self.dir.display().to_string());
-        environment.insert("TIPHYS_SHARED".to_owned(), shared.display().to_string());
-        let config = ProcessConfig {
+        let own = |name: &str, value: String| (name.to_owned(), value);
+        let variable = |name: &str, otherwise: &str| std::env::var(name).unwrap_or_else(|_| otherwise.to_owned());
+        let exe = std::env::current_exe()?;
+        let exe = exe.to_str().ok_or_else(|| anyhow!("the path of this program is not UTF-8"))?;
+        let config = process::Config {
             policy: match self.launcher {
-                LauncherChoice::Auto => Policy::Annotated,
-                LauncherChoice::Process => Policy::Everything,
+                LauncherChoice::Auto => process::Policy::Auto,
+                LauncherChoice::Process => process::Policy::Process,
             },
-            runner: vec![std::env::current_exe()?.into(), "runner".into()],
-            path_first: Some(self.data.bin()?),
-            environment,
-            ..ProcessConfig::new(self.data.steps(), self.data.artifacts())
+            extra_path: Some(self.data.bin()?),
+            environment: [
+                own("TIPHYS_SERVER", format!("http://{}", self.address)),
+                own("TIPHYS_MANIFESTS", self.dir.display().to_string()),
+                own("TIPHYS_SHARED", shared.display().to_string()),
+            ]
+            .into(),
+            inheritable: std::env::vars_os()
+                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?.into())))
+                .collect(),
+            ..process::Config::new(
+                self.data.steps(),
+                vec![exe.to_owned(), "runner".to_owned()],
+                variable("PATH", "/usr/local/bin:/usr/bin:/bin"),
+                variable("HOME", "/"),
+                tiphys_runner::proc::boot_id()?,
+            )
         };
-        Ok(Arc::new(ProcessLauncher::open(config)?))
+        let store = Arc::new(LocalStore::open(&self.data.artifacts())?);
+        Ok(Arc::new(ProcessLauncher::open(config, store, self.clock.clone(), stop).await?))
     }
 
     fn rooms(&self, group: &mut Group, catalog: &Catalog, health: &Health, launcher: &Arc<dyn Launcher>) {
