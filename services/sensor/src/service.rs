@@ -16,6 +16,7 @@ use crate::compile::{Compiled, compile};
 mod metric;
 mod outlet;
 mod registry;
+mod round;
 mod store;
 mod worker;
 

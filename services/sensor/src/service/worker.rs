@@ -6,25 +6,21 @@
 //! and each record has an id, so that nothing happens twice.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use futures::future::join_all;
-use tiphys_bus::{BusError, Claim, Consumer, ConsumerConfig, Delivery, Message, Start, streams};
-use tiphys_core::{DeadLetter, Event, Firing, Timestamp, TriggerVerdict, Verdict};
+use tiphys_bus::{BusError, Claim, Consumer, ConsumerConfig, Delivery, Start, streams};
+use tiphys_core::{Event, Timestamp, Verdict};
 use tiphys_kit::{Backoff, CancellationToken};
 use tracing::{debug, warn};
 
 use super::outlet::Outlet;
+use super::round::{Round, unreadable};
 use super::store::Store;
 use super::{Config, Deps, consumer_name, metric, part};
 use crate::compile::Compiled;
 use crate::condition::adopt;
-use crate::eval::{Decision, Input, State, dead_letter, dead_outcome, empty_verdict, eval};
-use crate::failure::Failure;
-use crate::parameter::EventSet;
+use crate::eval::{Input, State, empty_verdict, eval};
 
 /// How long a fetch waits for the first event; also how soon a stop is seen.
 const IDLE: Duration = Duration::from_millis(250);
@@ -33,9 +29,6 @@ const ACK_WAIT: Duration = Duration::from_secs(30);
 /// How long the ownership of a sensor's conditions lasts unless renewed, and how often it is renewed.
 const CLAIM: Duration = Duration::from_secs(30);
 const RENEW: Duration = Duration::from_secs(10);
-/// A round ends when so much is decided, so that the records of conditions stay small.
-const ROUND_FIRINGS: usize = 16;
-const ROUND_BYTES: usize = 4 << 20;
 
 pub(super) struct Worker {
     compiled: Compiled,
@@ -53,31 +46,6 @@ pub(super) struct Worker {
     /// Taken from the consumer and not acked, in order.
     taken: VecDeque<Box<dyn Delivery>>,
     claim: Option<(Claim, Timestamp)>,
-}
-
-/// What a round decided.
-#[derive(Default)]
-struct Round {
-    events: usize,
-    bytes: usize,
-    firings: Vec<Arc<Firing>>,
-    verdicts: Vec<Verdict>,
-    dead: Vec<DeadLetter>,
-    changed: BTreeSet<String>,
-    received: Vec<Timestamp>,
-}
-
-impl Round {
-    fn add(&mut self, decision: Decision) {
-        self.firings.extend(decision.firings);
-        self.verdicts.extend(decision.verdict);
-        self.dead.extend(decision.dead);
-        self.changed.extend(decision.changed);
-    }
-
-    const fn is_full(&self) -> bool {
-        self.firings.len() >= ROUND_FIRINGS || self.bytes >= ROUND_BYTES
-    }
 }
 
 impl Worker {
@@ -381,30 +349,5 @@ impl Worker {
         if let Some((claim, _)) = self.claim.take() {
             let _ = self.deps.bus.release(&claim).await;
         }
-    }
-}
-
-/// The decision about a record that is no event.
-fn unreadable(sensor: &Compiled, message: &Message, reason: &str, now: Timestamp) -> Decision {
-    let failure = Failure::Unreadable(reason.to_owned());
-    let mut letter = dead_letter(sensor, None, &EventSet(Vec::new()), &failure, now);
-    letter.raw = Some(STANDARD.encode(&message.payload));
-    let mut verdict = empty_verdict(sensor, now);
-    verdict.sequence = message.sequence;
-    for (trigger, dependency, source, event) in sensor.units() {
-        if streams::subject(streams::EVENTS, &[&sensor.namespace, source, event]) == message.subject
-        {
-            verdict.triggers.push(TriggerVerdict {
-                trigger: trigger.to_owned(),
-                dependency: dependency.to_owned(),
-                outcome: dead_outcome(&failure, Vec::new()),
-                clauses: Vec::new(),
-            });
-        }
-    }
-    Decision {
-        verdict: Some(verdict),
-        dead: vec![letter],
-        ..Decision::default()
     }
 }
