@@ -34,7 +34,8 @@ pub(crate) use self::stream::{Entry, Stream};
 use crate::error::BusError;
 use crate::options::Options;
 use crate::port::{
-    Acked, Bus, Claim, Consumer, ConsumerConfig, Message, Publish, StreamConfig, StreamInfo,
+    Acked, Bus, Claim, Consumer, ConsumerConfig, ConsumerInfo, Message, Publish, StreamConfig,
+    StreamInfo,
 };
 use crate::store::Store;
 use crate::{blobs, claims, streams};
@@ -255,6 +256,18 @@ impl Bus for LogBus {
         self.ask(action).await?;
         let consumer = LogConsumer::open(&self.shared, stream, &name)?;
         Ok(Box::new(consumer))
+    }
+
+    async fn consumer_info(
+        &self,
+        stream: &str,
+        name: &str,
+    ) -> Result<Option<ConsumerInfo>, BusError> {
+        match LogConsumer::open(&self.shared, stream, name) {
+            Ok(consumer) => consumer.info().await.map(Some),
+            Err(BusError::Missing { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     async fn delete_consumer(&self, stream: &str, name: &str) -> Result<(), BusError> {

@@ -143,7 +143,7 @@ pub struct ConsumerConfig {
     pub start: Start,
     /// A delivery that is neither acked nor kept alive for so long comes again.
     pub ack_wait: Duration,
-    /// At most so many deliveries are out at once.
+    /// At most so many deliveries are out at once. One that was nacked counts until it is acked.
     pub max_ack_pending: usize,
 }
 
@@ -152,7 +152,7 @@ pub struct ConsumerConfig {
 pub struct ConsumerInfo {
     /// Every matching message up to here is acked.
     pub ack_floor: u64,
-    /// Deliveries that are out.
+    /// Deliveries that are out, or were nacked and come again.
     pub outstanding: u64,
     /// Matching messages not yet delivered for the first time.
     pub pending: u64,
@@ -242,6 +242,13 @@ pub trait Bus: Send + Sync + 'static {
         stream: &str,
         config: ConsumerConfig,
     ) -> Result<Box<dyn Consumer>, BusError>;
+
+    /// The position of a durable consumer, without opening it; `None` where there is none of that name.
+    async fn consumer_info(
+        &self,
+        stream: &str,
+        name: &str,
+    ) -> Result<Option<ConsumerInfo>, BusError>;
 
     /// Forgets a durable consumer. Absent is success.
     async fn delete_consumer(&self, stream: &str, name: &str) -> Result<(), BusError>;

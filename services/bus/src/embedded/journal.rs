@@ -24,6 +24,9 @@ const ITEM: u8 = 2;
 const END: u8 = 3;
 const CLEAR: u8 = 4;
 
+const PAGE: usize = 4096;
+static ZEROS: [u8; PAGE] = [0; PAGE];
+
 /// Checks all journals in `log`, and cuts a torn commit off the newest; `keep` gets a copy of what is cut.
 pub(super) fn check(log: &Path, keep: &Path) -> Result<(), BusError> {
     if !fs::read(log.join("version")).is_ok_and(|version| version.starts_with(KNOWN)) {
@@ -67,16 +70,19 @@ fn read(journal: &Path) -> Result<Vec<u8>, BusError> {
     let mut content = Vec::new();
     let mut file = File::open(journal).map_err(unavailable)?;
     file.read_to_end(&mut content).map_err(unavailable)?;
-    // Space taken in advance holds zeros.
-    let written = content.iter().rposition(|byte| *byte != 0);
-    content.truncate(written.map_or(0, |last| last + 1));
+    // Space taken in advance holds zeros, and is most of a young journal: it is skipped page by page.
+    let blank = content
+        .rchunks(PAGE)
+        .take_while(|page| ZEROS.starts_with(page));
+    let blank: usize = blank.map(<[u8]>::len).sum();
+    content.truncate(content.len() - blank);
     Ok(content)
 }
 
+/// Whether nothing but zeros stands from `from` on.
 fn is_blank(content: &[u8], from: usize) -> bool {
-    content
-        .get(from..)
-        .is_none_or(|rest| rest.iter().all(|byte| *byte == 0))
+    let rest = content.get(from..).unwrap_or_default();
+    rest.chunks(PAGE).all(|page| ZEROS.starts_with(page))
 }
 
 fn cut_torn_tail(journal: &Path, keep: &Path) -> Result<(), BusError> {
@@ -90,7 +96,8 @@ fn cut_torn_tail(journal: &Path, keep: &Path) -> Result<(), BusError> {
     if later.is_some() {
         return Err(damaged(journal, whole));
     }
-    let copy = keep.join(format!("torn-{whole}"));
+    let name = journal.file_stem().unwrap_or_default().to_string_lossy();
+    let copy = keep.join(format!("torn-{name}-{whole}"));
     fs::write(&copy, content.get(whole..).unwrap_or_default()).map_err(unavailable)?;
     let file = OpenOptions::new()
         .write(true)

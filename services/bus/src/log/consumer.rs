@@ -49,11 +49,19 @@ impl Place {
     }
 
     fn take(&self, max: usize) -> Result<Taken, BusError> {
-        self.with(|_| ())?;
+        self.shared.open()?;
         let mut state = self.shared.state();
         let stream = state.stream_mut(&self.stream)?;
-        Position::take(stream, &self.name, max, Instant::now())
-            .ok_or_else(|| missing("consumer", &self.name))
+        let Some((name, mut position)) = stream.consumers.remove_entry(&self.name) else {
+            return Err(missing("consumer", &self.name));
+        };
+        let taken = if position.incarnation == self.incarnation {
+            Ok(position.take(stream, max, Instant::now()))
+        } else {
+            Err(missing("consumer", &self.name))
+        };
+        stream.consumers.insert(name, position);
+        taken
     }
 }
 

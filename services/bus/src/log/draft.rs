@@ -37,6 +37,8 @@ struct StreamDraft<'a> {
     ids: HashMap<String, u64>,
     /// Up to here messages may make room, once asked.
     trimmable: Option<u64>,
+    /// The last one that did.
+    trimmed: u64,
 }
 
 impl<'a> Draft<'a> {
@@ -224,6 +226,7 @@ impl<'a> StreamDraft<'a> {
             heads: HashMap::new(),
             ids: HashMap::new(),
             trimmable: None,
+            trimmed: 0,
             stream,
         }
     }
@@ -280,25 +283,15 @@ impl<'a> StreamDraft<'a> {
         let stream = self.stream;
         let floor = *self.trimmable.get_or_insert_with(|| stream.acked_by_all());
         let removed = &self.change.removes;
-        // What was trimmed in this batch lies at the front: start behind it.
-        let from = match (removed.first(), stream.entries(0).next()) {
-            (Some(first), Some((oldest, _))) if *first == oldest => {
-                removed.last().copied().unwrap_or(0).min(floor)
-            }
-            _ => 0,
-        };
         let oldest = stream
-            .entries(from)
+            .entries(self.trimmed + 1)
             .map(|(sequence, _)| sequence)
             .take_while(|sequence| *sequence <= floor)
             .find(|sequence| !removed.contains(sequence));
-        match oldest {
-            Some(sequence) => {
-                self.remove(sequence);
-                true
-            }
-            None => false,
-        }
+        let Some(oldest) = oldest else { return false };
+        self.trimmed = oldest;
+        self.remove(oldest);
+        true
     }
 
     fn insert(&mut self, message: Publish, replaced: u64, now: Timestamp) -> Acked {

@@ -105,15 +105,16 @@ impl Position {
         }
     }
 
-    /// Takes up to `max` messages: what is due again first, then new ones.
-    pub(crate) fn take(stream: &mut Stream, name: &str, max: usize, now: Instant) -> Option<Taken> {
-        // The position is lifted out for the time of the look, since it reads the stream it is part of.
-        let mut position = stream.consumers.remove(name)?;
-        let mut due = position.take_due(stream, max, now);
-        let more = position.take_new(stream, max, now, &mut due);
-        let again = position.earliest;
-        stream.consumers.insert(name.into(), position);
-        Some(Taken { due, again, more })
+    /// Takes up to `max` messages: what is due again first, then new ones. To be called on a position that
+    /// was lifted out of its stream, which it reads.
+    pub(crate) fn take(&mut self, stream: &Stream, max: usize, now: Instant) -> Taken {
+        let mut due = self.take_due(stream, max, now);
+        let more = self.take_new(stream, max, now, &mut due);
+        Taken {
+            due,
+            again: self.earliest,
+            more,
+        }
     }
 
     fn take_due(&mut self, stream: &Stream, max: usize, now: Instant) -> Vec<Due> {

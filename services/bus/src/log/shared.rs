@@ -10,9 +10,9 @@ use tracing::error;
 use super::draft::Draft;
 use super::request::{Action, Outcome, Request};
 use super::state::State;
+use super::stream::Entry;
 use super::upkeep::Upkeep;
 use crate::error::BusError;
-use crate::log::stream::Entry;
 use crate::options::Options;
 use crate::port::{Message, StreamConfig};
 use crate::store::{Batch, Body, Store};
@@ -114,8 +114,8 @@ impl Shared {
 
     fn make_stream(&self, config: &StreamConfig) -> Result<Outcome, BusError> {
         check_stream(config)?;
-        let (number, change) = self.state().make(config);
-        self.commit(Batch::from([(number, change)]))?;
+        let batch = self.state().make(config)?;
+        self.commit(batch)?;
         Ok(Outcome::Done)
     }
 

@@ -44,14 +44,16 @@ impl State {
     }
 
     /// The change that makes a stream that is not there yet.
-    pub(crate) fn make(&self, config: &StreamConfig) -> (StreamNumber, StreamChange) {
-        let last = self.streams.keys().next_back();
-        let number = last.map_or(1, |last| last.saturating_add(1));
+    pub(crate) fn make(&self, config: &StreamConfig) -> Result<Batch, BusError> {
+        let last = self.streams.keys().next_back().copied().unwrap_or(0);
+        let number = last.checked_add(1).ok_or_else(|| BusError::Invalid {
+            reason: format!("there are too many streams for `{}`", config.name),
+        })?;
         let change = StreamChange {
             config: Some(config.clone()),
             ..StreamChange::default()
         };
-        (number, change)
+        Ok(Batch::from([(number, change)]))
     }
 
     /// Adds a stream that the store has.

@@ -57,7 +57,8 @@ impl Tables {
     /// Opens the database in `folder`, making it if there is none.
     pub(crate) fn open(folder: &Path) -> fjall::Result<Self> {
         let database = Database::builder(folder)
-            .worker_threads(1)
+            // One flushes while the other compacts; with one alone, commits would wait for compaction.
+            .worker_threads(2)
             .max_journaling_size(JOURNALS)
             .manual_journal_persist(true)
             .open()?;

@@ -195,3 +195,36 @@ async fn damage_in_the_midst_keeps_the_folder_closed() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_change_of_journals_loses_nothing() {
+    let live = tempfile::tempdir().unwrap();
+    let bus = open(live.path()).await;
+    // A journal changes by its size on disk: what could be compressed would not fill it.
+    let mut noise = 1u64;
+    let mebibyte = Vec::from_iter((0..1 << 20).map(|_| {
+        noise = noise
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        noise.to_be_bytes()[0]
+    }));
+    let first = journal_of(live.path()).0;
+    for number in 0..80 {
+        let message = Publish::new("t.a", mebibyte.clone()).id(number.to_string());
+        bus.publish(message).await.unwrap();
+    }
+    assert_ne!(
+        journal_of(live.path()).0,
+        first,
+        "the database began no other journal"
+    );
+    bus.close().await;
+    let bus = open(live.path()).await;
+    assert_eq!(bus.info("T").await.unwrap().messages, 80);
+    for message in bus.read("T", "", 0, 100).await.unwrap() {
+        assert_eq!(message.payload, mebibyte);
+    }
+    let again = bus.publish(Publish::new("t.a", "x").id("7")).await.unwrap();
+    assert_eq!((again.sequence, again.duplicate), (8, true));
+    bus.close().await;
+}
