@@ -1,9 +1,10 @@
 //! A trigger, compiled, and the making of its firings.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
-use tiphys_core::{Firing, FiringId, Timestamp, Value};
+use tiphys_core::{Event, Firing, FiringId, Timestamp, Value};
 use tiphys_lang::condition::Condition;
 use tiphys_lang::cron::Schedule;
 use tiphys_manifest::sensor::{Trigger, TriggerParameter, TriggerTemplate};
@@ -140,12 +141,7 @@ impl CompiledTrigger {
         }
         let parameters = values(&lists.parameters, set)?;
         let payload = values(&lists.payload, set)?;
-        let mut headers = Vec::with_capacity(lists.headers.len());
-        for header in &lists.headers {
-            if let Some(text) = header.text(set)? {
-                headers.push((header.dest().to_owned(), text));
-            }
-        }
+        let headers = headers(&lists.headers, set)?;
         let long = parameters
             .iter()
             .chain(&payload)
@@ -195,10 +191,7 @@ impl CompiledTrigger {
             parameters,
             payload,
             headers,
-            attributes: (events.flat_map(|event| &event.attributes))
-                .filter(|(name, _)| TRACE.contains(&name.as_str()))
-                .map(|(name, value)| (name.clone(), value.clone()))
-                .collect(),
+            attributes: trace(events),
         })
     }
 
@@ -335,6 +328,24 @@ fn values(list: &[Parameter], set: &EventSet<'_>) -> Result<Vec<Value>, Failure>
         values.extend(parameter.value(set)?);
     }
     Ok(values)
+}
+
+/// The trace context of the events.
+fn trace<'a>(events: impl Iterator<Item = &'a Event>) -> BTreeMap<String, String> {
+    let all = events.flat_map(|event| &event.attributes);
+    all.filter(|(name, _)| TRACE.contains(&name.as_str()))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
+
+fn headers(list: &[Parameter], set: &EventSet<'_>) -> Result<Vec<(String, String)>, Failure> {
+    let mut headers = Vec::with_capacity(list.len());
+    for header in list {
+        if let Some(text) = header.text(set)? {
+            headers.push((header.dest().to_owned(), text));
+        }
+    }
+    Ok(headers)
 }
 
 /// How long a text is within a JSON text, nearly.
