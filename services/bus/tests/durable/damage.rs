@@ -209,9 +209,12 @@ async fn a_change_of_journals_loses_nothing() {
         noise.to_be_bytes()[0]
     }));
     let first = journal_of(live.path()).0;
-    for number in 0..80 {
-        let message = Publish::new("t.a", mebibyte.clone()).id(number.to_string());
-        bus.publish(message).await.unwrap();
+    let messages = (0..80).map(|number| {
+        let message = Publish::new("t.a", mebibyte.clone());
+        bus.publish(message.id(number.to_string()))
+    });
+    for outcome in futures::future::join_all(messages).await {
+        outcome.unwrap();
     }
     assert_ne!(
         journal_of(live.path()).0,
