@@ -175,7 +175,7 @@ fn flatten<'a>(json: &'a str, deep: bool, scope: Scope<'_>) -> Cow<'a, str> {
             Some(deeper) => flatten(&member.raw, deep, deeper),
             None => Cow::Borrowed(&*member.raw),
         };
-        let inner = unwrap(&inner);
+        let inner = unwrap(&inner).trim();
         if !inner.is_empty() {
             list.push(inner);
         }
@@ -189,7 +189,6 @@ fn unwrap(json: &str) -> &str {
     json.strip_prefix(['[', '{'])
         .and_then(|inner| inner.strip_suffix([']', '}']))
         .unwrap_or(json)
-        .trim()
 }
 
 fn join(json: &str, preserve: bool) -> Cow<'_, str> {

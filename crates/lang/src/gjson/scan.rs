@@ -9,18 +9,22 @@ pub(super) fn slice(text: &str, start: usize, end: usize) -> &str {
     text.get(start..end).unwrap_or_default()
 }
 
+/// Most strings end sooner; a wide search pays off only behind that.
+const SHORT: usize = 32;
+
 /// The index after the string that opens at `start`.
 pub(super) fn string_end(bytes: &[u8], start: usize) -> usize {
     let mut at = start + 1;
-    while let Some(step) = bytes
-        .get(at..)
-        .and_then(|rest| memchr::memchr2(b'"', b'\\', rest))
-    {
-        at += step;
-        if bytes.get(at) == Some(&b'"') {
-            return at + 1;
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'"' => return at + 1,
+            b'\\' => at += 2,
+            _ => at += 1,
         }
-        at += 2;
+        if at > start + SHORT {
+            let rest = bytes.get(at..).unwrap_or_default();
+            at += memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
+        }
     }
     bytes.len()
 }
@@ -30,21 +34,18 @@ fn container_end(bytes: &[u8], start: usize) -> usize {
     let mut depth = 0_usize;
     let mut at = start;
     while let Some(byte) = bytes.get(at) {
+        at += 1;
         match byte {
-            b'"' => {
-                at = string_end(bytes, at);
-                continue;
-            }
+            b'"' => at = string_end(bytes, at - 1),
             b'{' | b'[' => depth += 1,
             b'}' | b']' => {
                 depth -= 1;
                 if depth == 0 {
-                    return at + 1;
+                    return at;
                 }
             }
             _ => {}
         }
-        at += 1;
     }
     bytes.len()
 }
