@@ -14,7 +14,7 @@ use crate::workflow_api::{hand_over, refused, seed};
 
 /// Which ones.
 #[derive(Debug, Clone, Deserialize)]
-pub struct Wanted {
+pub(crate) struct Wanted {
     namespace: Option<String>,
 }
 
@@ -22,7 +22,7 @@ pub struct Wanted {
 ///
 /// # Errors
 /// Fails when the bus does.
-pub async fn list(State(shared): State<Shared>, Query(wanted): Query<Wanted>) -> Result<Json<Value>, ApiError> {
+pub(crate) async fn list(State(shared): State<Shared>, Query(wanted): Query<Wanted>) -> Result<Json<Value>, ApiError> {
     let snapshot = shared.catalog.snapshot();
     let mut items = Vec::new();
     for object in snapshot.of_kind(Kind::CronWorkflow) {
@@ -48,7 +48,7 @@ pub async fn list(State(shared): State<Shared>, Query(wanted): Query<Wanted>) ->
 
 /// How many.
 #[derive(Debug, Clone, Deserialize)]
-pub struct Count {
+pub(crate) struct Count {
     count: Option<usize>,
 }
 
@@ -56,7 +56,7 @@ pub struct Count {
 ///
 /// # Errors
 /// Fails when there is none of that name, and on a schedule that is none.
-pub async fn next(
+pub(crate) async fn next(
     State(shared): State<Shared>,
     Path((namespace, name)): Path<(String, String)>,
     Query(count): Query<Count>,
@@ -71,7 +71,7 @@ pub async fn next(
 ///
 /// # Errors
 /// Fails when there is none of that name.
-pub async fn run(
+pub(crate) async fn run(
     State(shared): State<Shared>,
     Path((namespace, name)): Path<(String, String)>,
     caller: Caller,

@@ -12,7 +12,7 @@ use crate::state::{Caller, Shared};
 
 /// Which dead letters are wanted.
 #[derive(Debug, Clone, Deserialize)]
-pub struct Wanted {
+pub(crate) struct Wanted {
     from: Option<u64>,
     limit: Option<usize>,
 }
@@ -21,7 +21,7 @@ pub struct Wanted {
 ///
 /// # Errors
 /// Fails when the bus does.
-pub async fn list(
+pub(crate) async fn list(
     State(shared): State<Shared>,
     Query(wanted): Query<Wanted>,
 ) -> Result<Json<Value>, ApiError> {
@@ -34,7 +34,7 @@ pub async fn list(
 ///
 /// # Errors
 /// Fails when there is none of that number.
-pub async fn show(
+pub(crate) async fn show(
     State(shared): State<Shared>,
     Path(sequence): Path<u64>,
 ) -> Result<Json<Value>, ApiError> {
@@ -47,7 +47,7 @@ pub async fn show(
 ///
 /// # Errors
 /// Fails when there is none, or when it is no longer dead.
-pub async fn retry(
+pub(crate) async fn retry(
     State(shared): State<Shared>,
     Path(sequence): Path<u64>,
     caller: Caller,
@@ -67,7 +67,7 @@ pub async fn retry(
 ///
 /// # Errors
 /// Fails when the bus does.
-pub async fn switch(
+pub(crate) async fn switch(
     State(shared): State<Shared>,
     Path((namespace, sensor, trigger, verb)): Path<(String, String, String, String)>,
     caller: Caller,

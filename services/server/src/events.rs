@@ -20,7 +20,7 @@ use crate::story::Chapters;
 /// Which events are wanted.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Wanted {
+pub(crate) struct Wanted {
     namespace: Option<String>,
     source: Option<String>,
     event: Option<String>,
@@ -56,7 +56,7 @@ struct Line {
 ///
 /// # Errors
 /// Fails when the bus does.
-pub async fn list(
+pub(crate) async fn list(
     State(shared): State<Shared>,
     Query(wanted): Query<Wanted>,
 ) -> Result<Json<Value>, ApiError> {
@@ -136,7 +136,7 @@ async fn line(shared: &Shared, message: &Message) -> Result<Option<Line>, ApiErr
 ///
 /// # Errors
 /// Fails when there is none of that id.
-pub async fn get(
+pub(crate) async fn get(
     State(shared): State<Shared>,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
@@ -165,7 +165,7 @@ fn whole(message: &Message, event: &Event, chapters: &Chapters) -> Value {
 ///
 /// # Errors
 /// Fails when there is none of that id.
-pub async fn trace(
+pub(crate) async fn trace(
     State(shared): State<Shared>,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
@@ -245,7 +245,7 @@ async fn all<T: serde::de::DeserializeOwned>(
 ///
 /// # Errors
 /// Fails when there is none of that id, or when the bus does.
-pub async fn replay(
+pub(crate) async fn replay(
     State(shared): State<Shared>,
     Path(id): Path<String>,
     caller: Caller,
@@ -265,7 +265,7 @@ pub async fn replay(
 }
 
 /// `GET /events/stream`: each event as it is stored, as server-sent events `{"result": …}`.
-pub async fn tail(
+pub(crate) async fn tail(
     State(shared): State<Shared>,
     Query(wanted): Query<Wanted>,
 ) -> Result<SseResponse<impl Stream<Item = Result<Sse, std::convert::Infallible>>>, ApiError> {

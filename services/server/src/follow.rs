@@ -12,13 +12,13 @@ const BATCH: usize = 256;
 
 /// Where a projection stands.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Position(pub u64);
+pub(crate) struct Position(pub(crate) u64);
 
 /// Reads everything that `stream` holds now, from the start; returns the position reached.
 ///
 /// # Errors
 /// Fails when the bus does.
-pub async fn catch_up(
+pub(crate) async fn catch_up(
     bus: &Arc<dyn Bus>,
     stream: &str,
     apply: &mut (dyn FnMut(&Message) + Send),
@@ -32,7 +32,7 @@ pub async fn catch_up(
 ///
 /// # Errors
 /// Never by itself: a bus that is away is waited for.
-pub async fn follow(
+pub(crate) async fn follow(
     bus: Arc<dyn Bus>,
     stream: &str,
     mut position: Position,

@@ -80,7 +80,7 @@ fn host_name(host: &str) -> &str {
 }
 
 /// The middleware.
-pub async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+pub(crate) async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> Response {
     match guard.check(request.headers(), request.uri().host()) {
         Ok(()) => next.run(request).await,
         Err(refusal) => refusal.into_response(),

@@ -23,7 +23,7 @@ const LOOK: Duration = Duration::from_millis(200);
 
 /// What is wanted, in Argo's words.
 #[derive(Debug, Clone, Default, Deserialize)]
-pub struct Wanted {
+pub(crate) struct Wanted {
     #[serde(default, rename = "podName")]
     node: String,
     #[serde(default, rename = "logOptions.follow")]
@@ -36,7 +36,7 @@ pub struct Wanted {
 ///
 /// # Errors
 /// Fails when there is no such workflow.
-pub async fn workflow(
+pub(crate) async fn workflow(
     State(shared): State<Shared>,
     Path((namespace, name)): Path<(String, String)>,
     Query(wanted): Query<Wanted>,

@@ -16,7 +16,7 @@ const SEEN_WITHIN: Duration = Duration::from_secs(2);
 
 /// Which namespace, and the name of the file for findings.
 #[derive(Debug, Clone, Deserialize)]
-pub struct Place {
+pub(crate) struct Place {
     namespace: Option<String>,
     file: Option<String>,
 }
@@ -56,7 +56,7 @@ fn shown(object: &Object) -> Value {
 ///
 /// # Errors
 /// Fails on an unknown kind.
-pub async fn list(
+pub(crate) async fn list(
     State(shared): State<Shared>,
     Path(word): Path<String>,
     Query(place): Query<Place>,
@@ -74,7 +74,7 @@ pub async fn list(
 ///
 /// # Errors
 /// Fails when there is none.
-pub async fn get(
+pub(crate) async fn get(
     State(shared): State<Shared>,
     Path((word, namespace, name)): Path<(String, String, String)>,
 ) -> Result<Json<Value>, ApiError> {
@@ -90,7 +90,7 @@ pub async fn get(
 ///
 /// # Errors
 /// Fails with all findings when one is an error.
-pub async fn apply(
+pub(crate) async fn apply(
     State(shared): State<Shared>,
     Query(place): Query<Place>,
     caller: Caller,
@@ -121,7 +121,7 @@ pub async fn apply(
 ///
 /// # Errors
 /// Fails when there is none, and on an object that stands in a file.
-pub async fn delete(
+pub(crate) async fn delete(
     State(shared): State<Shared>,
     Path((word, namespace, name)): Path<(String, String, String)>,
     caller: Caller,

@@ -9,12 +9,12 @@ use http::{StatusCode, header};
 use crate::state::Shared;
 
 /// Alive: it answers.
-pub async fn livez() -> &'static str {
+pub(crate) async fn livez() -> &'static str {
     "ok\n"
 }
 
 /// Ready, or each part that is not with its reason.
-pub async fn readyz(State(shared): State<Shared>) -> Response {
+pub(crate) async fn readyz(State(shared): State<Shared>) -> Response {
     let mut body = String::new();
     for (part, why) in shared.health.parts() {
         let _ = match why {
@@ -28,7 +28,7 @@ pub async fn readyz(State(shared): State<Shared>) -> Response {
 }
 
 /// The recorder's metrics and the sums of each trigger, all at one position of the stream.
-pub async fn metrics(State(shared): State<Shared>) -> Response {
+pub(crate) async fn metrics(State(shared): State<Shared>) -> Response {
     let body = (shared.metrics)() + &shared.sums.metrics().await;
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], body).into_response()
 }

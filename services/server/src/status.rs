@@ -13,7 +13,7 @@ use crate::state::Shared;
 ///
 /// # Errors
 /// Fails when the bus does.
-pub async fn status(State(shared): State<Shared>) -> Result<Json<Value>, ApiError> {
+pub(crate) async fn status(State(shared): State<Shared>) -> Result<Json<Value>, ApiError> {
     let sheet = shared.sums.sheet().await.unwrap_or_default();
     let mut triggers = Vec::new();
     for row in &sheet.rows {
@@ -47,6 +47,6 @@ pub async fn status(State(shared): State<Shared>) -> Result<Json<Value>, ApiErro
 }
 
 /// Argo's version object.
-pub async fn version() -> Json<Value> {
+pub(crate) async fn version() -> Json<Value> {
     Json(json!({"version": concat!("tiphys-", env!("CARGO_PKG_VERSION"))}))
 }

@@ -13,15 +13,15 @@ const EVENTS_KEPT: usize = 100_000;
 
 /// Where the records of one event stand.
 #[derive(Debug, Clone, Default)]
-pub struct Chapters {
+pub(crate) struct Chapters {
     /// In EVENTS; more than one after a replay.
-    pub events: Vec<u64>,
+    pub(crate) events: Vec<u64>,
     /// In VERDICTS.
-    pub verdicts: Vec<u64>,
+    pub(crate) verdicts: Vec<u64>,
     /// In FIRINGS.
-    pub firings: Vec<u64>,
+    pub(crate) firings: Vec<u64>,
     /// In DEAD.
-    pub dead: Vec<u64>,
+    pub(crate) dead: Vec<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -32,7 +32,7 @@ struct Index {
 
 /// The index. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub struct Story(Arc<Mutex<Index>>);
+pub(crate) struct Story(Arc<Mutex<Index>>);
 
 /// What the index needs of each record; everything else is left unparsed.
 #[derive(Deserialize)]
@@ -58,7 +58,7 @@ struct DeadHead {
 
 impl Story {
     /// Takes a record of EVENTS, VERDICTS, FIRINGS or DEAD. A record that cannot be read is nobody's story.
-    pub fn apply(&self, message: &Message) {
+    pub(crate) fn apply(&self, message: &Message) {
         let mut index = self.lock();
         let payload = &message.payload;
         match streams::stream_of(&message.subject).as_str() {
@@ -93,7 +93,7 @@ impl Story {
 
     /// The chapters of one event, by its id or by a prefix of it that fits only one.
     #[must_use]
-    pub fn find(&self, id: &str) -> Option<(EventId, Chapters)> {
+    pub(crate) fn find(&self, id: &str) -> Option<(EventId, Chapters)> {
         let index = self.lock();
         if let Some(chapters) = index.chapters.get(&EventId(id.to_owned())) {
             return Some((EventId(id.to_owned()), chapters.clone()));

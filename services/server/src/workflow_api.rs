@@ -21,7 +21,7 @@ type Answer = Result<Json<Value>, ApiError>;
 
 /// Argo's list options.
 #[derive(Debug, Clone, Default, Deserialize)]
-pub struct ListOptions {
+pub(crate) struct ListOptions {
     #[serde(default, rename = "listOptions.labelSelector")]
     labels: String,
     #[serde(default, rename = "listOptions.fieldSelector")]
@@ -55,12 +55,12 @@ fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
 }
 
 /// `GET /workflows/`.
-pub async fn list_all(State(shared): State<Shared>, Query(options): Query<ListOptions>) -> Answer {
+pub(crate) async fn list_all(State(shared): State<Shared>, Query(options): Query<ListOptions>) -> Answer {
     Ok(listed(&shared, None, &options))
 }
 
 /// `GET /workflows/{namespace}`.
-pub async fn list(
+pub(crate) async fn list(
     State(shared): State<Shared>,
     Path(namespace): Path<String>,
     Query(options): Query<ListOptions>,
@@ -75,7 +75,7 @@ fn listed(shared: &Shared, namespace: Option<&str>, options: &ListOptions) -> Js
 }
 
 /// `GET /workflows/{namespace}/{name}`.
-pub async fn get(
+pub(crate) async fn get(
     State(shared): State<Shared>,
     Path((namespace, name)): Path<(String, String)>,
 ) -> Answer {
@@ -90,7 +90,7 @@ fn find(shared: &Shared, namespace: &str, name: &str) -> Result<Value, ApiError>
 /// Argo's submit options.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct SubmitOptions {
+pub(crate) struct SubmitOptions {
     parameters: Vec<String>,
     name: Option<String>,
     generate_name: Option<String>,
@@ -131,14 +131,14 @@ fn pairs<'a>(list: impl Iterator<Item = &'a str>, what: &str) -> Result<Vec<(Str
 /// What is to be created.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Creation {
+pub(crate) struct Creation {
     workflow: Value,
     #[serde(default)]
     submit_options: SubmitOptions,
 }
 
 /// `POST /workflows/{namespace}`.
-pub async fn create(
+pub(crate) async fn create(
     State(shared): State<Shared>,
     Path(namespace): Path<String>,
     caller: Caller,
@@ -150,7 +150,7 @@ pub async fn create(
 /// What is to be submitted from what exists.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct SubmitFrom {
+pub(crate) struct SubmitFrom {
     resource_kind: String,
     resource_name: String,
     #[serde(default)]
@@ -158,7 +158,7 @@ pub struct SubmitFrom {
 }
 
 /// `POST /workflows/{namespace}/submit`.
-pub async fn submit(
+pub(crate) async fn submit(
     State(shared): State<Shared>,
     Path(namespace): Path<String>,
     caller: Caller,
@@ -227,7 +227,7 @@ pub(crate) fn refused(error: Error) -> ApiError {
 /// The body of a verb.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct VerbBody {
+pub(crate) struct VerbBody {
     node_field_selector: String,
     message: String,
     restart_successful: bool,
@@ -235,7 +235,7 @@ pub struct VerbBody {
 }
 
 /// `PUT /workflows/{namespace}/{name}/{verb}`.
-pub async fn verb(
+pub(crate) async fn verb(
     State(shared): State<Shared>,
     Path((namespace, name, verb)): Path<(String, String, String)>,
     caller: Caller,
@@ -282,7 +282,7 @@ async fn resubmit(shared: &Shared, namespace: &str, workflow: &Value, body: &Ver
 }
 
 /// `DELETE /workflows/{namespace}/{name}`.
-pub async fn delete(
+pub(crate) async fn delete(
     State(shared): State<Shared>,
     Path((namespace, name)): Path<(String, String)>,
     caller: Caller,
@@ -294,7 +294,7 @@ pub async fn delete(
 }
 
 /// `GET /workflow-events/{namespace}`: each workflow as it changes, `{"result": {"type", "object"}}`.
-pub async fn watch(
+pub(crate) async fn watch(
     State(shared): State<Shared>,
     Path(namespace): Path<String>,
     Query(options): Query<ListOptions>,

@@ -160,7 +160,11 @@ impl Roles {
             clock: self.clock.clone(),
             health: health.clone(),
         };
-        group.spawn("sensor", move |stop| tiphys_sensor::run(tiphys_sensor::Config::default(), sensor, stop));
+        // One process at a time has the data folder: its claims are its own after a restart, too.
+        let config = tiphys_sensor::Config { owner: "dev".into(), ..tiphys_sensor::Config::default() };
+        group.spawn("sensor", move |stop| tiphys_sensor::run(config, sensor, stop));
+        let (bus, catalog, clock) = (self.bus.clone(), catalog.clone(), self.clock.clone());
+        group.spawn("cron", move |stop| tiphys_executor::cron::run(bus, catalog, clock, stop));
     }
 
     async fn shared(

@@ -28,7 +28,9 @@ pub(super) fn with_inherited(
     let names = pod.annotations.get(INHERIT).map_or("", String::as_str);
     for name in names.split(',').map(str::trim) {
         if let Some(value) = config.inheritable.get(name) {
-            secrets.entry(name.to_owned()).or_insert_with(|| value.clone());
+            secrets
+                .entry(name.to_owned())
+                .or_insert_with(|| value.clone());
         }
     }
     secrets

@@ -140,7 +140,12 @@ impl Shared {
                 () = runner.ended() => {}
                 () = shared.tasks.stop().cancelled() => return,
             }
-            if let Err(error) = shared.settle(&key, &runner).await {
+            let settled = {
+                // Not while the folder is being removed.
+                let _lock = shared.lock(&key).await;
+                shared.settle(&key, &runner).await
+            };
+            if let Err(error) = settled {
                 tracing::warn!(%key, %error, "the end of a step could not be recorded; it is tried again when asked");
                 shared.pods().remove(&key);
             }
