@@ -1,0 +1,48 @@
+//! The `tiphys` binary, built as this bench was.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use anyhow::{Context as _, ensure};
+
+/// Builds the binary, once, beside this one.
+pub(crate) fn tiphys() -> anyhow::Result<PathBuf> {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    if let Some(built) = BUILT.get() {
+        return Ok(built.clone());
+    }
+    let own = std::env::current_exe()?;
+    let profile = own.parent().context("the bench stands in a folder")?;
+    let target = profile.parent().unwrap_or(profile);
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo
+        .args([
+            "build",
+            "--quiet",
+            "--locked",
+            "--package",
+            "tiphys",
+            "--bin",
+            "tiphys",
+        ])
+        .arg("--target-dir")
+        .arg(target)
+        .current_dir(tiphys_tests::root());
+    if profile.file_name() == Some("release".as_ref()) {
+        cargo.arg("--release");
+    }
+    ensure!(cargo.status()?.success(), "`tiphys` could not be built");
+    let built = profile.join("tiphys");
+    ensure!(built.is_file(), "{} is missing", built.display());
+    Ok(BUILT.get_or_init(|| built).clone())
+}
+
+/// How much memory a process holds, in MiB.
+pub(crate) fn resident(pid: u32) -> anyhow::Result<f64> {
+    let status = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let number = line.and_then(|line| line.split_whitespace().next());
+    let kib: f64 = number.context("no VmRSS")?.parse()?;
+    Ok(kib / 1024.0)
+}

@@ -1,0 +1,143 @@
+//! How long a start takes where much is stored, and what it then holds in memory.
+
+use std::fs::File;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use tiphys_bus::{Publish, streams};
+
+use crate::effort::Effort;
+use crate::latency::{SENSOR, alert};
+use crate::line::{Better, Pairs, Words};
+use crate::program;
+use crate::stage::DEADLINE;
+use crate::steps::Plant;
+
+const TIME: Words = Words {
+    name: "start to ready, 10,000 events and 1,000 ended workflows",
+    unit: "ms",
+    aim: "printed",
+    against: "the same on an empty data folder",
+    better: Better::Lower,
+};
+const MEMORY: Words = Words {
+    name: "memory when ready, 10,000 events and 1,000 ended workflows",
+    unit: "MiB resident",
+    ..TIME
+};
+const EVENTS: usize = 10_000;
+const WORKFLOWS: usize = 1000;
+
+const SOURCE: &str = r"
+apiVersion: argoproj.io/v1alpha1
+kind: EventSource
+metadata: {name: bench}
+spec:
+  webhook:
+    alerts: {endpoint: /alerts, method: POST}
+";
+
+/// What one start cost.
+#[derive(Debug, Clone, Copy)]
+struct Start {
+    millis: f64,
+    mebibytes: f64,
+}
+
+/// Runs it.
+pub(crate) fn run(effort: Effort) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (full, manifests) = (folder.path().join("full"), folder.path().join("manifests"));
+    std::fs::create_dir(&manifests)?;
+    std::fs::write(
+        manifests.join("bench.yaml"),
+        format!("{SOURCE}---\n{SENSOR}"),
+    )?;
+    fill(&full, effort)?;
+    // Once, so that what the first start makes is there in each measurement.
+    start(&manifests, &full)?;
+    let (mut times, mut sizes) = (Pairs::default(), Pairs::default());
+    for round in 0..effort.rounds {
+        let empty = folder.path().join(format!("empty-{round}"));
+        let ours = start(&manifests, &full)?;
+        let baseline = start(&manifests, &empty)?;
+        times.extend(Pairs::of(ours.millis, baseline.millis));
+        sizes.extend(Pairs::of(ours.mebibytes, baseline.mebibytes));
+    }
+    times.print(TIME)?;
+    sizes.print(MEMORY)
+}
+
+/// Runs workflows to their end, and stores events.
+fn fill(data: &Path, effort: Effort) -> anyhow::Result<()> {
+    std::fs::create_dir_all(data)?;
+    let mut plant = Plant::open(data)?;
+    plant.through(1, effort.count(WORKFLOWS))?;
+    let bus = plant.stage.bus.clone();
+    let publish = |number| {
+        let (bus, event) = (bus.clone(), alert("alerts", number));
+        async move {
+            let subject = streams::subject(streams::EVENTS, &["default", "bench", "alerts"]);
+            let message = Publish::new(subject, event.encode()?).id(event.id.0);
+            bus.publish(message).await?;
+            anyhow::Ok(())
+        }
+    };
+    let events = stream::iter(0..effort.count(EVENTS)).map(publish);
+    let stored = events.buffer_unordered(256).try_collect::<Vec<()>>();
+    plant.runtime.block_on(stored)?;
+    drop(bus);
+    plant.close()
+}
+
+/// Starts `tiphys dev`, looks at it once it is ready, and stops it.
+fn start(manifests: &Path, data: &Path) -> anyhow::Result<Start> {
+    let ready = data.join("server.json");
+    ensure!(!ready.exists(), "{} is left over", ready.display());
+    let log = data.with_extension("log");
+    let begin = Instant::now();
+    let mut child = Command::new(program::tiphys()?)
+        .arg("dev")
+        .arg(manifests)
+        .arg("--data")
+        .arg(data)
+        .args(["--port", "0"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(File::create(&log)?)
+        .spawn()?;
+    let measured = measure(&mut child, &ready, begin);
+    let stopped = interrupt(&mut child);
+    let said = || std::fs::read_to_string(&log).unwrap_or_default();
+    let start = measured.with_context(said)?;
+    stopped.with_context(said)?;
+    Ok(start)
+}
+
+fn measure(child: &mut Child, ready: &Path, begin: Instant) -> anyhow::Result<Start> {
+    while !ready.exists() {
+        if let Some(status) = child.try_wait()? {
+            bail!("the server ended before it was ready: {status}");
+        }
+        ensure!(begin.elapsed() < DEADLINE, "the server is not ready");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(Start {
+        millis: begin.elapsed().as_secs_f64() * 1000.0,
+        mebibytes: program::resident(child.id())?,
+    })
+}
+
+/// One Ctrl-C, and the end waited for.
+fn interrupt(child: &mut Child) -> anyhow::Result<()> {
+    let pid = i32::try_from(child.id())?;
+    let pid = rustix::process::Pid::from_raw(pid).context("no pid")?;
+    // It may have ended by itself; then the status tells.
+    let _ = rustix::process::kill_process(pid, rustix::process::Signal::INT);
+    let status = child.wait()?;
+    ensure!(status.success(), "the server did not end well: {status}");
+    Ok(())
+}
