@@ -99,7 +99,7 @@ pub(crate) fn call_with_values(
 ) -> Result<ExprValue, LangError> {
     let mut converted = Vec::with_capacity(values.len());
     for value in values {
-        run.spend(value.weight(u64::MAX) / 8)?;
+        run.pay_for(value)?;
         converted.push(convert::to_template(value));
     }
     let result = call(function, run, &converted)?;

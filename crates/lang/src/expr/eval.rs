@@ -141,14 +141,7 @@ impl<'a> Machine<'a> {
                 name,
                 arguments,
                 optional,
-            } => {
-                let object = self.eval(object)?;
-                if *optional && matches!(object, Value::Nil) {
-                    return Err(Stop::Chain);
-                }
-                let arguments = self.eval_all(arguments)?;
-                Ok(method::call(&mut self.run, &object, name, &arguments)?)
-            }
+            } => self.method(object, name, arguments, *optional),
             Kind::Loop {
                 function,
                 list,
@@ -156,6 +149,21 @@ impl<'a> Machine<'a> {
                 extra,
             } => self.eval_loop(*function, list, body.as_deref(), extra.as_deref()),
         }
+    }
+
+    fn method(
+        &mut self,
+        object: &'a Node,
+        name: &str,
+        arguments: &'a [Node],
+        optional: bool,
+    ) -> Outcome {
+        let object = self.eval(object)?;
+        if optional && matches!(object, Value::Nil) {
+            return Err(Stop::Chain);
+        }
+        let arguments = self.eval_all(arguments)?;
+        Ok(method::call(&mut self.run, &object, name, &arguments)?)
     }
 
     fn eval_all(&mut self, nodes: &'a [Node]) -> Result<Vec<Value>, Stop> {
@@ -210,7 +218,7 @@ impl<'a> Machine<'a> {
             Some(Found::Missing) => return Ok(Value::Nil),
             Some(Found::Value(json)) => {
                 let value = Value::from(json);
-                self.run.spend(value.weight(u64::MAX) / 8)?;
+                self.run.pay_for(&value)?;
                 return Ok(value);
             }
             None => {}

@@ -17,8 +17,7 @@ pub(super) fn read(run: &mut Run, document: &Value, path: &str) -> Result<Value,
     if path.len() > MAX_LENGTH || brackets > MAX_BRACKETS {
         return Err(run.limit("the length of a path"));
     }
-    let weight = document.weight(u64::MAX);
-    run.spend(weight.saturating_mul(2))?;
+    run.pay_for(document)?;
     let json: Json = match document {
         Value::Text(text) => serde_json::from_str(text)
             .map_err(|error| run.fail(format!("jsonpath: this is no JSON: {error}")))?,

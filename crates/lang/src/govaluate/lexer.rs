@@ -125,7 +125,8 @@ impl Lexer {
                     _ => Token::Variable(word),
                 }
             }
-            _ => Token::Symbol(self.run(is_symbol)),
+            _ if is_symbol(first) => Token::Symbol(self.run(is_symbol)),
+            _ => return Err(syntax(format!("'{first}' does not fit here"), start)),
         })
     }
 

@@ -107,6 +107,8 @@ fn what_is_not_of_the_dialect_does_not_compile() {
         "!!a",
         "@",
         "()",
+        "]",
+        "a == ]",
         "a , ",
         "in",
     ] {

@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256};
 
 use crate::LangError;
 use crate::template::Context;
+use crate::value::Value;
 
 /// The longest text that one function may build, in bytes.
 pub(crate) const MAX_TEXT: usize = 1 << 20;
@@ -50,6 +51,13 @@ impl Run {
             }
             None => Err(self.limit("steps")),
         }
+    }
+
+    /// Pays for all that a value holds. Values that share parts can be very large, so that it counts no
+    /// further than there is to spend.
+    pub(crate) fn pay_for(&mut self, value: &Value) -> Result<(), LangError> {
+        let limit = self.fuel.saturating_add(1).saturating_mul(8);
+        self.spend(value.weight(limit) / 8)
     }
 
     /// Allows for a text of so many bytes, before it is built.

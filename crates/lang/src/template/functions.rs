@@ -18,6 +18,8 @@ use crate::value::number::float_text;
 pub(super) const PRINT: &str = "#print";
 /// Pays for a value that a builtin is about to print or compare.
 pub(super) const WEIGH: &str = "#weigh";
+/// The same for what `printf` prints by `%v`; gives the text that Go would print.
+pub(super) const VALUE: &str = "#value";
 /// Pays for one more round of a loop, or call of a template.
 pub(super) const TICK: &str = "#tick";
 
@@ -107,6 +109,10 @@ fn build() -> FuncMap {
         WEIGH.to_owned(),
         Arc::new(|values| with_run(|run| weighed(run, values))),
     );
+    functions.insert(
+        VALUE.to_owned(),
+        Arc::new(|values| with_run(|run| plain(run, values))),
+    );
     functions.insert(TICK.to_owned(), Arc::new(|_| with_run(tick)));
     functions.insert(
         "print".to_owned(),
@@ -128,6 +134,15 @@ fn weighed(run: &mut Run, values: &[Value]) -> Result<Value, LangError> {
     let value = values.last().unwrap_or(&Value::Nil);
     run.admit(value)?;
     Ok(value.clone())
+}
+
+fn plain(run: &mut Run, values: &[Value]) -> Result<Value, LangError> {
+    match values.last() {
+        Some(value @ (Value::Float(_) | Value::List(_) | Value::Map(_))) => {
+            run.shown(value).map(|text| Value::String(text.into()))
+        }
+        _ => weighed(run, values),
+    }
 }
 
 fn shown(run: &mut Run, values: &[Value]) -> Result<Value, LangError> {

@@ -1,4 +1,5 @@
-//! Refuses templates that nest deeper than the parser, which goes down by recursion, can bear.
+//! Refuses templates that nest deeper than the parser, which goes down by recursion, can bear, and those
+//! whose blocks are not closed.
 
 use super::LANGUAGE;
 use crate::LangError;
@@ -6,7 +7,7 @@ use crate::LangError;
 /// How deep blocks and brackets may nest.
 const MAX_DEPTH: usize = 60;
 
-/// Fails where blocks or brackets nest too deep.
+/// Fails where blocks or brackets nest too deep, or a block has no end.
 pub(super) fn check(text: &str) -> Result<(), LangError> {
     // One entry for each open block: itself and its `else if` branches, which nest as well.
     let mut blocks: Vec<usize> = Vec::new();
@@ -14,39 +15,65 @@ pub(super) fn check(text: &str) -> Result<(), LangError> {
     while let Some(start) = rest.find("{{") {
         let action = rest.get(start + 2..).unwrap_or_default();
         let (length, brackets) = measure(action);
-        let words = action.get(..length).unwrap_or_default();
-        let words = words.strip_prefix('-').unwrap_or(words);
-        let mut words = words
-            .split(|c: char| !c.is_alphanumeric())
-            .filter(|word| !word.is_empty());
-        match words.next() {
-            Some("if" | "with" | "range" | "define" | "block") => blocks.push(1),
-            Some("else") => {
-                let chained = matches!(words.next(), Some("if" | "with"));
+        let words = trimmed(action.get(..length).unwrap_or_default());
+        let (first, others) = word(words);
+        if blocks.is_empty() && matches!(first, "else" | "end") {
+            let before = text.len() - rest.len() + start;
+            return Err(wrong("there is no block open here", text, before));
+        }
+        match first {
+            "if" | "with" | "range" | "define" | "block" => blocks.push(1),
+            "else" => {
+                let chained = matches!(word(others).0, "if" | "with");
                 if let Some(block) = blocks.last_mut().filter(|_| chained) {
                     *block += 1;
                 }
             }
-            Some("end") => drop(blocks.pop()),
+            "end" => drop(blocks.pop()),
             _ => {}
         }
         if brackets > MAX_DEPTH || blocks.iter().sum::<usize>() > MAX_DEPTH {
             let before = text.len() - rest.len() + start;
-            return Err(LangError::Syntax {
-                language: LANGUAGE,
-                message: "blocks or brackets nest too deep".to_owned(),
-                offset: text.get(..before).unwrap_or_default().chars().count(),
-            });
+            return Err(wrong("blocks or brackets nest too deep", text, before));
         }
         rest = action.get(length..).unwrap_or_default();
+    }
+    // The engine forgives a missing `end`, and one too many; Go does not.
+    if !blocks.is_empty() {
+        return Err(wrong(
+            "a block is not closed: an end is missing",
+            text,
+            text.len(),
+        ));
     }
     Ok(())
 }
 
+fn wrong(message: &str, text: &str, end: usize) -> LangError {
+    LangError::Syntax {
+        language: LANGUAGE,
+        message: message.to_owned(),
+        offset: text.get(..end).unwrap_or_default().chars().count(),
+    }
+}
+
+/// An action without its trim marker.
+fn trimmed(action: &str) -> &str {
+    let rest = action.strip_prefix('-');
+    let rest = rest.filter(|rest| rest.starts_with(|c: char| c.is_whitespace()));
+    rest.unwrap_or(action)
+}
+
+/// The word at the beginning, and what follows it.
+fn word(text: &str) -> (&str, &str) {
+    let text = text.trim_start();
+    let end = text.find(|c: char| !c.is_alphanumeric() && c != '_');
+    text.split_at(end.unwrap_or(text.len()))
+}
+
 /// The length of an action up to its end, and how deep its brackets go.
 fn measure(action: &str) -> (usize, usize) {
-    let comment = action.strip_prefix("- ").unwrap_or(action).trim_start();
-    if comment.starts_with("/*") {
+    if trimmed(action).trim_start().starts_with("/*") {
         return (action.find("*/").map_or(action.len(), |end| end + 2), 0);
     }
     let (mut depth, mut deepest) = (0_usize, 0);

@@ -6,7 +6,7 @@ use gotmpl::parse::{
 };
 
 use super::LANGUAGE;
-use super::functions::{PRINT, TICK, WEIGH, is_known, is_weighed};
+use super::functions::{PRINT, TICK, VALUE, WEIGH, is_known, is_weighed};
 use crate::LangError;
 use crate::sprig;
 
@@ -106,15 +106,20 @@ impl Rewriter<'_> {
         let mut commands = Vec::with_capacity(pipe.commands.len());
         for (index, command) in pipe.commands.into_iter().enumerate() {
             let weighed = called(&command).is_some_and(is_weighed);
+            let verbs = printed(&command);
+            let payer = |place: usize| match place.checked_sub(2).and_then(|verb| verbs.get(verb)) {
+                Some('v') => VALUE,
+                _ => WEIGH,
+            };
             let pos = command.pos;
             if weighed && index > 0 {
-                commands.push(call(pos, WEIGH));
+                commands.push(call(pos, payer(command.args.len())));
             }
             let mut args = Vec::with_capacity(command.args.len());
             for (place, arg) in command.args.into_iter().enumerate() {
                 let arg = self.expr(arg)?;
                 args.push(if weighed && place > 0 {
-                    weigh(arg)
+                    weigh(arg, payer(place))
                 } else {
                     arg
                 });
@@ -164,16 +169,36 @@ fn called(command: &CommandNode) -> Option<&str> {
     }
 }
 
-fn weigh(arg: Expr) -> Expr {
+/// The verbs of a `printf` whose format is written out, as far as each takes the next argument.
+fn printed(command: &CommandNode) -> Vec<char> {
+    let [Expr::Identifier(_, name), Expr::String(_, format), ..] = command.args.as_slice() else {
+        return Vec::new();
+    };
+    if name != "printf" || format.contains(['*', '[']) {
+        return Vec::new();
+    }
+    let mut verbs = Vec::new();
+    let mut characters = format.chars();
+    while characters.by_ref().any(|character| character == '%') {
+        let flags = |c: &char| "+-# 0123456789.".contains(*c);
+        verbs.extend(
+            characters
+                .by_ref()
+                .find(|c| !flags(c))
+                .filter(|verb| *verb != '%'),
+        );
+    }
+    verbs
+}
+
+fn weigh(arg: Expr, by: &'static str) -> Expr {
     // What is written out is small.
-    if matches!(
-        arg,
-        Expr::Number(..) | Expr::Bool(..) | Expr::Nil(_) | Expr::String(..)
-    ) {
+    let small = matches!(arg, Expr::Bool(..) | Expr::Nil(_) | Expr::String(..));
+    if small || (by == WEIGH && matches!(arg, Expr::Number(..))) {
         return arg;
     }
     let pos = arg.pos();
-    let mut command = call(pos, WEIGH);
+    let mut command = call(pos, by);
     command.args.push(arg);
     Expr::Pipe(
         pos,
