@@ -329,3 +329,51 @@ fn variables_are_listed_as_paths() {
     let program = Program::compile("let x = a; x + b?.c + sprig.now()").unwrap();
     assert_eq!(program.variables(), ["a", "b.c"]);
 }
+
+#[test]
+fn expressions_of_published_examples() {
+    let environment = json!({
+        "lastRetry": {"status": "Error", "exitCode": "2", "duration": "5"},
+        "data": ["a/main.log", "b"],
+        "cronworkflow": {"lastScheduledTime": "2026-03-01T11:50:00Z"},
+        "workflow": {"parameters": {"data": "[{\"day\":\"mon\",\"temps\":[1,3]}]"}},
+        "steps": {"flip-coin": {"outputs": {"result": "tails"}}, "tails": {"outputs": {"result": "t"}}},
+        "tasks": {"producer": {"outputs": {"parameters": {}}}},
+    });
+    for (text, expected) in [
+        (
+            "lastRetry.status == \"Error\" or (lastRetry.status == \"Failed\" and asInt(lastRetry.exitCode) not in [0, 1, 2])",
+            json!(true),
+        ),
+        (
+            "filter(data, {# endsWith \"main.log\"})",
+            json!(["a/main.log"]),
+        ),
+        ("toJson(filter([1, 3], {# > 1}))", json!("[3]")),
+        (
+            "cronworkflow.lastScheduledTime == nil || (now() - cronworkflow.lastScheduledTime).Seconds() > 360",
+            json!(true),
+        ),
+        (
+            "steps['flip-coin'].outputs.result == 'heads' ? steps.heads.outputs.result : steps.tails.outputs.result",
+            json!("t"),
+        ),
+        (
+            "tasks.producer.outputs.parameters.msg ?? 'expr-fallback'",
+            json!("expr-fallback"),
+        ),
+        (
+            "let temps = jsonpath(workflow.parameters.data, '$[*].temps[*]'); toJson({'avg': sum(temps) / len(temps), 'max': max(temps)})",
+            json!("{\"avg\":2,\"max\":3}"),
+        ),
+        (
+            "map([fromJSON('[1,2]')], {toJson({avg: sprig.add(#[0], #[1]) / 2})})[0]",
+            json!("{\"avg\":1.5}"),
+        ),
+    ] {
+        let value = Program::compile(text)
+            .unwrap()
+            .eval(&environment, context());
+        assert_eq!(value.as_ref(), Ok(&expected), "{text}");
+    }
+}
