@@ -33,7 +33,7 @@ fn walk(folder: &Path, files: &mut Vec<PathBuf>) {
             if !matches!(name, "tests" | "target" | "data" | "vectors") {
                 walk(&path, files);
             }
-        } else if name.ends_with(".rs") && name != "tests.rs" && !name.ends_with("_tests.rs") {
+        } else if name.ends_with(".rs") && !matches!(name, "tests.rs" | "testing.rs") {
             files.push(path);
         }
     }

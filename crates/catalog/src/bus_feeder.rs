@@ -43,20 +43,10 @@ impl BusFeeder {
     ///
     /// # Errors
     /// Fails when the bus does.
-    pub async fn open(
-        bus: Arc<dyn Bus>,
-        feeder: Feeder,
-        health: Health,
-    ) -> Result<Self, CatalogError> {
+    pub async fn open(bus: Arc<dyn Bus>, feeder: Feeder, health: Health) -> Result<Self, CatalogError> {
         health.expect(PART);
-        let mut this = Self {
-            bus,
-            feeder,
-            health,
-            position: 0,
-            entries: BTreeMap::new(),
-            objects: Vec::new(),
-        };
+        let mut this =
+            Self { bus, feeder, health, position: 0, entries: BTreeMap::new(), objects: Vec::new() };
         let last = this.bus.info(streams::CATALOG).await?.last;
         this.catch_up(last).await?;
         Ok(this)
@@ -89,10 +79,7 @@ impl BusFeeder {
     }
 
     async fn step(&mut self) -> Result<(), BusError> {
-        let last = self
-            .bus
-            .wait_for(streams::CATALOG, self.position, WAIT)
-            .await?;
+        let last = self.bus.wait_for(streams::CATALOG, self.position, WAIT).await?;
         self.catch_up(last).await
     }
 
@@ -137,10 +124,7 @@ impl BusFeeder {
 
     fn tell(&mut self) {
         let entries = self.entries.values();
-        let objects: Vec<_> = entries
-            .clone()
-            .flat_map(|(o, _)| o.iter().cloned())
-            .collect();
+        let objects: Vec<_> = entries.clone().flat_map(|(o, _)| o.iter().cloned()).collect();
         let diagnostics = entries.flat_map(|(_, d)| d.iter().cloned()).collect();
         for change in between(&self.objects, &objects) {
             info!(file = change.file, "{change}");

@@ -74,11 +74,5 @@ pub(crate) fn between(old: &[Arc<Object>], new: &[Arc<Object>]) -> Vec<Change> {
 }
 
 fn change(what: ChangeKind, (kind, namespace, name): &Key, object: &Object) -> Change {
-    Change {
-        what,
-        kind: *kind,
-        namespace: namespace.clone(),
-        name: name.clone(),
-        file: object.file.clone(),
-    }
+    Change { what, kind: *kind, namespace: namespace.clone(), name: name.clone(), file: object.file.clone() }
 }

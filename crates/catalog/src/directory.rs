@@ -92,11 +92,7 @@ impl Directory {
             let told = watch.begin();
             match self.look().await {
                 Ok((found, unsettled)) => {
-                    wait = if told && !unsettled {
-                        LOOK_ANYWAY
-                    } else {
-                        LOOK_AGAIN
-                    };
+                    wait = if told && !unsettled { LOOK_ANYWAY } else { LOOK_AGAIN };
                     for change in found {
                         if let Some(changes) = &changes {
                             let _ = changes.try_send(change);
@@ -124,10 +120,7 @@ impl Directory {
         .await
         .map_err(|failure| CatalogError::Reader(failure.to_string()))?;
         self.scan = scan;
-        outcome.map_err(|source| CatalogError::Directory {
-            path: self.root.clone(),
-            source,
-        })?;
+        outcome.map_err(|source| CatalogError::Directory { path: self.root.clone(), source })?;
         let (objects, diagnostics) = self.scan.result();
         let found = between(&self.objects, &objects);
         for change in &found {

@@ -48,11 +48,7 @@ pub enum CatalogError {
 }
 
 fn first(diagnostics: &[Diagnostic]) -> String {
-    diagnostics
-        .iter()
-        .find(|finding| finding.is_error())
-        .map(diagnostic::short)
-        .unwrap_or_default()
+    diagnostics.iter().find(|finding| finding.is_error()).map(diagnostic::short).unwrap_or_default()
 }
 
 impl Classify for CatalogError {

@@ -15,16 +15,8 @@ pub type Key = (Kind, String, String);
 /// The key of an object.
 #[must_use]
 pub fn key_of(object: &Object) -> Key {
-    let namespace = if object.kind.is_cluster_wide() {
-        String::new()
-    } else {
-        object.namespace.clone()
-    };
-    let name = if object.name.is_empty() {
-        &object.generate_name
-    } else {
-        &object.name
-    };
+    let namespace = if object.kind.is_cluster_wide() { String::new() } else { object.namespace.clone() };
+    let name = if object.name.is_empty() { &object.generate_name } else { &object.name };
     (object.kind, namespace, name.clone())
 }
 
@@ -43,21 +35,13 @@ impl Snapshot {
     /// One object.
     #[must_use]
     pub fn get(&self, kind: Kind, namespace: &str, name: &str) -> Option<&Arc<Object>> {
-        let namespace = if kind.is_cluster_wide() {
-            ""
-        } else {
-            namespace
-        };
-        self.objects
-            .get(&(kind, namespace.to_owned(), name.to_owned()))
+        let namespace = if kind.is_cluster_wide() { "" } else { namespace };
+        self.objects.get(&(kind, namespace.to_owned(), name.to_owned()))
     }
 
     /// All objects of a kind, in order of namespace and name.
     pub fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Arc<Object>> {
-        self.objects
-            .iter()
-            .filter(move |((k, _, _), _)| *k == kind)
-            .map(|(_, object)| object)
+        self.objects.iter().filter(move |((k, _, _), _)| *k == kind).map(|(_, object)| object)
     }
 }
 
@@ -94,27 +78,15 @@ impl Catalog {
     #[must_use]
     pub fn new() -> Self {
         let (current, _) = watch::channel(Arc::new(Snapshot::default()));
-        Self {
-            shared: Arc::new(Shared {
-                sets: Mutex::new(Vec::new()),
-                current,
-            }),
-        }
+        Self { shared: Arc::new(Shared { sets: Mutex::new(Vec::new()), current }) }
     }
 
     /// Adds an origin of objects.
     #[must_use]
     pub fn feeder(&self) -> Feeder {
-        let mut sets = self
-            .shared
-            .sets
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut sets = self.shared.sets.lock().unwrap_or_else(PoisonError::into_inner);
         sets.push((Vec::new(), Vec::new()));
-        Feeder {
-            shared: self.shared.clone(),
-            index: sets.len() - 1,
-        }
+        Feeder { shared: self.shared.clone(), index: sets.len() - 1 }
     }
 
     /// The newest snapshot.
@@ -133,11 +105,7 @@ impl Catalog {
 impl Feeder {
     /// Replaces all objects and diagnostics of this origin. Nothing happens where they are the same.
     pub fn replace(&self, objects: Vec<Arc<Object>>, diagnostics: Vec<Diagnostic>) {
-        let mut sets = self
-            .shared
-            .sets
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut sets = self.shared.sets.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(set) = sets.get_mut(self.index) else {
             return;
         };
@@ -156,20 +124,14 @@ impl Feeder {
 fn same(old: &[Arc<Object>], new: &[Arc<Object>]) -> bool {
     let alike = |(a, b): (&Arc<Object>, &Arc<Object>)| {
         Arc::ptr_eq(a, b)
-            || (key_of(a) == key_of(b)
-                && a.revision == b.revision
-                && a.file == b.file
-                && a.line == b.line)
+            || (key_of(a) == key_of(b) && a.revision == b.revision && a.file == b.file && a.line == b.line)
     };
     old.len() == new.len() && old.iter().zip(new).all(alike)
 }
 
 /// All sets as one; of two objects with one key, the later is reported.
 fn merge(sets: &[Origin], revision: u64) -> Snapshot {
-    let mut next = Snapshot {
-        revision,
-        ..Snapshot::default()
-    };
+    let mut next = Snapshot { revision, ..Snapshot::default() };
     for (objects, diagnostics) in sets {
         next.diagnostics.extend(diagnostics.iter().cloned());
         for object in objects {
@@ -186,18 +148,11 @@ fn merge(sets: &[Origin], revision: u64) -> Snapshot {
 
 fn shadowed(object: &Object, by: &Object) -> Diagnostic {
     let (kind, _, name) = key_of(object);
-    let field = if object.name.is_empty() {
-        "generateName"
-    } else {
-        "name"
-    };
+    let field = if object.name.is_empty() { "generateName" } else { "name" };
     object.places.at_value(
         codes::DECLARED_TWICE,
         &Path::root().key("metadata").key(field),
-        format!(
-            "{kind}/{name} is declared in {}:{} already, which is used",
-            by.file, by.line
-        ),
+        format!("{kind}/{name} is declared in {}:{} already, which is used", by.file, by.line),
         "rename or remove one of them".into(),
     )
 }

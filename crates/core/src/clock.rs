@@ -33,18 +33,12 @@ impl FixedClock {
 
     /// Sets the time shown from now on.
     pub fn set(&self, now: Timestamp) {
-        *self
-            .0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner) = now;
+        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = now;
     }
 }
 
 impl Clock for FixedClock {
     fn now(&self) -> Timestamp {
-        *self
-            .0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

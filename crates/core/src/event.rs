@@ -136,11 +136,7 @@ mod tests {
     fn data_survives_byte_for_byte() {
         let event = Event {
             id: EventId::derive("ns", "s", "e", "1"),
-            origin: Origin {
-                namespace: "ns".into(),
-                source: "s".into(),
-                event: "e".into(),
-            },
+            origin: Origin { namespace: "ns".into(), source: "s".into(), event: "e".into() },
             kind: "webhook".into(),
             occurred: None,
             received: "2026-01-02T03:04:05.678Z".parse().unwrap(),

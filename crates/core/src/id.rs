@@ -100,21 +100,12 @@ mod tests {
         let one = FiringId::derive("ns", "s", "t", &[("x", &a), ("y", &b)], 0);
         let two = FiringId::derive("ns", "s", "t", &[("y", &b), ("x", &a)], 0);
         assert_eq!(one, two);
-        assert_ne!(
-            one,
-            FiringId::derive("ns", "s", "t", &[("x", &a), ("y", &b)], 1)
-        );
-        assert_ne!(
-            one,
-            FiringId::derive("ns", "s", "t", &[("x", &b), ("y", &a)], 0)
-        );
+        assert_ne!(one, FiringId::derive("ns", "s", "t", &[("x", &a), ("y", &b)], 1));
+        assert_ne!(one, FiringId::derive("ns", "s", "t", &[("x", &b), ("y", &a)], 0));
     }
 
     #[test]
     fn parts_do_not_run_into_each_other() {
-        assert_ne!(
-            EventId::derive("a", "bc", "d", "e"),
-            EventId::derive("ab", "c", "d", "e")
-        );
+        assert_ne!(EventId::derive("a", "bc", "d", "e"), EventId::derive("ab", "c", "d", "e"));
     }
 }

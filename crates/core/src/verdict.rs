@@ -19,11 +19,7 @@ pub struct Clause {
 
 /// What became of one event for one trigger through one dependency. One of them is true at any time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(
-    tag = "outcome",
-    rename_all = "camelCase",
-    rename_all_fields = "camelCase"
-)]
+#[serde(tag = "outcome", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Outcome {
     /// It completed the condition, and a firing was made.
     Fired {

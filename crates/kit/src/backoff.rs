@@ -14,19 +14,12 @@ impl Backoff {
     /// Doubles from `first` up to `cap`, with ±20 % of jitter.
     #[must_use]
     pub const fn new(first: Duration, cap: Duration) -> Self {
-        Self {
-            first,
-            cap,
-            attempt: 0,
-        }
+        Self { first, cap, attempt: 0 }
     }
 
     /// The next wait.
     pub fn next_wait(&mut self) -> Duration {
-        let plain = self
-            .first
-            .saturating_mul(1 << self.attempt.min(20))
-            .min(self.cap);
+        let plain = self.first.saturating_mul(1 << self.attempt.min(20)).min(self.cap);
         self.attempt = self.attempt.saturating_add(1);
         plain.mul_f64(0.8 + 0.4 * random_fraction())
     }

@@ -1,8 +1,5 @@
 //! The only place that spawns. A task has a name, belongs to somebody, and its failure is seen.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "this is the spawner that all others use"
-)]
+#![expect(clippy::disallowed_methods, reason = "this is the spawner that all others use")]
 
 use std::error::Error;
 use std::future::Future;
@@ -25,10 +22,7 @@ impl Group {
     /// A group that stops when `stop` is cancelled.
     #[must_use]
     pub fn new(stop: CancellationToken) -> Self {
-        Self {
-            stop,
-            tasks: JoinSet::new(),
-        }
+        Self { stop, tasks: JoinSet::new() }
     }
 
     /// Starts a task. It is given a token to stop by; ending before that is a failure of the group.
@@ -45,8 +39,7 @@ impl Group {
                 Err(failure) => Err(format!("{name}: {}", chain(&failure))),
             }
         };
-        self.tasks
-            .spawn(watched.instrument(info_span!("task", name)));
+        self.tasks.spawn(watched.instrument(info_span!("task", name)));
     }
 
     /// Returns when the first task ends, with why.
@@ -79,10 +72,7 @@ impl Group {
             }
         };
         if tokio::time::timeout(grace, drain).await.is_err() {
-            warn!(
-                left = self.tasks.len(),
-                "the grace period is over, aborting what is left"
-            );
+            warn!(left = self.tasks.len(), "the grace period is over, aborting what is left");
         }
         outcome
     }
@@ -105,10 +95,7 @@ impl Tasks {
     /// A set whose tasks may look at `stop` to end early.
     #[must_use]
     pub fn new(stop: CancellationToken) -> Self {
-        Self {
-            stop,
-            tracker: TaskTracker::new(),
-        }
+        Self { stop, tracker: TaskTracker::new() }
     }
 
     /// Starts a task. A panic in it is logged, and hurts nobody else.
@@ -146,9 +133,7 @@ impl Tasks {
     /// Waits for all to end, for at most `grace`. Returns whether all did.
     pub async fn drain(&self, grace: Duration) -> bool {
         self.tracker.close();
-        tokio::time::timeout(grace, self.tracker.wait())
-            .await
-            .is_ok()
+        tokio::time::timeout(grace, self.tracker.wait()).await.is_ok()
     }
 }
 
@@ -171,9 +156,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_a_failure_and_a_deaf_task_is_aborted() {
         let mut group = Group::new(CancellationToken::new());
-        group.spawn("deaf", |_| {
-            std::future::pending::<Result<(), std::io::Error>>()
-        });
+        group.spawn("deaf", |_| std::future::pending::<Result<(), std::io::Error>>());
         group.spawn("loud", |_| async {
             assert!(std::hint::black_box(false), "on purpose");
             Ok::<(), std::io::Error>(())

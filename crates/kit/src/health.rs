@@ -32,9 +32,7 @@ impl Health {
     #[must_use]
     pub fn problems(&self) -> BTreeMap<String, String> {
         let all = self.lock();
-        all.iter()
-            .filter_map(|(part, why)| Some((part.clone(), why.clone()?)))
-            .collect()
+        all.iter().filter_map(|(part, why)| Some((part.clone(), why.clone()?))).collect()
     }
 
     /// All parts, with the reason of those that are not ready.

@@ -9,10 +9,7 @@ use tracing::{info, warn};
 /// # Errors
 /// Fails when the handlers cannot be installed.
 pub async fn watch(stop: CancellationToken) -> Result<(), std::io::Error> {
-    let (mut interrupt, mut terminate) = (
-        signal(SignalKind::interrupt())?,
-        signal(SignalKind::terminate())?,
-    );
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let mut seen = 0;
     loop {
         tokio::select! {
@@ -21,9 +18,7 @@ pub async fn watch(stop: CancellationToken) -> Result<(), std::io::Error> {
         }
         seen += 1;
         if seen == 1 {
-            info!(
-                "stopping: new work is refused, what is under way is finished; again to exit at once"
-            );
+            info!("stopping: new work is refused, what is under way is finished; again to exit at once");
             stop.cancel();
         } else {
             warn!("exiting at once; what was under way is taken up at the next start");

@@ -21,9 +21,7 @@ pub fn install(format: LogFormat, filter: &str, color: bool) {
     let registry = tracing_subscriber::registry().with(filter);
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let _ = match format {
-        LogFormat::Text => registry
-            .with(layer.with_target(false).with_ansi(color))
-            .try_init(),
+        LogFormat::Text => registry.with(layer.with_target(false).with_ansi(color)).try_init(),
         LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
     };
 }

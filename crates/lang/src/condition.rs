@@ -49,22 +49,14 @@ impl Condition {
         let root = parser.any(0)?;
         if let Some((token, offset)) = parser.tokens.get(parser.at) {
             let message = match token {
-                Token::Name(name) if name.eq_ignore_ascii_case("and") => {
-                    "write `&&` for `and`".to_owned()
-                }
-                Token::Name(name) if name.eq_ignore_ascii_case("or") => {
-                    "write `||` for `or`".to_owned()
-                }
+                Token::Name(name) if name.eq_ignore_ascii_case("and") => "write `&&` for `and`".to_owned(),
+                Token::Name(name) if name.eq_ignore_ascii_case("or") => "write `||` for `or`".to_owned(),
                 Token::Name(name) => format!("there is no `&&` or `||` before `{name}`"),
                 _ => "this bracket has no partner".to_owned(),
             };
             return Err(syntax(message, *offset));
         }
-        Ok(Self {
-            root,
-            dependencies: parser.named,
-            needs_state: parser.needs_state,
-        })
+        Ok(Self { root, dependencies: parser.named, needs_state: parser.needs_state })
     }
 
     /// The dependencies it names, by their names in the Sensor, in order of first mention.
@@ -87,10 +79,9 @@ impl Condition {
 
     fn node_holds(&self, node: &Node, present: &BTreeSet<&str>) -> bool {
         match node {
-            Node::Name(index) => self
-                .dependencies
-                .get(*index)
-                .is_some_and(|name| present.contains(name.as_str())),
+            Node::Name(index) => {
+                self.dependencies.get(*index).is_some_and(|name| present.contains(name.as_str()))
+            }
             Node::All(nodes) => nodes.iter().all(|node| self.node_holds(node, present)),
             Node::Any(nodes) => nodes.iter().any(|node| self.node_holds(node, present)),
         }
@@ -109,11 +100,7 @@ fn all(dependencies: &[&str]) -> Result<Condition, LangError> {
 }
 
 fn syntax(message: impl Into<String>, offset: usize) -> LangError {
-    LangError::Syntax {
-        language: LANGUAGE,
-        message: message.into(),
-        offset,
-    }
+    LangError::Syntax { language: LANGUAGE, message: message.into(), offset }
 }
 
 #[derive(Debug, PartialEq)]
@@ -135,23 +122,20 @@ fn tokens(text: &str) -> Result<Vec<(Token, usize)>, LangError> {
             '(' => Token::Open,
             ')' => Token::Close,
             '!' => {
-                let message = "a condition cannot be negated; only names, `&&`, `||` and brackets stand in it";
+                let message =
+                    "a condition cannot be negated; only names, `&&`, `||` and brackets stand in it";
                 return Err(syntax(message, offset));
             }
             '&' | '|' => {
                 if characters.next_if(|(_, next)| *next == character).is_none() {
                     return Err(syntax(format!("write `{character}{character}`"), offset));
                 }
-                if character == '&' {
-                    Token::And
-                } else {
-                    Token::Or
-                }
+                if character == '&' { Token::And } else { Token::Or }
             }
             first => {
                 let mut name = String::from(first);
-                while let Some((_, next)) = characters
-                    .next_if(|(_, next)| !(next.is_whitespace() || "()!&|".contains(*next)))
+                while let Some((_, next)) =
+                    characters.next_if(|(_, next)| !(next.is_whitespace() || "()!&|".contains(*next)))
                 {
                     name.push(next);
                 }
@@ -174,10 +158,7 @@ struct Parser<'d> {
 
 impl Parser<'_> {
     fn take(&mut self, wanted: &Token) -> bool {
-        let fits = self
-            .tokens
-            .get(self.at)
-            .is_some_and(|(token, _)| token == wanted);
+        let fits = self.tokens.get(self.at).is_some_and(|(token, _)| token == wanted);
         self.at += usize::from(fits);
         fits
     }
@@ -210,24 +191,18 @@ impl Parser<'_> {
                 let known = resolve(name, self.known).map_err(|message| syntax(message, offset))?;
                 Ok(Node::Name(self.mention(known)))
             }
-            Token::Open if depth >= DEEPEST => Err(LangError::Limit {
-                language: LANGUAGE,
-                limit: "nested brackets",
-            }),
+            Token::Open if depth >= DEEPEST => {
+                Err(LangError::Limit { language: LANGUAGE, limit: "nested brackets" })
+            }
             Token::Open => {
                 let node = self.any(depth + 1)?;
                 if self.take(&Token::Close) {
                     Ok(node)
                 } else {
-                    Err(syntax(
-                        "this bracket is not closed, or an operator is missing in it",
-                        offset,
-                    ))
+                    Err(syntax("this bracket is not closed, or an operator is missing in it", offset))
                 }
             }
-            Token::And | Token::Or | Token::Close => {
-                Err(syntax("a dependency name is missing", offset))
-            }
+            Token::And | Token::Or | Token::Close => Err(syntax("a dependency name is missing", offset)),
         }
     }
 
@@ -265,26 +240,15 @@ fn resolve<'d>(name: &str, known: &[&'d str]) -> Result<&'d str, String> {
         .max_by(|(one, _), (other, _)| one.total_cmp(other));
     Err(match near {
         Some((_, near)) => format!("there is no dependency `{name}`; did you mean `{near}`?"),
-        None => format!(
-            "there is no dependency `{name}`; there is {}",
-            listed(known)
-        ),
+        None => format!("there is no dependency `{name}`; there is {}", listed(known)),
     })
 }
 
 fn listed(known: &[&str]) -> String {
     const SHOWN: usize = 8;
-    let mut names: Vec<_> = known
-        .iter()
-        .take(SHOWN)
-        .map(|name| format!("`{name}`"))
-        .collect();
+    let mut names: Vec<_> = known.iter().take(SHOWN).map(|name| format!("`{name}`")).collect();
     if known.len() > SHOWN {
         names.push("…".to_owned());
     }
-    if names.is_empty() {
-        "none at all".to_owned()
-    } else {
-        names.join(", ")
-    }
+    if names.is_empty() { "none at all".to_owned() } else { names.join(", ") }
 }

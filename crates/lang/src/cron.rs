@@ -43,10 +43,7 @@ impl Schedule {
     /// Fails when the text is no schedule.
     pub fn parse(text: &str, zone: &TimeZone) -> Result<Self, LangError> {
         let (zone, rule, skipped) = parse::zone(text, zone)?;
-        Ok(Self {
-            rule: parse::rule(rule, skipped)?,
-            zone,
-        })
+        Ok(Self { rule: parse::rule(rule, skipped)?, zone })
     }
 
     /// The first time after `time`; `None` if there is none within five years.
@@ -76,8 +73,7 @@ impl Schedule {
                 let start = whole_second(since)?;
                 let passed = until.as_second() - start.as_second();
                 let count = passed / delay.as_secs();
-                let due =
-                    Timestamp::from_second(start.as_second() + count * delay.as_secs()).ok()?;
+                let due = Timestamp::from_second(start.as_second() + count * delay.as_secs()).ok()?;
                 (count > 0).then_some(due)
             }
             Rule::Wall(fields) => {
@@ -103,26 +99,18 @@ impl Schedule {
     }
 
     fn next_wall(&self, fields: &Fields, time: Timestamp) -> Option<Timestamp> {
-        let mut start = whole_second(time)?
-            .checked_add(SignedDuration::from_secs(1))
-            .ok()?;
+        let mut start = whole_second(time)?.checked_add(SignedDuration::from_secs(1)).ok()?;
         let last_year = self.zone.to_datetime(start).year().checked_add(YEARS)?;
         // Between two transitions the offset is fixed, so that the wall clock can be searched by itself.
         loop {
             let offset = self.zone.to_offset(start);
-            let end = self
-                .zone
-                .following(start)
-                .next()
-                .map(|change| change.timestamp());
+            let end = self.zone.following(start).next().map(|change| change.timestamp());
             let from = offset.to_datetime(start);
             if from.year() > last_year {
                 return None;
             }
             let to = end.map_or(civil::DateTime::MAX, |end| offset.to_datetime(end));
-            let found = fields
-                .first_from(from, last_year)
-                .filter(|found| *found < to);
+            let found = fields.first_from(from, last_year).filter(|found| *found < to);
             match (found, end) {
                 (Some(found), _) => return timestamp(offset, found),
                 (None, Some(end)) => start = end,
@@ -135,11 +123,7 @@ impl Schedule {
         let mut end = time;
         let first_year = self.zone.to_datetime(time).year().checked_sub(YEARS)?;
         loop {
-            let change = self
-                .zone
-                .preceding(end)
-                .next()
-                .map(|change| change.timestamp());
+            let change = self.zone.preceding(end).next().map(|change| change.timestamp());
             let before = end.checked_sub(SignedDuration::from_nanos(1)).ok()?;
             let offset = self.zone.to_offset(before);
             let to = offset.to_datetime(before);
@@ -147,9 +131,7 @@ impl Schedule {
                 return None;
             }
             let from = change.map_or(civil::DateTime::MIN, |change| offset.to_datetime(change));
-            let found = fields
-                .last_until(to, first_year)
-                .filter(|found| *found >= from);
+            let found = fields.last_until(to, first_year).filter(|found| *found >= from);
             match (found, change) {
                 (Some(found), _) => return timestamp(offset, found),
                 (None, Some(change)) => end = change,
@@ -160,13 +142,7 @@ impl Schedule {
 }
 
 fn whole_second(time: Timestamp) -> Option<Timestamp> {
-    Timestamp::from_second(
-        time.as_nanosecond()
-            .div_euclid(1_000_000_000)
-            .try_into()
-            .ok()?,
-    )
-    .ok()
+    Timestamp::from_second(time.as_nanosecond().div_euclid(1_000_000_000).try_into().ok()?).ok()
 }
 
 fn timestamp(offset: Offset, time: civil::DateTime) -> Option<Timestamp> {

@@ -32,11 +32,7 @@ pub struct Program {
 }
 
 fn syntax(message: impl Into<String>, offset: usize) -> LangError {
-    LangError::Syntax {
-        language: LANGUAGE,
-        message: message.into(),
-        offset,
-    }
+    LangError::Syntax { language: LANGUAGE, message: message.into(), offset }
 }
 
 impl Program {
@@ -49,11 +45,7 @@ impl Program {
         let mut variables = Vec::new();
         let mut names = Vec::new();
         collect(&root, &mut variables, &mut names);
-        Ok(Self {
-            root: Arc::new(root),
-            variables,
-            names,
-        })
+        Ok(Self { root: Arc::new(root), variables, names })
     }
 
     /// The variables that it names, as dotted paths as far as they are constant.

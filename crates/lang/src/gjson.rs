@@ -85,17 +85,11 @@ impl Found<'_> {
     /// Frees it from the text it was read from.
     #[must_use]
     pub fn into_owned(self) -> Found<'static> {
-        Found {
-            kind: self.kind,
-            raw: Cow::Owned(self.raw.into_owned()),
-        }
+        Found { kind: self.kind, raw: Cow::Owned(self.raw.into_owned()) }
     }
 
     fn json(raw: String) -> Self {
-        Self {
-            kind: Type::Json,
-            raw: Cow::Owned(raw),
-        }
+        Self { kind: Type::Json, raw: Cow::Owned(raw) }
     }
 
     fn starts_with(&self, bracket: char) -> bool {
@@ -110,14 +104,7 @@ impl Found<'_> {
 #[must_use]
 pub fn get<'a>(json: &'a str, path: &str) -> Option<Found<'a>> {
     let work = Cell::new(LEAST_WORK.max(json.len().saturating_mul(WORK_PER_BYTE)));
-    evaluate(
-        json,
-        path,
-        Scope {
-            depth: 0,
-            work: &work,
-        },
-    )
+    evaluate(json, path, Scope { depth: 0, work: &work })
 }
 
 /// How deep paths, documents and modifiers may nest together.
@@ -161,10 +148,7 @@ fn evaluate<'a>(json: &'a str, path: &str, scope: Scope<'_>) -> Option<Found<'a>
             Cow::Borrowed(raw) => first_step(raw, rest, scope)?,
             Cow::Owned(raw) => {
                 let step = first_step(&raw, rest, scope)?;
-                Step {
-                    found: step.found.map(Found::into_owned),
-                    rest: step.rest,
-                }
+                Step { found: step.found.map(Found::into_owned), rest: step.rest }
             }
         };
     }

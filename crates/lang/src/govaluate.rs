@@ -67,11 +67,7 @@ impl Program {
     /// Fails when the text is not of the dialect; the message says that quotes may help.
     pub fn compile_when(text: &str) -> Result<Self, LangError> {
         Self::build(text, parser::Words::Strings).map_err(|error| match error {
-            LangError::Syntax {
-                language,
-                message,
-                offset,
-            } => LangError::Syntax {
+            LangError::Syntax { language, message, offset } => LangError::Syntax {
                 language,
                 message: format!("{message} (hint: put text that is more than one word in quotes)"),
                 offset,
@@ -83,10 +79,7 @@ impl Program {
     fn build(text: &str, words: parser::Words) -> Result<Self, LangError> {
         let tokens = lexer::tokens(text)?;
         let parsed = parser::parse(tokens, text.chars().count(), words)?;
-        Ok(Self {
-            root: parsed.root.map(Arc::new),
-            variables: parsed.variables,
-        })
+        Ok(Self { root: parsed.root.map(Arc::new), variables: parsed.variables })
     }
 
     /// The variables that it names, in order of first mention.
@@ -113,10 +106,9 @@ impl Program {
     pub fn holds(&self, variables: &BTreeMap<String, Value>) -> Result<bool, LangError> {
         match self.eval(variables)? {
             Value::Bool(bool) => Ok(bool),
-            other => Err(eval::failed(format!(
-                "the result must be true or false, but is {}",
-                eval::shown(&other)
-            ))),
+            other => {
+                Err(eval::failed(format!("the result must be true or false, but is {}", eval::shown(&other))))
+            }
         }
     }
 }

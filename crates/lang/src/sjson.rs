@@ -99,11 +99,7 @@ impl Segment {
     fn make<'v>(&self, place: &'v mut Value) -> Result<&'v mut Value, LangError> {
         if !(place.is_object() || place.is_array()) {
             let is_list = self.index().is_some() || self.appends();
-            *place = if is_list {
-                Value::Array(Vec::new())
-            } else {
-                Value::Object(Map::new())
-            };
+            *place = if is_list { Value::Array(Vec::new()) } else { Value::Object(Map::new()) };
         }
         match place {
             Value::Array(items) => self.make_element(items),
@@ -114,10 +110,7 @@ impl Segment {
 
     fn make_element<'v>(&self, items: &'v mut Vec<Value>) -> Result<&'v mut Value, LangError> {
         // A forced key still names an element that is there.
-        let present = || {
-            self.position(items.len())
-                .filter(|index| *index < items.len())
-        };
+        let present = || self.position(items.len()).filter(|index| *index < items.len());
         let index = match self.index().or_else(present) {
             _ if self.appends() => items.len(),
             Some(index) => index,
@@ -127,25 +120,16 @@ impl Segment {
             }
         };
         if index > HIGHEST_INDEX {
-            return Err(LangError::Limit {
-                language: LANGUAGE,
-                limit: "array indexes",
-            });
+            return Err(LangError::Limit { language: LANGUAGE, limit: "array indexes" });
         }
         if index >= items.len() {
             items.resize(index + 1, Value::Null);
         }
-        items
-            .get_mut(index)
-            .ok_or_else(|| self.syntax("the element could not be made"))
+        items.get_mut(index).ok_or_else(|| self.syntax("the element could not be made"))
     }
 
     fn syntax(&self, message: &str) -> LangError {
-        LangError::Syntax {
-            language: LANGUAGE,
-            message: message.to_owned(),
-            offset: self.offset,
-        }
+        LangError::Syntax { language: LANGUAGE, message: message.to_owned(), offset: self.offset }
     }
 }
 
@@ -161,9 +145,7 @@ fn parse(path: &str) -> Result<Vec<Segment>, LangError> {
     let mut characters = path.chars().enumerate().peekable();
     loop {
         let offset = characters.peek().map_or(0, |(offset, _)| *offset);
-        let is_key = characters
-            .next_if(|(_, character)| *character == ':')
-            .is_some();
+        let is_key = characters.next_if(|(_, character)| *character == ':').is_some();
         let mut name = String::new();
         let mut more = false;
         while let Some((offset, character)) = characters.next() {
@@ -188,16 +170,9 @@ fn parse(path: &str) -> Result<Vec<Segment>, LangError> {
         }
         // An empty segment is the key "", never an index.
         let is_key = is_key || name.is_empty();
-        segments.push(Segment {
-            name,
-            is_key,
-            offset,
-        });
+        segments.push(Segment { name, is_key, offset });
         if segments.len() > DEEPEST {
-            return Err(LangError::Limit {
-                language: LANGUAGE,
-                limit: "path segments",
-            });
+            return Err(LangError::Limit { language: LANGUAGE, limit: "path segments" });
         }
         if !more {
             return Ok(segments);

@@ -60,12 +60,7 @@ pub(crate) fn unknown(shown: &str, name: &str) -> String {
     }
     let near = TABLE
         .iter()
-        .map(|function| {
-            (
-                strsim::damerau_levenshtein(function.name, name),
-                function.name,
-            )
-        })
+        .map(|function| (strsim::damerau_levenshtein(function.name, name), function.name))
         .filter(|(distance, _)| *distance <= 2)
         .min();
     match near {
@@ -82,13 +77,7 @@ pub(crate) fn call(function: &'static Function, run: &mut Run, values: &[Value])
         let name = function.name;
         return Err(run.fail(format!("{name} does not take {count} arguments")));
     }
-    (function.call)(
-        run,
-        Arguments {
-            name: function.name,
-            values,
-        },
-    )
+    (function.call)(run, Arguments { name: function.name, values })
 }
 
 /// Calls a function from an expression.

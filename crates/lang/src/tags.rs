@@ -39,10 +39,7 @@ impl Text {
     /// Parses. An unclosed `{{` is literal text.
     #[must_use]
     pub fn parse(text: &str) -> Self {
-        let mut parser = Parser {
-            text,
-            open: vec![Frame::default()],
-        };
+        let mut parser = Parser { text, open: vec![Frame::default()] };
         parser.run();
         parser.finish()
     }
@@ -50,9 +47,7 @@ impl Text {
     /// Whether there is a tag or an expression in it.
     #[must_use]
     pub fn has_tags(&self) -> bool {
-        self.pieces
-            .iter()
-            .any(|piece| !matches!(piece, Piece::Literal(_)))
+        self.pieces.iter().any(|piece| !matches!(piece, Piece::Literal(_)))
     }
 
     /// The names in plain tags, also in those that stand within others, in order.
@@ -151,9 +146,7 @@ pub fn map_strings(
             Value::Array(items.collect::<Result<_, _>>()?)
         }
         Value::Object(members) => {
-            let members = members
-                .iter()
-                .map(|(key, member)| Ok((key.clone(), map_strings(member, map)?)));
+            let members = members.iter().map(|(key, member)| Ok((key.clone(), map_strings(member, map)?)));
             Value::Object(members.collect::<Result<_, _>>()?)
         }
         scalar => scalar.clone(),
@@ -184,11 +177,7 @@ impl Parser<'_> {
                 self.expression(found).unwrap_or(found + 2)
             } else if rest.starts_with("{{") {
                 if self.open.len() <= DEEPEST {
-                    self.open.push(Frame {
-                        start: found,
-                        pieces: Vec::new(),
-                        literal: found + 2,
-                    });
+                    self.open.push(Frame { start: found, pieces: Vec::new(), literal: found + 2 });
                 }
                 found + 2
             } else {
@@ -201,9 +190,7 @@ impl Parser<'_> {
     /// The next `{{` or `}}`.
     fn next_brace(&self, from: usize) -> Option<usize> {
         let bytes = self.text.as_bytes().get(from..)?;
-        let at = bytes
-            .windows(2)
-            .position(|pair| pair == b"{{" || pair == b"}}")?;
+        let at = bytes.windows(2).position(|pair| pair == b"{{" || pair == b"}}")?;
         Some(from + at)
     }
 
@@ -221,11 +208,7 @@ impl Parser<'_> {
         let literal = self.open.last().map_or(range.start, |frame| frame.literal);
         let before = literal..range.start;
         if let Some(frame) = self.open.last_mut() {
-            if let Some(text) = self
-                .text
-                .get(before.clone())
-                .filter(|text| !text.is_empty())
-            {
+            if let Some(text) = self.text.get(before.clone()).filter(|text| !text.is_empty()) {
                 frame.pieces.push((Piece::Literal(text.to_owned()), before));
             }
             frame.literal = range.end;
@@ -252,8 +235,7 @@ impl Parser<'_> {
     fn text_of(&self, frame: Frame, end: usize) -> Text {
         let mut text = Text::default();
         for (piece, range) in frame.pieces {
-            text.written
-                .push(self.text.get(range).unwrap_or_default().to_owned());
+            text.written.push(self.text.get(range).unwrap_or_default().to_owned());
             text.pieces.push(piece);
         }
         let tail = self.text.get(frame.literal..end).unwrap_or_default();

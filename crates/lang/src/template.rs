@@ -56,10 +56,7 @@ impl Template {
     pub fn compile(text: &str) -> Result<Self, LangError> {
         nesting::check(text)?;
         let wrong = |error: TemplateError| syntax(text, error);
-        let (main, _) = Parser::new(text, "{{", "}}")
-            .map_err(wrong)?
-            .parse()
-            .map_err(wrong)?;
+        let (main, _) = Parser::new(text, "{{", "}}").map_err(wrong)?.parse().map_err(wrong)?;
         let mut inner = gotmpl::Template::new(MAIN)
             .funcs(functions::all())
             .max_range_iters(MAX_ROUNDS)
@@ -78,9 +75,7 @@ impl Template {
             let tree = rewrite::tree(text, tree)?;
             inner = inner.add_parse_tree(&name, tree);
         }
-        Ok(Self {
-            inner: Arc::new(inner),
-        })
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Renders with `data` as the dot. Argo's callers pass `{"Input": …}`.
@@ -93,20 +88,14 @@ impl Template {
         let (result, failure) = functions::during(Run::new(LANGUAGE, context), || {
             self.inner.execute_template_fmt(&mut output, MAIN, &data)
         });
-        let limit = |limit| LangError::Limit {
-            language: LANGUAGE,
-            limit,
-        };
+        let limit = |limit| LangError::Limit { language: LANGUAGE, limit };
         match (result, failure) {
             (Ok(()), _) => Ok(output.text),
             (Err(_), Some(failure)) => Err(failure),
             (Err(TemplateError::Write), None) => Err(limit("output")),
             (Err(TemplateError::RangeIterLimit), None) => Err(limit("steps")),
             (Err(TemplateError::RecursionLimit), None) => Err(limit("depth")),
-            (Err(error), None) => Err(LangError::Eval {
-                language: LANGUAGE,
-                message: error.to_string(),
-            }),
+            (Err(error), None) => Err(LangError::Eval { language: LANGUAGE, message: error.to_string() }),
         }
     }
 }
@@ -129,21 +118,12 @@ impl fmt::Write for Output {
 
 fn syntax(text: &str, error: TemplateError) -> LangError {
     let (message, offset) = match error {
-        TemplateError::Parse {
-            line, col, message, ..
-        }
-        | TemplateError::Lex {
-            line, col, message, ..
-        } => {
+        TemplateError::Parse { line, col, message, .. } | TemplateError::Lex { line, col, message, .. } => {
             let before = text.split_inclusive('\n').take(line.saturating_sub(1));
             let before: usize = before.map(|line| line.chars().count()).sum();
             (message, before + col.saturating_sub(1))
         }
         other => (other.to_string(), 0),
     };
-    LangError::Syntax {
-        language: LANGUAGE,
-        message,
-        offset,
-    }
+    LangError::Syntax { language: LANGUAGE, message, offset }
 }

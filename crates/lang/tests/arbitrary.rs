@@ -8,10 +8,7 @@ use tiphys_lang::template::{Context, Template};
 use tiphys_lang::{expr, govaluate};
 
 fn context() -> Context<'static> {
-    Context {
-        now: jiff::Timestamp::UNIX_EPOCH,
-        seed: "event",
-    }
+    Context { now: jiff::Timestamp::UNIX_EPOCH, seed: "event" }
 }
 
 fn environment() -> Value {

@@ -12,18 +12,11 @@ use tiphys_lang::{LangError, expr, govaluate, template};
 type Exceptions<'a> = &'a [(&'a str, &'a str)];
 
 fn context() -> Context<'static> {
-    Context {
-        now: "2026-03-01T12:00:00Z".parse().unwrap(),
-        seed: "event",
-    }
+    Context { now: "2026-03-01T12:00:00Z".parse().unwrap(), seed: "event" }
 }
 
 /// Runs each case; `run` gives the text that Go would have printed.
-fn check(
-    file: &str,
-    exceptions: Exceptions<'_>,
-    run: impl Fn(&str, &Value) -> Result<String, LangError>,
-) {
+fn check(file: &str, exceptions: Exceptions<'_>, run: impl Fn(&str, &Value) -> Result<String, LangError>) {
     let file: Value = serde_json::from_str(file).unwrap();
     let environment = file.get("context").unwrap();
     let cases = file.get("cases").unwrap().as_array().unwrap();
@@ -43,22 +36,14 @@ fn check(
         };
         let excepted = exceptions.iter().any(|(text, _)| *text == input);
         if equal == excepted {
-            wrong.push(format!(
-                "{input}\n  expected {expected}\n  got      {result:?}"
-            ));
+            wrong.push(format!("{input}\n  expected {expected}\n  got      {result:?}"));
         }
     }
     for (input, _) in exceptions {
         let known = |case: &Value| case.get("input").and_then(Value::as_str) == Some(input);
         assert!(cases.iter().any(known), "the exception {input} is no case");
     }
-    assert!(
-        wrong.is_empty(),
-        "{} of {}:\n{}",
-        wrong.len(),
-        cases.len(),
-        wrong.join("\n")
-    );
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
 }
 
 #[test]
@@ -75,26 +60,20 @@ fn expr() {
 
 #[test]
 fn govaluate() {
-    check(
-        include_str!("vectors/govaluate.json"),
-        &[],
-        |input, environment| {
-            let variables: BTreeMap<String, govaluate::Value> = environment
-                .as_object()
-                .unwrap()
-                .iter()
-                .map(|(name, value)| (name.clone(), value.into()))
-                .collect();
-            Ok(
-                match govaluate::Program::compile(input)?.eval(&variables)? {
-                    govaluate::Value::Number(number) => number.to_string(),
-                    govaluate::Value::Bool(bool) => bool.to_string(),
-                    govaluate::Value::Text(text) => Value::from(text).to_string(),
-                    other => format!("{other:?}"),
-                },
-            )
-        },
-    );
+    check(include_str!("vectors/govaluate.json"), &[], |input, environment| {
+        let variables: BTreeMap<String, govaluate::Value> = environment
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(name, value)| (name.clone(), value.into()))
+            .collect();
+        Ok(match govaluate::Program::compile(input)?.eval(&variables)? {
+            govaluate::Value::Number(number) => number.to_string(),
+            govaluate::Value::Bool(bool) => bool.to_string(),
+            govaluate::Value::Text(text) => Value::from(text).to_string(),
+            other => format!("{other:?}"),
+        })
+    });
 }
 
 const SEMVER: &str = concat!(

@@ -1,9 +1,6 @@
 //! Runs the golden vectors of `tests/vectors`, which come from the Go originals.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a vector that cannot be read fails its test"
-)]
+#![expect(clippy::unwrap_used, reason = "a vector that cannot be read fails its test")]
 
 use std::collections::BTreeSet;
 
@@ -26,11 +23,7 @@ const DOCUMENT: &str = concat!(
 type Exceptions<'e> = &'e [(&'e str, &'e str)];
 
 /// Runs each case; `check` tells what it is and what is wrong with it.
-fn run(
-    vectors: &str,
-    exceptions: Exceptions<'_>,
-    check: impl Fn(&Value) -> (String, Result<(), String>),
-) {
+fn run(vectors: &str, exceptions: Exceptions<'_>, check: impl Fn(&Value) -> (String, Result<(), String>)) {
     let vectors: Value = serde_json::from_str(vectors).unwrap();
     let mut wrong = Vec::new();
     let mut seen = BTreeSet::new();
@@ -47,13 +40,7 @@ fn run(
     for (name, _) in exceptions {
         assert!(seen.contains(*name), "the exception {name} is no case");
     }
-    assert!(
-        wrong.is_empty(),
-        "{} of {} differ:\n{}",
-        wrong.len(),
-        seen.len(),
-        wrong.join("\n")
-    );
+    assert!(wrong.is_empty(), "{} of {} differ:\n{}", wrong.len(), seen.len(), wrong.join("\n"));
 }
 
 fn text<'v>(case: &'v Value, field: &str) -> &'v str {
@@ -86,15 +73,10 @@ fn gjson_reads_further_documents() {
         let document = documents[number].as_str().unwrap();
         let path = text(case, "path");
         let found = gjson::get(document, path);
-        let ours = found
-            .map(|found| (Some(found.text()), Some(found.raw.into_owned())))
-            .unwrap_or_default();
+        let ours = found.map(|found| (Some(found.text()), Some(found.raw.into_owned()))).unwrap_or_default();
         let owned = |field: &str| case[field].as_str().map(str::to_owned);
         let expected = (owned("text"), owned("raw"));
-        (
-            format!("{path} in document {number}"),
-            compare(&format!("{ours:?}"), &format!("{expected:?}")),
-        )
+        (format!("{path} in document {number}"), compare(&format!("{ours:?}"), &format!("{expected:?}")))
     });
 }
 
@@ -104,8 +86,7 @@ fn sjson_writes() {
         let (path, value) = text(case, "input").split_once(" => ").unwrap();
         let mut document: Value = serde_json::from_str(DOCUMENT).unwrap();
         let outcome = sjson::set(&mut document, path, serde_json::from_str(value).unwrap());
-        let expected: Value =
-            serde_json::from_str(text(case, "go").trim_end_matches("\\n")).unwrap();
+        let expected: Value = serde_json::from_str(text(case, "go").trim_end_matches("\\n")).unwrap();
         let outcome = outcome
             .map_err(|error| error.to_string())
             .and_then(|()| compare(&document.to_string(), &expected.to_string()));
@@ -114,12 +95,7 @@ fn sjson_writes() {
 }
 
 /// The next times from a moment on, or the refusal.
-fn next_times(
-    schedule: &str,
-    zone: &TimeZone,
-    after: &str,
-    count: usize,
-) -> Result<String, String> {
+fn next_times(schedule: &str, zone: &TimeZone, after: &str, count: usize) -> Result<String, String> {
     let schedule = Schedule::parse(schedule, zone).map_err(|error| error.to_string())?;
     let mut time: Timestamp = after.parse().unwrap();
     let mut times = Vec::new();
@@ -149,18 +125,9 @@ fn cron_fires() {
 fn cron_fires_around_shifts_of_the_clock() {
     run(include_str!("vectors/cron-zones.json"), &[], |case| {
         let [schedule, zone, after] = ["schedule", "zone", "after"].map(|field| text(case, field));
-        let expected: Vec<_> = case["go"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|time| time.as_str().unwrap())
-            .collect();
-        let times = next_times(
-            schedule,
-            &TimeZone::get(zone).unwrap(),
-            after,
-            expected.len(),
-        );
+        let expected: Vec<_> =
+            case["go"].as_array().unwrap().iter().map(|time| time.as_str().unwrap()).collect();
+        let times = next_times(schedule, &TimeZone::get(zone).unwrap(), after, expected.len());
         let outcome = times.and_then(|times| compare(&times, &expected.join(" ")));
         (format!("{schedule} in {zone} after {after}"), outcome)
     });

@@ -40,9 +40,7 @@ pub struct LoadOptions {
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        Self {
-            namespace: "default".into(),
-        }
+        Self { namespace: "default".into() }
     }
 }
 
@@ -50,9 +48,7 @@ impl LoadOptions {
     /// With this namespace for objects that name none.
     #[must_use]
     pub fn new(namespace: impl Into<String>) -> Self {
-        Self {
-            namespace: namespace.into(),
-        }
+        Self { namespace: namespace.into() }
     }
 }
 
@@ -90,12 +86,8 @@ pub fn load(file: &str, text: &str, options: &LoadOptions) -> Loaded {
                 Err(error) => format!("no thread could be started to read it: {error}"),
                 Ok(_) => "its reader failed".into(),
             };
-            let help =
-                "this is a defect of the reader or of the machine; nothing of it is used".into();
-            Loaded {
-                objects: Vec::new(),
-                diagnostics: vec![codes::UNREADABLE.finding(file, reason, help)],
-            }
+            let help = "this is a defect of the reader or of the machine; nothing of it is used".into();
+            Loaded { objects: Vec::new(), diagnostics: vec![codes::UNREADABLE.finding(file, reason, help)] }
         }
     }
 }
@@ -161,10 +153,7 @@ fn as_json(text: &str) -> Option<Node> {
         return None;
     }
     let value = serde_json::from_str(text).ok()?;
-    Some(Node {
-        value,
-        place: Place::default(),
-    })
+    Some(Node { value, place: Place::default() })
 }
 
 fn holds_secret(value: &Value) -> bool {
@@ -175,10 +164,7 @@ fn holds_secret(value: &Value) -> bool {
 
 /// One object, or each object of a list.
 fn read_value(value: Value, places: &Places, options: &LoadOptions, loaded: &mut Loaded) {
-    let is_list = value
-        .get("kind")
-        .and_then(Value::as_str)
-        .is_some_and(|kind| kind.ends_with("List"));
+    let is_list = value.get("kind").and_then(Value::as_str).is_some_and(|kind| kind.ends_with("List"));
     match value {
         Value::Object(mut map) if is_list && map.get("items").is_some_and(Value::is_array) => {
             let Some(Value::Array(items)) = map.shift_remove("items") else {
@@ -202,30 +188,18 @@ fn syntax(file: &str, part: Part<'_>, broken: Broken) -> Diagnostic {
         line.starts_with("kind:") && line.contains("Secret")
     }) || part.text.contains("\"Secret\"");
     let mut places = Places::new(file, part.text, part.first_line, Place::default());
-    let line = part
-        .text
-        .lines()
-        .nth(broken.at.line.saturating_sub(1))
-        .unwrap_or_default()
-        .to_owned();
+    let line = part.text.lines().nth(broken.at.line.saturating_sub(1)).unwrap_or_default().to_owned();
     if secret {
         places = places.hide();
     }
     let (code, message, help) = if broken.limit {
         (
             codes::BUDGET,
-            format!(
-                "the document is larger than a manifest may be: {}",
-                broken.reason
-            ),
+            format!("the document is larger than a manifest may be: {}", broken.reason),
             "split it, or write out what its aliases repeat".to_owned(),
         )
     } else if indented_by_tab(part.text, broken.at.line) {
-        (
-            codes::TAB,
-            "the line is indented with a tab".to_owned(),
-            "indent with spaces".to_owned(),
-        )
+        (codes::TAB, "the line is indented with a tab".to_owned(), "indent with spaces".to_owned())
     } else if unquoted_tag(&line) {
         (
             codes::UNQUOTED_TAG,

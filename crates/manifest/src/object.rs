@@ -78,9 +78,7 @@ impl Kind {
     #[must_use]
     pub const fn api_version(self) -> &'static str {
         match self {
-            Self::ConfigMap | Self::Secret | Self::ServiceAccount | Self::PersistentVolumeClaim => {
-                "v1"
-            }
+            Self::ConfigMap | Self::Secret | Self::ServiceAccount | Self::PersistentVolumeClaim => "v1",
             _ => "argoproj.io/v1alpha1",
         }
     }
@@ -103,10 +101,7 @@ impl FromStr for Kind {
 
     /// Reads the name as in `kind:`.
     fn from_str(text: &str) -> Result<Self, ()> {
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.as_str() == text)
-            .ok_or(())
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or(())
     }
 }
 

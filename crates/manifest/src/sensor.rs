@@ -13,16 +13,14 @@ pub mod template;
 pub mod trigger;
 
 pub use dependency::{
-    DataFilter, EventContext, EventDependency, EventDependencyFilter, EventDependencyTransformer,
-    ExprFilter, PayloadField, TimeFilter,
+    DataFilter, EventContext, EventDependency, EventDependencyFilter, EventDependencyTransformer, ExprFilter,
+    PayloadField, TimeFilter,
 };
 pub use parameter::{TriggerParameter, TriggerParameterSource};
-pub use source::{
-    ArtifactLocation, FileArtifact, GitArtifact, KeySelector, S3Artifact, UrlArtifact,
-};
+pub use source::{ArtifactLocation, FileArtifact, GitArtifact, KeySelector, S3Artifact, UrlArtifact};
 pub use template::{
-    ArgoWorkflowTrigger, BasicAuth, ConditionsResetByTime, ConditionsResetCriteria, HttpTrigger,
-    K8sTrigger, LogTrigger, SecureHeader, Tls, TriggerTemplate, ValueFromSource,
+    ArgoWorkflowTrigger, BasicAuth, ConditionsResetByTime, ConditionsResetCriteria, HttpTrigger, K8sTrigger,
+    LogTrigger, SecureHeader, Tls, TriggerTemplate, ValueFromSource,
 };
 pub use trigger::{Backoff, K8sPolicy, RateLimit, StatusPolicy, Trigger, TriggerPolicy};
 

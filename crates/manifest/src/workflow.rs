@@ -11,8 +11,7 @@ mod task;
 mod template;
 
 pub use argument::{
-    Arguments, Artifact, ArtifactLocation, Inputs, KeySelector, Outputs, Parameter,
-    RawArtifact, ValueFrom,
+    Arguments, Artifact, ArtifactLocation, Inputs, KeySelector, Outputs, Parameter, RawArtifact, ValueFrom,
 };
 pub use cron::{CronWorkflowSpec, StopStrategy};
 pub use lenient::IntOrString;

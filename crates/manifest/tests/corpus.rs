@@ -29,16 +29,9 @@ fn read(root: &Path, found: &[PathBuf]) -> (Vec<String>, Vec<Arc<Object>>) {
     let (mut bad, mut objects) = (Vec::new(), Vec::new());
     for path in found {
         let text = text_of(path);
-        let name = path
-            .strip_prefix(root)
-            .unwrap_or(path)
-            .display()
-            .to_string();
+        let name = path.strip_prefix(root).unwrap_or(path).display().to_string();
         let loaded = load(&name, &text, &LoadOptions::default());
-        let errors = loaded
-            .diagnostics
-            .iter()
-            .filter(|finding| finding.is_error());
+        let errors = loaded.diagnostics.iter().filter(|finding| finding.is_error());
         bad.extend(errors.map(diagnostic::short));
         objects.extend(loaded.objects.into_iter().map(Arc::new));
     }
@@ -51,19 +44,12 @@ fn every_file_of_argo_loads() {
     let mut found = Vec::new();
     files(&corpus, &mut found);
     if found.is_empty() {
-        println!(
-            "SKIPPED: Argo's examples are not at hand (looked for {})",
-            corpus.display()
-        );
+        println!("SKIPPED: Argo's examples are not at hand (looked for {})", corpus.display());
         return;
     }
     let (bad, objects) = read(&corpus, &found);
     assert_eq!(bad, Vec::<String>::new());
-    assert!(
-        found.len() >= 350 && objects.len() >= 340,
-        "{} objects",
-        objects.len()
-    );
+    assert!(found.len() >= 350 && objects.len() >= 340, "{} objects", objects.len());
     let findings = lint::check(&objects);
     for finding in &findings {
         println!("{}", diagnostic::short(finding));

@@ -96,11 +96,7 @@ impl Emitter {
         filter: Option<Filter>,
         patience: Duration,
     ) -> Self {
-        let names = [
-            origin.namespace.as_str(),
-            origin.source.as_str(),
-            origin.event.as_str(),
-        ];
+        let names = [origin.namespace.as_str(), origin.source.as_str(), origin.event.as_str()];
         Self(Arc::new(Inner {
             subject: streams::subject(streams::EVENTS, &names),
             meter: Meter::of(&origin),
@@ -147,9 +143,7 @@ impl Emitter {
                 );
             }
         }
-        meter
-            .duration
-            .record(began.elapsed().as_secs_f64() * 1000.0);
+        meter.duration.record(began.elapsed().as_secs_f64() * 1000.0);
         outcome
     }
 
@@ -169,9 +163,8 @@ impl Emitter {
         }
         if let Some((name, content)) = draft.blob {
             let put = self.0.bus.put_blob(content);
-            let reference = tokio::time::timeout(self.0.patience, put)
-                .await
-                .map_err(|_| Error::Patience)??;
+            let reference =
+                tokio::time::timeout(self.0.patience, put).await.map_err(|_| Error::Patience)??;
             attributes.insert(name.into(), reference);
         }
         let event = Event {
@@ -197,17 +190,10 @@ impl Emitter {
     }
 
     /// Another body under an id that is taken is another event, and somebody should know.
-    async fn store_conflict(
-        &self,
-        first: Event,
-        native: &str,
-        print: &str,
-    ) -> Result<Emitted, Error> {
+    async fn store_conflict(&self, first: Event, native: &str, print: &str) -> Result<Emitted, Error> {
         let mut event = first.clone();
         event.id = self.event_id(&format!("{native}\n{print}"));
-        event
-            .attributes
-            .insert("conflictswith".into(), first.id.to_string());
+        event.attributes.insert("conflictswith".into(), first.id.to_string());
         let acked = self.publish(&event, Some(print)).await?;
         if acked.duplicate {
             return Ok(Emitted::Duplicate(event.id));

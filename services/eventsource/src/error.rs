@@ -44,10 +44,7 @@ pub enum Error {
 impl Error {
     /// A wrong manifest.
     pub(crate) fn config(what: impl Into<String>, help: impl Into<String>) -> Self {
-        Self::Config {
-            what: what.into(),
-            help: help.into(),
-        }
+        Self::Config { what: what.into(), help: help.into() }
     }
 
     /// What to do about it.
@@ -58,9 +55,7 @@ impl Error {
             Self::Secret { namespace, .. } => {
                 format!("create the Secret in namespace `{namespace}`, or correct the reference")
             }
-            Self::NotYet { .. } => {
-                "send the events to a webhook, or wait for a later version".into()
-            }
+            Self::NotYet { .. } => "send the events to a webhook, or wait for a later version".into(),
             Self::Payload(_) => "the sender must send JSON".into(),
             Self::Bus(_) | Self::Patience => {
                 "the sender should try again; see whether the disk is full and the bus is up".into()

@@ -35,9 +35,7 @@ impl Filter {
         let payload: Value = serde_json::from_slice(payload).map_err(|wrong| wrong.to_string())?;
         match self.0.eval(&payload, context) {
             Ok(Value::Bool(holds)) => Ok(holds),
-            Ok(other) => Err(format!(
-                "it gave `{other}`, which is neither true nor false"
-            )),
+            Ok(other) => Err(format!("it gave `{other}`, which is neither true nor false")),
             Err(wrong) => Err(wrong.to_string()),
         }
     }

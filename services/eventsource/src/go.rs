@@ -27,10 +27,7 @@ pub(crate) fn time_text(time: Timestamp, zone: &TimeZone) -> String {
 /// A positive duration such as `10s`, `1h30m` or `1.5h`.
 #[must_use]
 pub(crate) fn duration(text: &str) -> Option<SignedDuration> {
-    text.trim()
-        .parse::<SignedDuration>()
-        .ok()
-        .filter(SignedDuration::is_positive)
+    text.trim().parse::<SignedDuration>().ok().filter(SignedDuration::is_positive)
 }
 
 #[cfg(test)]
@@ -41,31 +38,11 @@ mod tests {
     fn times_look_as_in_go() {
         let zone = |name: &str| TimeZone::get(name).unwrap();
         let cases = [
-            (
-                "2026-01-02T03:04:05Z",
-                "UTC",
-                "2026-01-02 03:04:05 +0000 UTC",
-            ),
-            (
-                "2026-01-02T03:04:05.678Z",
-                "UTC",
-                "2026-01-02 03:04:05.678 +0000 UTC",
-            ),
-            (
-                "2026-01-02T03:04:05Z",
-                "America/New_York",
-                "2026-01-01 22:04:05 -0500 EST",
-            ),
-            (
-                "2026-07-02T03:04:05Z",
-                "Asia/Kolkata",
-                "2026-07-02 08:34:05 +0530 IST",
-            ),
-            (
-                "2026-07-02T03:04:05Z",
-                "America/Sao_Paulo",
-                "2026-07-02 00:04:05 -0300 -03",
-            ),
+            ("2026-01-02T03:04:05Z", "UTC", "2026-01-02 03:04:05 +0000 UTC"),
+            ("2026-01-02T03:04:05.678Z", "UTC", "2026-01-02 03:04:05.678 +0000 UTC"),
+            ("2026-01-02T03:04:05Z", "America/New_York", "2026-01-01 22:04:05 -0500 EST"),
+            ("2026-07-02T03:04:05Z", "Asia/Kolkata", "2026-07-02 08:34:05 +0530 IST"),
+            ("2026-07-02T03:04:05Z", "America/Sao_Paulo", "2026-07-02 00:04:05 -0300 -03"),
         ];
         for (time, name, text) in cases {
             assert_eq!(time_text(time.parse().unwrap(), &zone(name)), text);
@@ -74,12 +51,7 @@ mod tests {
 
     #[test]
     fn durations() {
-        for (text, seconds) in [
-            ("10s", 10.0),
-            ("1h30m", 5400.0),
-            ("1.5h", 5400.0),
-            ("250ms", 0.25),
-        ] {
+        for (text, seconds) in [("10s", 10.0), ("1h30m", 5400.0), ("1.5h", 5400.0), ("250ms", 0.25)] {
             assert_eq!(duration(text).unwrap().as_secs_f64(), seconds, "{text}");
         }
         for bad in ["", "x", "-5s", "0s"] {

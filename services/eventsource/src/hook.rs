@@ -66,25 +66,14 @@ pub(crate) struct Hook {
 impl Hook {
     /// Makes the draft of an event out of a request that was let in.
     pub(crate) fn draft(&self, parts: &Parts, body: &Bytes) -> Result<Draft, Refusal> {
-        let shaped = (self.shape)(&Received {
-            parts,
-            body,
-            masked: self.auth.masked(),
-            metadata: &self.metadata,
-        })?;
+        let shaped =
+            (self.shape)(&Received { parts, body, masked: self.auth.masked(), metadata: &self.metadata })?;
         let text = shaped.payload.get(shaped.body.clone()).unwrap_or_default();
-        let native = self
-            .identity
-            .of(&parts.headers, text, self.auth.authenticates())
-            .map(|id| Native {
-                id,
-                fingerprint: Some(fingerprint(if body.is_empty() { text } else { body })),
-            });
-        let mut draft = Draft {
-            native,
-            payload: shaped.payload.into(),
-            ..Draft::default()
-        };
+        let native = self.identity.of(&parts.headers, text, self.auth.authenticates()).map(|id| Native {
+            id,
+            fingerprint: Some(fingerprint(if body.is_empty() { text } else { body })),
+        });
+        let mut draft = Draft { native, payload: shaped.payload.into(), ..Draft::default() };
         if let Some(trace) = trace_parent(&parts.headers) {
             draft.attributes.insert("traceparent".into(), trace);
         }

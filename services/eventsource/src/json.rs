@@ -50,12 +50,8 @@ pub(crate) fn compact(text: &[u8], out: &mut Vec<u8>) -> Result<Space, NotJson> 
         return Err(NotJson::Empty);
     }
     // `RawValue` validates without a tree and without recursion.
-    let _: &RawValue =
-        serde_json::from_slice(text).map_err(|wrong| NotJson::Syntax(wrong.to_string()))?;
-    let mut runs = Runs {
-        text: String::new(),
-        last: out.len(),
-    };
+    let _: &RawValue = serde_json::from_slice(text).map_err(|wrong| NotJson::Syntax(wrong.to_string()))?;
+    let mut runs = Runs { text: String::new(), last: out.len() };
     let mut depth = 0_usize;
     let mut rest = text;
     while let Some(&byte) = rest.first() {
@@ -80,12 +76,7 @@ pub(crate) fn compact(text: &[u8], out: &mut Vec<u8>) -> Result<Space, NotJson> 
             }
             _ => rest
                 .iter()
-                .take_while(|b| {
-                    !matches!(
-                        b,
-                        b'"' | b' ' | b'\t' | b'\n' | b'\r' | b'[' | b'{' | b']' | b'}'
-                    )
-                })
+                .take_while(|b| !matches!(b, b'"' | b' ' | b'\t' | b'\n' | b'\r' | b'[' | b'{' | b']' | b'}'))
                 .count(),
         };
         out.extend_from_slice(&rest[..length]);
@@ -201,11 +192,7 @@ mod tests {
             ("\r\n [ 1 ,\t2 ]", "[1,2]", runs("0rns1s1s1t1s")),
             (r#"{"s":" a \" b "}"#, r#"{"s":" a \" b "}"#, Space::None),
             ("1795348800123456789", "1795348800123456789", Space::None),
-            (
-                r#""\u003c\u00e9\ud83d\ude00""#,
-                r#""\u003c\u00e9\ud83d\ude00""#,
-                Space::None,
-            ),
+            (r#""\u003c\u00e9\ud83d\ude00""#, r#""\u003c\u00e9\ud83d\ude00""#, Space::None),
             ("1e400 ", "1e400", runs("5s")),
         ];
         for (raw, small, space) in cases {
@@ -220,25 +207,10 @@ mod tests {
         assert_eq!(compacted(&deep(MAX_DEPTH + 1)), Err(NotJson::Depth));
         assert_eq!(compacted(&deep(100_000)), Err(NotJson::Depth));
         assert_eq!(compacted(" \n"), Err(NotJson::Empty));
-        for half in [
-            r#""\ud83d""#,
-            r#""\ude00""#,
-            r#""\ud83dx""#,
-            r#""\ud83d\u0041""#,
-        ] {
+        for half in [r#""\ud83d""#, r#""\ude00""#, r#""\ud83dx""#, r#""\ud83d\u0041""#] {
             assert_eq!(compacted(half), Err(NotJson::Surrogate), "{half}");
         }
-        for bad in [
-            "{",
-            "{}{}",
-            "nul",
-            "'a'",
-            "[1,]",
-            "\u{feff}{}",
-            "\"\u{0}\"",
-            "a=b",
-            "01",
-        ] {
+        for bad in ["{", "{}{}", "nul", "'a'", "[1,]", "\u{feff}{}", "\"\u{0}\"", "a=b", "01"] {
             assert!(matches!(compacted(bad), Err(NotJson::Syntax(_))), "{bad:?}");
         }
         let mut out = Vec::new();

@@ -114,9 +114,7 @@ impl Registry {
     /// The kinds of this version.
     #[must_use]
     pub(crate) fn builtin() -> Self {
-        Self::default()
-            .with_http::<webhook::Webhook>()
-            .with::<calendar::Calendar>()
+        Self::default().with_http::<webhook::Webhook>().with::<calendar::Calendar>()
     }
 
     /// Adds a kind that waits by itself.
@@ -135,9 +133,8 @@ impl Registry {
     /// Adds a kind whose events come as HTTP requests.
     #[must_use]
     pub(crate) fn with_http<K: HttpKind>(mut self) -> Self {
-        let place = |config: &Value, secrets: Secrets<'_>| {
-            K::place(&parse::<K::Config>(config, K::KEY)?, secrets)
-        };
+        let place =
+            |config: &Value, secrets: Secrets<'_>| K::place(&parse::<K::Config>(config, K::KEY)?, secrets);
         let hook = |config: &Value, scope: &Scope, secrets: Secrets<'_>| {
             K::hook(&parse::<K::Config>(config, K::KEY)?, scope, secrets)
         };
@@ -156,9 +153,6 @@ fn parse<T: DeserializeOwned>(config: &Value, key: &str) -> Result<T, Error> {
     let empty = Value::Object(serde_json::Map::new());
     let config = if config.is_null() { &empty } else { config };
     T::deserialize(config).map_err(|wrong| {
-        Error::config(
-            format!("the `{key}` event cannot be read: {wrong}"),
-            "correct the manifest",
-        )
+        Error::config(format!("the `{key}` event cannot be read: {wrong}"), "correct the manifest")
     })
 }

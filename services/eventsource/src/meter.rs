@@ -28,10 +28,7 @@ impl Meter {
             filtered: counter!("tiphys_events_filtered_total", &labels),
             duplicate: counter!("tiphys_events_duplicate_total", &labels),
             conflict: counter!("tiphys_event_id_conflicts_total", &labels),
-            duration: histogram!(
-                "argo_events_event_processing_duration_milliseconds",
-                &labels
-            ),
+            duration: histogram!("argo_events_event_processing_duration_milliseconds", &labels),
         }
     }
 }

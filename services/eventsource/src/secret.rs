@@ -18,10 +18,7 @@ impl<'a> Secrets<'a> {
     /// The Secrets of `namespace`.
     #[must_use]
     pub(crate) const fn of(snapshot: &'a Snapshot, namespace: &'a str) -> Self {
-        Self {
-            snapshot,
-            namespace,
-        }
+        Self { snapshot, namespace }
     }
 
     /// One value, without a single newline at its end, which editors and `echo` leave there.
@@ -29,9 +26,7 @@ impl<'a> Secrets<'a> {
     /// # Errors
     /// Fails when it is missing or empty: an empty secret would let everybody in.
     pub(crate) fn get(&self, selector: &KeySelector) -> Result<SecretString, Error> {
-        let object = self
-            .snapshot
-            .get(Kind::Secret, self.namespace, &selector.name);
+        let object = self.snapshot.get(Kind::Secret, self.namespace, &selector.name);
         let value = object.and_then(|object| match &object.spec {
             Spec::Secret(secret) => secret.data.get(&selector.key),
             _ => None,
@@ -54,11 +49,7 @@ impl<'a> Secrets<'a> {
     ///
     /// # Errors
     /// Fails when one is missing, or none is named.
-    pub(crate) fn all(
-        &self,
-        selectors: &[KeySelector],
-        scheme: &str,
-    ) -> Result<Vec<SecretString>, Error> {
+    pub(crate) fn all(&self, selectors: &[KeySelector], scheme: &str) -> Result<Vec<SecretString>, Error> {
         let mut found = Vec::with_capacity(selectors.len());
         for selector in selectors {
             match self.get(selector) {

@@ -42,12 +42,7 @@ pub struct Deps {
 ///
 /// # Errors
 /// Never by itself: a source that cannot run is a diagnostic, and the others go on.
-pub async fn run(
-    config: Config,
-    deps: Deps,
-    ingress: Ingress,
-    stop: CancellationToken,
-) -> Result<(), Error> {
+pub async fn run(config: Config, deps: Deps, ingress: Ingress, stop: CancellationToken) -> Result<(), Error> {
     deps.health.expect("eventsource");
     let mut changed = deps.catalog.changed();
     let mut service = Service::new(config, deps.clone(), ingress, &stop);
@@ -116,9 +111,7 @@ impl Service {
             };
             let since = *self.seen.get(&object.uid).unwrap_or(&snapshot.revision);
             seen.insert(object.uid.clone(), since);
-            let running = counted
-                .entry((object.namespace.clone(), object.name.clone()))
-                .or_insert(0);
+            let running = counted.entry((object.namespace.clone(), object.name.clone())).or_insert(0);
             for (key, event) in spec.events() {
                 let spot = Spot::of(object, key, event);
                 let Some((kind, entry)) = self.registry.get(key) else {
@@ -191,13 +184,7 @@ impl Service {
                 findings: findings.clone(),
             };
             self.tasks.spawn("event source", supervisor.supervise());
-            self.loops.insert(
-                key,
-                Loop {
-                    config: config.clone(),
-                    stop: scope.stop,
-                },
-            );
+            self.loops.insert(key, Loop { config: config.clone(), stop: scope.stop });
         }
     }
 
@@ -225,12 +212,7 @@ impl Service {
     }
 }
 
-type WantedLoop<'a> = (
-    &'a Value,
-    Spot,
-    Scope,
-    fn(&Value, Scope) -> crate::kind::Running,
-);
+type WantedLoop<'a> = (&'a Value, Spot, Scope, fn(&Value, Scope) -> crate::kind::Running);
 
 /// Keeps one source running.
 struct Supervisor {
@@ -254,8 +236,7 @@ impl Supervisor {
             if stop.is_cancelled() {
                 return;
             }
-            self.findings
-                .set(&self.part, vec![self.spot.failure(&failure)]);
+            self.findings.set(&self.part, vec![self.spot.failure(&failure)]);
             if failure.fault() != Fault::Transient {
                 // Its manifest must change, and then another supervisor starts.
                 return;
@@ -274,10 +255,7 @@ impl Supervisor {
 
 /// The name under which a loop reports.
 fn part((kind, origin): &LoopKey) -> String {
-    format!(
-        "{kind}/{}/{}/{}",
-        origin.namespace, origin.source, origin.event
-    )
+    format!("{kind}/{}/{}/{}", origin.namespace, origin.source, origin.event)
 }
 
 /// What stands below `spec.<kind>.<event>`, as it was written.
@@ -285,18 +263,14 @@ fn event_config<'a>(object: &'a Object, kind: &str, event: &str) -> &'a Value {
     static NOTHING: Value = Value::Null;
     let spec = object.document.get("spec");
     let events = spec.and_then(|spec| spec.get(kind));
-    events
-        .and_then(|events| events.get(event))
-        .unwrap_or(&NOTHING)
+    events.and_then(|events| events.get(event)).unwrap_or(&NOTHING)
 }
 
 fn age(object: &Object, seen: u64, origin: Origin) -> Age {
     let created = object.document.pointer("/metadata/creationTimestamp");
     Age {
         seen,
-        created: created
-            .and_then(Value::as_str)
-            .and_then(|text| text.parse::<Timestamp>().ok()),
+        created: created.and_then(Value::as_str).and_then(|text| text.parse::<Timestamp>().ok()),
         origin,
     }
 }

@@ -31,10 +31,5 @@ pub fn sync_folder(dir: &Path) -> io::Result<()> {
 /// # Errors
 /// When the disk refuses.
 pub fn create(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
+    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
 }

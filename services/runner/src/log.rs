@@ -66,11 +66,7 @@ pub(crate) struct Log {
 impl Log {
     /// Begins a log of at most `limit` bytes.
     pub(crate) fn create(dir: &Path, limit: u64) -> io::Result<Self> {
-        let file = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(dir.join(FILE))?;
+        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(dir.join(FILE))?;
         Ok(Self {
             file: Some(file),
             left: limit,
@@ -135,10 +131,7 @@ impl Log {
         }
         let length = (time.len() + text.len() + 4) as u64;
         if length > self.left {
-            let marker = format!(
-                "tiphys: the log is full at {} bytes; the rest is not kept",
-                self.limit
-            );
+            let marker = format!("tiphys: the log is full at {} bytes; the rest is not kept", self.limit);
             self.left = 0;
             self.append(Stream::Error, time, marker.as_bytes());
             return;
@@ -149,8 +142,7 @@ impl Log {
 
     fn append(&mut self, stream: Stream, time: &str, text: &[u8]) {
         self.buffer.extend_from_slice(time.as_bytes());
-        self.buffer
-            .extend_from_slice(&[b' ', stream.letter(), b' ']);
+        self.buffer.extend_from_slice(&[b' ', stream.letter(), b' ']);
         self.buffer.extend_from_slice(text);
         self.buffer.push(b'\n');
     }

@@ -38,9 +38,7 @@ pub(crate) fn collect(dir: &Path, spec: &Spec) -> Outputs {
     if (!spec.artifacts.is_empty() || spec.log_key.is_some())
         && let Err(error) = std::fs::create_dir_all(&folder)
     {
-        outputs.note(format!(
-            "could not create the folder for artifacts: {error}"
-        ));
+        outputs.note(format!("could not create the folder for artifacts: {error}"));
         return outputs;
     }
     for (index, wanted) in spec.artifacts.iter().enumerate() {
@@ -95,12 +93,7 @@ fn parameter(wanted: &Parameter) -> Result<String, String> {
     let mut bytes = Vec::new();
     file.take(LONGEST_PARAMETER + 2)
         .read_to_end(&mut bytes)
-        .map_err(|error| {
-            format!(
-                "output parameter {}: read {}: {error}",
-                wanted.name, wanted.shown
-            )
-        })?;
+        .map_err(|error| format!("output parameter {}: read {}: {error}", wanted.name, wanted.shown))?;
     let value = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
     if value.len() as u64 > LONGEST_PARAMETER {
         return Err(format!(
@@ -113,14 +106,8 @@ fn parameter(wanted: &Parameter) -> Result<String, String> {
 
 /// Packs an artifact into `file`. False: it is missing, and may be.
 fn artifact(wanted: &Output, file: &Path) -> Result<bool, String> {
-    let context = |error: &io::Error| {
-        format!(
-            "output artifact {}: {}: {}",
-            wanted.name,
-            wanted.shown,
-            reason(error)
-        )
-    };
+    let context =
+        |error: &io::Error| format!("output artifact {}: {}: {}", wanted.name, wanted.shown, reason(error));
     let meta = match std::fs::metadata(&wanted.path) {
         Ok(meta) => meta,
         Err(error) if error.kind() == ErrorKind::NotFound && wanted.optional => return Ok(false),

@@ -29,20 +29,14 @@ pub fn all() -> Vec<Stat> {
     let Ok(entries) = std::fs::read_dir("/proc") else {
         return Vec::new();
     };
-    entries
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .filter_map(stat)
-        .collect()
+    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).filter_map(stat).collect()
 }
 
 /// Whether the environment a process was started with holds `NAME=VALUE`. False where it may not be read.
 #[must_use]
 pub fn has_variable(pid: i32, variable: &str) -> bool {
-    std::fs::read(format!("/proc/{pid}/environ")).is_ok_and(|bytes| {
-        bytes
-            .split(|byte| *byte == 0)
-            .any(|entry| entry == variable.as_bytes())
-    })
+    std::fs::read(format!("/proc/{pid}/environ"))
+        .is_ok_and(|bytes| bytes.split(|byte| *byte == 0).any(|entry| entry == variable.as_bytes()))
 }
 
 /// Identity of the running kernel's boot.
@@ -57,9 +51,7 @@ pub fn boot_id() -> io::Result<String> {
 /// Start of this process, in clock ticks since boot.
 pub(crate) fn own_start() -> io::Result<u64> {
     let text = std::fs::read_to_string("/proc/self/stat")?;
-    parse(&text)
-        .map(|stat| stat.start)
-        .ok_or_else(|| io::Error::other("/proc/self/stat is not understood"))
+    parse(&text).map(|stat| stat.start).ok_or_else(|| io::Error::other("/proc/self/stat is not understood"))
 }
 
 /// The name in brackets may itself hold brackets and blanks, so reading begins after the last one.

@@ -100,31 +100,18 @@ struct Ending {
 }
 
 impl<'s> Run<'s> {
-    fn begin(
-        dir: &Path,
-        spec: &'s Spec,
-        requests: Requests,
-        now: fn() -> Timestamp,
-    ) -> Result<Self, String> {
-        let log = Log::create(dir, spec.log_limit)
-            .map_err(|error| format!("could not create the log: {error}"))?;
+    fn begin(dir: &Path, spec: &'s Spec, requests: Requests, now: fn() -> Timestamp) -> Result<Self, String> {
+        let log =
+            Log::create(dir, spec.log_limit).map_err(|error| format!("could not create the log: {error}"))?;
         let deadline = spec.deadline.and_then(|deadline| {
             let left = Duration::try_from(deadline.duration_since(now())).unwrap_or_default();
             Instant::now().checked_add(left)
         });
-        let mut child = command(spec)?
-            .spawn()
-            .map_err(|error| refusal(spec, &error))?;
+        let mut child = command(spec)?.spawn().map_err(|error| refusal(spec, &error))?;
         let group = Pid::from_child(&child);
         let watched = pidfd_open(group, PidfdFlags::empty())
             .map_err(io::Error::from)
-            .and_then(|pidfd| {
-                Ok((
-                    pidfd,
-                    Pipe::new(child.stdout.take())?,
-                    Pipe::new(child.stderr.take())?,
-                ))
-            });
+            .and_then(|pidfd| Ok((pidfd, Pipe::new(child.stdout.take())?, Pipe::new(child.stderr.take())?)));
         let (pidfd, output, error) = match watched {
             Ok(watched) => watched,
             Err(error) => {
@@ -151,14 +138,11 @@ impl<'s> Run<'s> {
     /// Returns when the command has ended.
     fn supervise(&mut self) -> io::Result<()> {
         loop {
-            let timeout = [
-                self.deadline,
-                self.ending.as_ref().and_then(|ending| ending.kill),
-            ]
-            .into_iter()
-            .flatten()
-            .min()
-            .map(|at| at.saturating_duration_since(Instant::now()));
+            let timeout = [self.deadline, self.ending.as_ref().and_then(|ending| ending.kill)]
+                .into_iter()
+                .flatten()
+                .min()
+                .map(|at| at.saturating_duration_since(Instant::now()));
             let ended = self.wait(timeout)?;
             if ended {
                 return Ok(());
@@ -199,10 +183,8 @@ impl<'s> Run<'s> {
 
     /// Waits for anything to happen, and takes what the command wrote. Returns whether the command ended.
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<bool> {
-        let mut fds = vec![
-            PollFd::new(&self.pidfd, PollFlags::IN),
-            PollFd::new(&self.requests.0, PollFlags::IN),
-        ];
+        let mut fds =
+            vec![PollFd::new(&self.pidfd, PollFlags::IN), PollFd::new(&self.requests.0, PollFlags::IN)];
         fds.extend(self.output.poll());
         fds.extend(self.error.poll());
         if !ready(&mut fds, timeout)? {
@@ -216,12 +198,7 @@ impl<'s> Run<'s> {
 
     /// Goes on reading for a while after the end of the command.
     fn drain(&mut self, pause: Duration) {
-        let mut fds: Vec<_> = self
-            .output
-            .poll()
-            .into_iter()
-            .chain(self.error.poll())
-            .collect();
+        let mut fds: Vec<_> = self.output.poll().into_iter().chain(self.error.poll()).collect();
         if matches!(ready(&mut fds, Some(pause)), Ok(true)) {
             drop(fds);
             self.read();
@@ -231,10 +208,7 @@ impl<'s> Run<'s> {
     /// One read of each stream. Returns whether there was anything.
     fn read(&mut self) -> bool {
         let mut any = false;
-        for (pipe, stream) in [
-            (&mut self.output, Stream::Output),
-            (&mut self.error, Stream::Error),
-        ] {
+        for (pipe, stream) in [(&mut self.output, Stream::Output), (&mut self.error, Stream::Error)] {
             if let Some(bytes) = pipe.read() {
                 any = true;
                 self.log.take(stream, bytes, (self.now)());
@@ -256,9 +230,7 @@ impl<'s> Run<'s> {
     }
 
     fn report(self, dir: &Path, status: ExitStatus, started: Timestamp) -> Exit {
-        let code = status
-            .code()
-            .or_else(|| status.signal().map(|signal| 128 + signal));
+        let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
         let outputs = output::collect(dir, self.spec);
         let (verdict, message) = if self.ending.is_some_and(|ending| ending.out_of_time) {
             (Verdict::Failed, DEADLINE.to_owned())
@@ -266,10 +238,7 @@ impl<'s> Run<'s> {
             let code = code.unwrap_or(-1);
             (Verdict::Failed, format!("main: Error (exit code {code})"))
         } else if let Some(problem) = outputs.problem {
-            (
-                Verdict::Error,
-                format!("wait: Error (exit code 64): {problem}"),
-            )
+            (Verdict::Error, format!("wait: Error (exit code 64): {problem}"))
         } else {
             (Verdict::Succeeded, String::new())
         };
@@ -292,16 +261,12 @@ fn command(spec: &Spec) -> Result<Command, String> {
     for variable in &spec.environment {
         let value = match &variable.value {
             Some(text) => expand(text, |name| lookup(&environment, name)),
-            None => std::env::var(format!("{SECRET_PREFIX}{}", variable.name)).map_err(|_| {
-                format!("the secret for {} did not reach the runner", variable.name)
-            })?,
+            None => std::env::var(format!("{SECRET_PREFIX}{}", variable.name))
+                .map_err(|_| format!("the secret for {} did not reach the runner", variable.name))?,
         };
         environment.push((&variable.name, value));
     }
-    let mut arguments = spec
-        .command
-        .iter()
-        .map(|text| expand(text, |name| lookup(&environment, name)));
+    let mut arguments = spec.command.iter().map(|text| expand(text, |name| lookup(&environment, name)));
     // The program is a whole path, and the group comes by std: so that it is spawned, not forked.
     let mut command = Command::new(&spec.program);
     if let Some(name) = arguments.next() {

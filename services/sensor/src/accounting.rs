@@ -137,16 +137,9 @@ impl Accounting {
         for (trigger, dependency, source, event) in sensor.units() {
             let subject = streams::subject(streams::EVENTS, &[&sensor.namespace, source, event]);
             let pair = (trigger.to_owned(), dependency.to_owned());
-            account
-                .subjects
-                .entry(subject)
-                .or_default()
-                .push(pair.clone());
+            account.subjects.entry(subject).or_default().push(pair.clone());
             let since = begun_after.max(self.position);
-            let unit = account
-                .units
-                .remove(&pair)
-                .unwrap_or_else(|| Unit::since(since));
+            let unit = account.units.remove(&pair).unwrap_or_else(|| Unit::since(since));
             units.insert(pair, unit);
         }
         account.units = units;
@@ -154,8 +147,7 @@ impl Accounting {
 
     /// Forgets a sensor.
     pub fn forget(&mut self, namespace: &str, sensor: &str) {
-        self.sensors
-            .remove(&(namespace.to_owned(), sensor.to_owned()));
+        self.sensors.remove(&(namespace.to_owned(), sensor.to_owned()));
     }
 
     /// Takes a record of EVENTS, by its subject and sequence.
@@ -205,21 +197,15 @@ impl Accounting {
     /// All buckets, in order of namespace, sensor, trigger and dependency.
     #[must_use]
     pub fn rows(&self) -> Vec<Row> {
-        let rows = self
-            .sensors
-            .iter()
-            .flat_map(|((namespace, sensor), account)| {
-                account
-                    .units
-                    .iter()
-                    .map(move |((trigger, dependency), unit)| Row {
-                        namespace: namespace.clone(),
-                        sensor: sensor.clone(),
-                        trigger: trigger.clone(),
-                        dependency: dependency.clone(),
-                        counts: unit.counts(),
-                    })
-            });
+        let rows = self.sensors.iter().flat_map(|((namespace, sensor), account)| {
+            account.units.iter().map(move |((trigger, dependency), unit)| Row {
+                namespace: namespace.clone(),
+                sensor: sensor.clone(),
+                trigger: trigger.clone(),
+                dependency: dependency.clone(),
+                counts: unit.counts(),
+            })
+        });
         rows.collect()
     }
 
@@ -227,11 +213,10 @@ impl Accounting {
     fn catch_up(&mut self, sensor: &Sensor) {
         loop {
             let position = self.position;
-            let next = self.sensors.get_mut(sensor).and_then(|account| {
-                account
-                    .waiting
-                    .pop_front_if(|verdict| verdict.sequence <= position)
-            });
+            let next = self
+                .sensors
+                .get_mut(sensor)
+                .and_then(|account| account.waiting.pop_front_if(|verdict| verdict.sequence <= position));
             let Some(verdict) = next else {
                 return;
             };
@@ -248,10 +233,7 @@ impl Accounting {
             return;
         };
         for (trigger, dependency, event) in &verdict.reset {
-            if let Some(unit) = account
-                .units
-                .get_mut(&(trigger.clone(), dependency.clone()))
-            {
+            if let Some(unit) = account.units.get_mut(&(trigger.clone(), dependency.clone())) {
                 unit.reset(event);
             }
         }
@@ -272,10 +254,7 @@ impl Accounting {
         if !unit.is_unjudged(sequence) {
             return;
         }
-        let event = verdict
-            .event
-            .clone()
-            .unwrap_or_else(|| EventId(String::new()));
+        let event = verdict.event.clone().unwrap_or_else(|| EventId(String::new()));
         match outcome {
             Outcome::Filtered => unit.close(sequence, |counts| &mut counts.filtered),
             Outcome::Suppressed { .. } => unit.close(sequence, |counts| &mut counts.suppressed),
@@ -296,11 +275,7 @@ impl Accounting {
                 }
             }
             Outcome::Fired { firing, consumed } => {
-                if self
-                    .firings
-                    .get(firing)
-                    .is_some_and(|known| !known.members.is_empty())
-                {
+                if self.firings.get(firing).is_some_and(|known| !known.members.is_empty()) {
                     // The same event set was fired before; the ledger lets it through once.
                     if let Some(unit) = unit_of(&mut self.sensors, sensor, pair) {
                         unit.close(sequence, |counts| &mut counts.suppressed);
@@ -322,11 +297,7 @@ impl Accounting {
 
     /// Makes an event a member of a firing, and gives it what the ledger said of that already.
     fn join(&mut self, firing: FiringId, sensor: &Sensor, pair: &Pair, sequence: u64) {
-        let member = Member {
-            sensor: sensor.clone(),
-            pair: pair.clone(),
-            sequence,
-        };
+        let member = Member { sensor: sensor.clone(), pair: pair.clone(), sequence };
         let entry = self.firing(&firing);
         entry.members.push(member);
         if let Some(settled) = entry.settled
@@ -362,11 +333,6 @@ fn others(pair: &Pair, event: &EventId, consumed: &[String]) -> Vec<(Pair, Event
     let members = consumed.iter().filter_map(|one| one.rsplit_once('='));
     members
         .filter(|(dependency, id)| (*dependency, *id) != (pair.1.as_str(), event.0.as_str()))
-        .map(|(dependency, id)| {
-            (
-                (pair.0.clone(), dependency.to_owned()),
-                EventId(id.to_owned()),
-            )
-        })
+        .map(|(dependency, id)| ((pair.0.clone(), dependency.to_owned()), EventId(id.to_owned())))
         .collect()
 }

@@ -30,9 +30,5 @@ fn joined(document: &Json, value: &Value, parsed: Json) -> Json {
             other => other.to_string(),
         },
     );
-    Json::String(if value.operation == Operation::Prepend {
-        added + &there
-    } else {
-        there + &added
-    })
+    Json::String(if value.operation == Operation::Prepend { added + &there } else { there + &added })
 }

@@ -55,14 +55,7 @@ impl Compiled {
         self.triggers.iter().flat_map(move |trigger| {
             (self.dependencies.iter())
                 .filter(move |dependency| trigger.names(&dependency.name))
-                .map(|d| {
-                    (
-                        trigger.name.as_str(),
-                        d.name.as_str(),
-                        d.source.as_str(),
-                        d.event.as_str(),
-                    )
-                })
+                .map(|d| (trigger.name.as_str(), d.name.as_str(), d.source.as_str(), d.event.as_str()))
         })
     }
 
@@ -84,12 +77,7 @@ impl Compiled {
 pub fn compile(object: &Object) -> Result<Compiled, Vec<Diagnostic>> {
     let mut report = Report::new(Some(object));
     let Spec::Sensor(spec) = &object.spec else {
-        report.error(
-            "kind",
-            "TIP-SEN-001",
-            "the object is no Sensor".into(),
-            "give a Sensor",
-        );
+        report.error("kind", "TIP-SEN-001", "the object is no Sensor".into(), "give a Sensor");
         return Err(report.found);
     };
     let dependencies = dependencies(spec, &mut report);
@@ -99,13 +87,9 @@ pub fn compile(object: &Object) -> Result<Compiled, Vec<Diagnostic>> {
     for (index, trigger) in spec.triggers.iter().enumerate() {
         let path = format!("spec.triggers[{index}]");
         let document = object.document.pointer(&format!("/spec/triggers/{index}"));
-        let document = document
-            .cloned()
-            .or_else(|| serde_json::to_value(trigger).ok());
+        let document = document.cloned().or_else(|| serde_json::to_value(trigger).ok());
         let document = document.unwrap_or_default();
-        let Some(compiled) =
-            CompiledTrigger::compile(trigger, document, &names, &path, &mut report)
-        else {
+        let Some(compiled) = CompiledTrigger::compile(trigger, document, &names, &path, &mut report) else {
             continue;
         };
         if !seen.insert(compiled.name.clone()) {
@@ -119,18 +103,9 @@ pub fn compile(object: &Object) -> Result<Compiled, Vec<Diagnostic>> {
         triggers.push(compiled);
     }
     if spec.triggers.is_empty() {
-        report.error(
-            "spec.triggers",
-            "TIP-SEN-001",
-            "there is no trigger".into(),
-            "add one",
-        );
+        report.error("spec.triggers", "TIP-SEN-001", "there is no trigger".into(), "add one");
     }
-    if report
-        .found
-        .iter()
-        .any(|one| one.severity == Severity::Error)
-    {
+    if report.found.iter().any(|one| one.severity == Severity::Error) {
         return Err(report.found);
     }
     Ok(Compiled {
@@ -148,12 +123,7 @@ fn dependencies(spec: &SensorSpec, report: &mut Report<'_>) -> Vec<Dependency> {
     let mut seen = BTreeSet::new();
     if spec.dependencies.is_empty() {
         let help = "name at least one event by eventSourceName and eventName";
-        report.error(
-            "spec.dependencies",
-            "TIP-SEN-001",
-            "there is no dependency".into(),
-            help,
-        );
+        report.error("spec.dependencies", "TIP-SEN-001", "there is no dependency".into(), help);
     }
     let compile = |(index, dependency): (usize, &EventDependency)| {
         let path = format!("spec.dependencies[{index}]");
@@ -164,19 +134,11 @@ fn dependencies(spec: &SensorSpec, report: &mut Report<'_>) -> Vec<Dependency> {
         ] {
             if text.is_empty() {
                 let message = format!("the dependency has no {field}");
-                report.error(
-                    &format!("{path}.{field}"),
-                    "TIP-SEN-001",
-                    message,
-                    "fill it in",
-                );
+                report.error(&format!("{path}.{field}"), "TIP-SEN-001", message, "fill it in");
             }
         }
         if !seen.insert(dependency.name.clone()) {
-            let message = format!(
-                "there are two dependencies with the name `{}`",
-                dependency.name
-            );
+            let message = format!("there are two dependencies with the name `{}`", dependency.name);
             let help = "give each dependency a name of its own";
             report.error(&format!("{path}.name"), "TIP-SEN-001", message, help);
         }
@@ -200,10 +162,7 @@ pub(crate) struct Report<'a> {
 
 impl<'a> Report<'a> {
     pub(crate) const fn new(object: Option<&'a Object>) -> Self {
-        Self {
-            object,
-            found: Vec::new(),
-        }
+        Self { object, found: Vec::new() }
     }
 
     pub(crate) fn error(&mut self, path: &str, code: &'static str, message: String, help: &str) {
@@ -214,29 +173,15 @@ impl<'a> Report<'a> {
         self.add(Severity::Warning, path, code, message, help);
     }
 
-    fn add(
-        &mut self,
-        severity: Severity,
-        path: &str,
-        code: &'static str,
-        message: String,
-        help: &str,
-    ) {
-        let code = Code {
-            id: code,
-            severity,
-            strict: true,
-            explanation: "",
-        };
+    fn add(&mut self, severity: Severity, path: &str, code: &'static str, message: String, help: &str) {
+        let code = Code { id: code, severity, strict: true, explanation: "" };
         let Some(object) = self.object else {
             let mut found = code.finding("", message, help.to_owned());
             found.path = path.to_owned();
             self.found.push(found);
             return;
         };
-        let mut found = object
-            .places
-            .at_value(code, &path_of(path), message, help.to_owned());
+        let mut found = object.places.at_value(code, &path_of(path), message, help.to_owned());
         found.file.clone_from(&object.file);
         found.object = format!("Sensor/{}", object.name);
         if found.line == 0 {
@@ -250,12 +195,7 @@ impl<'a> Report<'a> {
         let zone = TimeZone::get(name).ok();
         if zone.is_none() {
             let message = format!("there is no time zone `{name}`");
-            self.error(
-                path,
-                "TIP-SEN-006",
-                message,
-                "write an IANA name, as in Europe/Berlin or UTC",
-            );
+            self.error(path, "TIP-SEN-006", message, "write an IANA name, as in Europe/Berlin or UTC");
         }
         zone
     }
@@ -265,12 +205,7 @@ impl<'a> Report<'a> {
         Template::compile(text)
             .map_err(|error| {
                 let message = format!("the template cannot be read: {error}");
-                self.error(
-                    path,
-                    "TIP-SEN-004",
-                    message,
-                    "see Go's text/template and sprig",
-                );
+                self.error(path, "TIP-SEN-004", message, "see Go's text/template and sprig");
             })
             .ok()
     }

@@ -48,16 +48,11 @@ pub(crate) fn step(
     }
     let (id, replay) = (&event.event.id, event.replay());
     if event.sequence <= state.floor || state.seen.contains(dependency, id, replay) {
-        return Outcome::Suppressed {
-            reason: "this event was applied before".into(),
-        };
+        return Outcome::Suppressed { reason: "this event was applied before".into() };
     }
     state.seen.insert(dependency, id, replay);
     decision.changed.insert(trigger.name.clone());
-    let displaced = state.held.insert(
-        dependency.to_owned(),
-        Held::new(event.clone(), &trigger.resets),
-    );
+    let displaced = state.held.insert(dependency.to_owned(), Held::new(event.clone(), &trigger.resets));
     let present: BTreeSet<&str> = state.held.keys().map(String::as_str).collect();
     let outcome = if trigger.condition.holds(&present) {
         // Only after an edit can an event be displaced that had completed the condition already.
@@ -70,10 +65,7 @@ pub(crate) fn step(
     } else {
         let names = trigger.condition.dependencies().iter();
         Outcome::Waiting {
-            missing: names
-                .filter(|name| !present.contains(name.as_str()))
-                .cloned()
-                .collect(),
+            missing: names.filter(|name| !present.contains(name.as_str())).cloned().collect(),
             superseded: displaced.map(|held| held.event.event.id.clone()),
         }
     };
@@ -94,25 +86,14 @@ fn complete(
     decision: &mut Decision,
 ) -> Outcome {
     let held = std::mem::take(&mut state.held);
-    let set = EventSet(
-        held.iter()
-            .map(|(name, held)| (name.as_str(), &*held.event))
-            .collect(),
-    );
-    let consumed = set
-        .0
-        .iter()
-        .map(|(name, parsed)| format!("{name}={}", parsed.event.id))
-        .collect();
+    let set = EventSet(held.iter().map(|(name, held)| (name.as_str(), &*held.event)).collect());
+    let consumed = set.0.iter().map(|(name, parsed)| format!("{name}={}", parsed.event.id)).collect();
     match trigger.fire(sensor, &set, now) {
         Ok(firing) => {
             let (id, firing) = (firing.id.clone(), Arc::new(firing));
             state.outbox.firings.push(firing.clone());
             decision.firings.push(firing);
-            Outcome::Fired {
-                firing: id,
-                consumed,
-            }
+            Outcome::Fired { firing: id, consumed }
         }
         Err(failure) => {
             let letter = dead_letter(sensor, Some(&trigger.name), &set, &failure, now);

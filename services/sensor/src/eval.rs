@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use tiphys_core::{
-    Classify, Clause, DeadLetter, Event, Firing, Outcome, Timestamp, TriggerVerdict, Verdict,
-};
+use tiphys_core::{Classify, Clause, DeadLetter, Event, Firing, Outcome, Timestamp, TriggerVerdict, Verdict};
 
 use crate::compile::Compiled;
 use crate::condition;
@@ -24,10 +22,7 @@ pub type State = BTreeMap<String, ConditionState>;
 
 /// What is to be judged.
 #[derive(Debug, Clone)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it is made, taken and gone; a box would cost more"
-)]
+#[expect(clippy::large_enum_variant, reason = "it is made, taken and gone; a box would cost more")]
 pub enum Input {
     /// An event.
     Event {
@@ -69,13 +64,7 @@ pub fn eval(sensor: &Compiled, state: &mut State, now: Timestamp, input: Input) 
     decision
 }
 
-fn judge(
-    sensor: &Compiled,
-    state: &mut State,
-    now: Timestamp,
-    event: &Arc<Parsed>,
-    decision: &mut Decision,
-) {
+fn judge(sensor: &Compiled, state: &mut State, now: Timestamp, event: &Arc<Parsed>, decision: &mut Decision) {
     let origin = &event.event.origin;
     let matching: Vec<_> = (sensor.dependencies.iter())
         .filter(|d| d.source == origin.source && d.event == origin.event)
@@ -97,13 +86,7 @@ fn judge(
                 Judgement::Refused => Outcome::Filtered,
                 Judgement::Failed(failure) => {
                     let set = EventSet(vec![(through.0, &**event)]);
-                    decision.dead.push(dead_letter(
-                        sensor,
-                        Some(&trigger.name),
-                        &set,
-                        failure,
-                        now,
-                    ));
+                    decision.dead.push(dead_letter(sensor, Some(&trigger.name), &set, failure, now));
                     dead_outcome(failure, Vec::new())
                 }
                 Judgement::Passed if trigger.stateful => {
@@ -143,42 +126,25 @@ fn at_once(
         Ok(firing) => {
             let id = firing.id.clone();
             decision.firings.push(Arc::new(firing));
-            Outcome::Fired {
-                firing: id,
-                consumed: vec![format!("{dependency}={}", event.event.id)],
-            }
+            Outcome::Fired { firing: id, consumed: vec![format!("{dependency}={}", event.event.id)] }
         }
         Err(failure) => {
-            decision.dead.push(dead_letter(
-                sensor,
-                Some(&trigger.name),
-                &set,
-                &failure,
-                now,
-            ));
+            decision.dead.push(dead_letter(sensor, Some(&trigger.name), &set, &failure, now));
             dead_outcome(&failure, Vec::new())
         }
     }
 }
 
-fn reset_due(
-    sensor: &Compiled,
-    state: &mut State,
-    time: Timestamp,
-    now: Timestamp,
-    decision: &mut Decision,
-) {
+fn reset_due(sensor: &Compiled, state: &mut State, time: Timestamp, now: Timestamp, decision: &mut Decision) {
     for (trigger, state) in state.iter_mut() {
         let before = state.outbox.dropped.len();
         if condition::reset(state, time) {
             decision.changed.insert(trigger.clone());
-            let resets = decision
-                .resets
-                .get_or_insert_with(|| empty_verdict(sensor, now));
+            let resets = decision.resets.get_or_insert_with(|| empty_verdict(sensor, now));
             let dropped = state.outbox.dropped.iter().skip(before);
-            resets.reset.extend(
-                dropped.map(|one| (trigger.clone(), one.dependency.clone(), one.event.clone())),
-            );
+            resets
+                .reset
+                .extend(dropped.map(|one| (trigger.clone(), one.dependency.clone(), one.event.clone())));
         }
     }
 }
@@ -217,20 +183,12 @@ pub(crate) fn dead_letter(
         namespace: sensor.namespace.clone(),
         sensor: Some(sensor.name.clone()),
         trigger: trigger.map(str::to_owned),
-        events: set
-            .0
-            .iter()
-            .map(|(name, parsed)| parsed.reference(name))
-            .collect(),
+        events: set.0.iter().map(|(name, parsed)| parsed.reference(name)).collect(),
         firing: None,
         raw: None,
     }
 }
 
 pub(crate) fn dead_outcome(failure: &Failure, consumed: Vec<String>) -> Outcome {
-    Outcome::Dead {
-        code: failure.code().into(),
-        reason: failure.to_string(),
-        consumed,
-    }
+    Outcome::Dead { code: failure.code().into(), reason: failure.to_string(), consumed }
 }

@@ -88,11 +88,7 @@ pub(crate) struct Filters {
 
 impl Filters {
     /// Compiles; what is wrong goes into the report.
-    pub(crate) fn compile(
-        dependency: &EventDependency,
-        path: &str,
-        report: &mut Report<'_>,
-    ) -> Self {
+    pub(crate) fn compile(dependency: &EventDependency, path: &str, report: &mut Report<'_>) -> Self {
         let empty = EventDependencyFilter::default();
         let filters = dependency.filters.as_ref().unwrap_or(&empty);
         let at = |name: &str| format!("{path}.filters.{name}");
@@ -113,13 +109,11 @@ impl Filters {
             transform,
             expressions: expression::Expressions::compile(filters, &at("exprs"), report),
             data: data::DataFilters::compile(filters, &at("data"), report),
-            context: filters.context.as_ref().and_then(|context| {
-                context::ContextFilter::compile(context, &at("context"), report)
-            }),
-            window: filters
-                .time
+            context: filters
+                .context
                 .as_ref()
-                .and_then(|time| time::Window::compile(time, &at("time"), report)),
+                .and_then(|context| context::ContextFilter::compile(context, &at("context"), report)),
+            window: filters.time.as_ref().and_then(|time| time::Window::compile(time, &at("time"), report)),
             script: !filters.script.is_empty(),
             present: dependency.filters.is_some(),
         }
@@ -155,9 +149,6 @@ impl Filters {
     }
 
     fn not_run(&self, construct: &'static str) -> Judgement {
-        Judgement::Failed(Failure::NotRun {
-            dependency: self.dependency.clone(),
-            construct,
-        })
+        Judgement::Failed(Failure::NotRun { dependency: self.dependency.clone(), construct })
     }
 }

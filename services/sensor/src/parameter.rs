@@ -18,10 +18,7 @@ pub(crate) struct EventSet<'a>(pub Vec<(&'a str, &'a Parsed)>);
 
 impl<'a> EventSet<'a> {
     fn get(&self, dependency: &str) -> Option<&'a Parsed> {
-        self.0
-            .iter()
-            .find(|(name, _)| *name == dependency)
-            .map(|(_, parsed)| *parsed)
+        self.0.iter().find(|(name, _)| *name == dependency).map(|(_, parsed)| *parsed)
     }
 }
 
@@ -44,11 +41,7 @@ enum Source {
     /// The whole event.
     Whole,
     /// A part of the payload or of the attributes.
-    Part {
-        of: Part,
-        template: Option<Result<Template, String>>,
-        key: Option<String>,
-    },
+    Part { of: Part, template: Option<Result<Template, String>>, key: Option<String> },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,32 +81,17 @@ impl Parameter {
     ) -> Option<Self> {
         let Some(source) = &parameter.src else {
             let help = "add `src` with a dependencyName";
-            report.error(
-                path,
-                "TIP-SEN-007",
-                "the parameter has no source".into(),
-                help,
-            );
+            report.error(path, "TIP-SEN-007", "the parameter has no source".into(), help);
             return None;
         };
         if parameter.dest.is_empty() && purpose != (Purpose::Payload { whole: true }) {
             let help = "write where the value goes; only an HTTP payload may leave it empty";
-            report.error(
-                path,
-                "TIP-SEN-007",
-                "the parameter has no `dest`".into(),
-                help,
-            );
+            report.error(path, "TIP-SEN-007", "the parameter has no `dest`".into(), help);
         }
         if !dependencies.is_empty() && !dependencies.contains(&source.dependency_name.as_str()) {
             let message = format!("there is no dependency `{}`", source.dependency_name);
             let help = "name one of the Sensor's dependencies; until then only `value` is used";
-            report.warning(
-                &format!("{path}.src.dependencyName"),
-                "TIP-SEN-007",
-                message,
-                help,
-            );
+            report.warning(&format!("{path}.src.dependencyName"), "TIP-SEN-007", message, help);
         }
         let operation = match parameter.operation.as_str() {
             "" | "overwrite" => Operation::Overwrite,
@@ -122,12 +100,7 @@ impl Parameter {
             other => {
                 let message = format!("`{other}` is no operation");
                 let at = format!("{path}.operation");
-                report.error(
-                    &at,
-                    "TIP-SEN-007",
-                    message,
-                    "write overwrite, append or prepend",
-                );
+                report.error(&at, "TIP-SEN-007", message, "write overwrite, append or prepend");
                 return None;
             }
         };
@@ -161,11 +134,7 @@ impl Parameter {
             Found::Json(json) if self.raw => json,
             Found::Json(text) | Found::Text(text) => serde_json::Value::String(text).to_string(),
         };
-        Ok(Some(Value {
-            dest: self.dest.clone(),
-            operation: self.operation,
-            value,
-        }))
+        Ok(Some(Value { dest: self.dest.clone(), operation: self.operation, value }))
     }
 
     /// The value as text.
@@ -190,33 +159,18 @@ impl Parameter {
         };
         match fallback() {
             Some(found) => Ok(Some(found)),
-            None => Err(Failure::Unresolved {
-                parameter: self.path.clone(),
-                reason,
-            }),
+            None => Err(Failure::Unresolved { parameter: self.path.clone(), reason }),
         }
     }
 }
 
 impl Source {
     fn compile(source: &TriggerParameterSource, path: &str, report: &mut Report<'_>) -> Self {
-        let data = (
-            source.data_template.as_str(),
-            source.data_key.as_str(),
-            Part::Data,
-        );
-        let context = (
-            source.context_template.as_str(),
-            source.context_key.as_str(),
-            Part::Context,
-        );
+        let data = (source.data_template.as_str(), source.data_key.as_str(), Part::Data);
+        let context = (source.context_template.as_str(), source.context_key.as_str(), Part::Context);
         let set = |(template, key, _): &(&str, &str, Part)| !template.is_empty() || !key.is_empty();
         let Some((template, key, of)) = [data, context].into_iter().find(set) else {
-            return if source.value.is_some() {
-                Self::Fixed
-            } else {
-                Self::Whole
-            };
+            return if source.value.is_some() { Self::Fixed } else { Self::Whole };
         };
         let key = (!key.is_empty()).then(|| key.to_owned());
         let template = (!template.is_empty()).then(|| {
@@ -261,11 +215,7 @@ fn part(
         Part::Context => parsed.context(),
     };
     let found = gjson::get(text, key).ok_or_else(|| {
-        let place = if of == Part::Data {
-            "payload"
-        } else {
-            "context"
-        };
+        let place = if of == Part::Data { "payload" } else { "context" };
         let comma = if reason.is_empty() { "" } else { ", and " };
         format!("{reason}{comma}nothing stands at `{key}` in the {place}")
     })?;

@@ -26,12 +26,7 @@ impl Parsed {
     /// Takes an event. Nothing is parsed before it is needed.
     #[must_use]
     pub(crate) const fn new(event: Event, sequence: u64) -> Self {
-        Self {
-            event,
-            sequence,
-            payload: OnceLock::new(),
-            context: OnceLock::new(),
-        }
+        Self { event, sequence, payload: OnceLock::new(), context: OnceLock::new() }
     }
 
     /// The payload as it was sent; `None` where it is no text.
@@ -50,11 +45,7 @@ impl Parsed {
     /// Names the event as the one that satisfied `dependency`.
     #[must_use]
     pub(crate) fn reference(&self, dependency: &str) -> EventRef {
-        EventRef {
-            dependency: dependency.to_owned(),
-            id: self.event.id.clone(),
-            sequence: self.sequence,
-        }
+        EventRef { dependency: dependency.to_owned(), id: self.event.id.clone(), sequence: self.sequence }
     }
 
     /// The payload for templates: `{"Input": …}`, with every number a float as Go's decoder makes it.
@@ -69,8 +60,7 @@ impl Parsed {
     /// The seven attributes as JSON text, escaped as Go escapes.
     #[must_use]
     pub(crate) fn context(&self) -> &str {
-        self.context
-            .get_or_init(|| go_escaped(&Value::Object(self.event.context()).to_string()))
+        self.context.get_or_init(|| go_escaped(&Value::Object(self.event.context()).to_string()))
     }
 
     /// The attributes for templates.
@@ -89,10 +79,7 @@ impl Parsed {
     /// What templates may know of the time and of chance.
     #[must_use]
     pub(crate) fn template_context(&self) -> Context<'_> {
-        Context {
-            now: self.event.received,
-            seed: &self.event.id.0,
-        }
+        Context { now: self.event.received, seed: &self.event.id.0 }
     }
 }
 
@@ -105,14 +92,11 @@ pub(crate) fn input(value: Value) -> Value {
 
 fn floats(value: Value) -> Value {
     match value {
-        Value::Number(number) => number
-            .as_f64()
-            .and_then(Number::from_f64)
-            .map_or(Value::Number(number), Value::Number),
-        Value::Array(items) => Value::Array(items.into_iter().map(floats).collect()),
-        Value::Object(members) => {
-            Value::Object(members.into_iter().map(|(k, v)| (k, floats(v))).collect())
+        Value::Number(number) => {
+            number.as_f64().and_then(Number::from_f64).map_or(Value::Number(number), Value::Number)
         }
+        Value::Array(items) => Value::Array(items.into_iter().map(floats).collect()),
+        Value::Object(members) => Value::Object(members.into_iter().map(|(k, v)| (k, floats(v))).collect()),
         other => other,
     }
 }
@@ -140,10 +124,7 @@ mod tests {
 
     #[test]
     fn go_escapes_html() {
-        assert_eq!(
-            go_escaped(r#"{"a":"<b>&"}"#),
-            r#"{"a":"\u003cb\u003e\u0026"}"#
-        );
+        assert_eq!(go_escaped(r#"{"a":"<b>&"}"#), r#"{"a":"\u003cb\u003e\u0026"}"#);
         assert_eq!(go_escaped("{\"a\":\"ü\"}"), "{\"a\":\"ü\"}");
     }
 

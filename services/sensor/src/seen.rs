@@ -51,8 +51,7 @@ impl<'de> Deserialize<'de> for Seen {
             u64::from_str_radix(digits, 16).ok()
         };
         let keys: Option<VecDeque<u64>> = text.as_bytes().chunks(16).map(key).collect();
-        keys.map(Self)
-            .ok_or_else(|| serde::de::Error::custom("expected digits in hex"))
+        keys.map(Self).ok_or_else(|| serde::de::Error::custom("expected digits in hex"))
     }
 }
 

@@ -88,13 +88,7 @@ pub async fn run(config: Config, deps: Deps, stop: CancellationToken) -> Result<
     let mut changed = deps.catalog.changed();
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
     let registry = Registry::new(deps.bus.clone());
-    let mut service = Service {
-        config,
-        deps,
-        registry,
-        stop: stop.clone(),
-        running: BTreeMap::new(),
-    };
+    let mut service = Service { config, deps, registry, stop: stop.clone(), running: BTreeMap::new() };
     while !stop.is_cancelled() {
         let snapshot = changed.borrow_and_update().clone();
         let wait = match service.fit(&snapshot).await {
@@ -143,11 +137,7 @@ impl Service {
         let mut failed = None;
         for object in snapshot.of_kind(Kind::Sensor) {
             let key = (object.namespace.clone(), object.name.clone());
-            if self
-                .running
-                .get(&key)
-                .is_some_and(|one| one.revision == object.revision)
-            {
+            if self.running.get(&key).is_some_and(|one| one.revision == object.revision) {
                 continue;
             }
             // One sensor that cannot be started does not hold the others.
@@ -160,19 +150,12 @@ impl Service {
             .cloned()
             .collect();
         for key in gone {
-            info!(
-                namespace = key.0,
-                sensor = key.1,
-                "the sensor is gone, its worker stops"
-            );
+            info!(namespace = key.0, sensor = key.1, "the sensor is gone, its worker stops");
             self.end(&key).await;
             self.deps.health.forget(&part(&key.0, &key.1));
         }
-        let exists =
-            |namespace: &str, name: &str| snapshot.get(Kind::Sensor, namespace, name).is_some();
-        self.registry
-            .sweep(exists, self.deps.clock.now(), self.config.retire_after)
-            .await?;
+        let exists = |namespace: &str, name: &str| snapshot.get(Kind::Sensor, namespace, name).is_some();
+        self.registry.sweep(exists, self.deps.clock.now(), self.config.retire_after).await?;
         failed.map_or(Ok(()), Err)
     }
 
@@ -185,33 +168,15 @@ impl Service {
             Err(diagnostics) => {
                 // Its consumer, where there is one, keeps its position: after an edit nothing is lost.
                 let first = diagnostics.first();
-                let reason =
-                    first.map_or_else(String::new, |d| format!("{}: {}", d.path, d.message));
-                error!(
-                    namespace = key.0,
-                    sensor = key.1,
-                    reason,
-                    "the sensor is not run until it is mended"
-                );
+                let reason = first.map_or_else(String::new, |d| format!("{}: {}", d.path, d.message));
+                error!(namespace = key.0, sensor = key.1, reason, "the sensor is not run until it is mended");
                 self.deps.health.failing(&part, reason);
-                self.running.insert(
-                    key,
-                    Running {
-                        revision,
-                        tasks: None,
-                    },
-                );
+                self.running.insert(key, Running { revision, tasks: None });
                 return Ok(());
             }
         };
         for warning in &compiled.warnings {
-            warn!(
-                namespace = key.0,
-                sensor = key.1,
-                path = warning.path,
-                "{}",
-                warning.message
-            );
+            warn!(namespace = key.0, sensor = key.1, path = warning.path, "{}", warning.message);
         }
         self.deps.health.expect(&part);
         let worker = self.open(compiled).await?;
@@ -219,22 +184,14 @@ impl Service {
         let stop = tasks.stop().clone();
         tasks.spawn("sensor", async move { worker.run(stop).await });
         info!(namespace = key.0, sensor = key.1, "the sensor runs");
-        self.running.insert(
-            key,
-            Running {
-                revision,
-                tasks: Some(tasks),
-            },
-        );
+        self.running.insert(key, Running { revision, tasks: Some(tasks) });
         Ok(())
     }
 
     /// Makes the consumer, so that no event from here on is missed.
     async fn open(&self, compiled: Compiled) -> Result<Worker, BusError> {
         let worker = Worker::open(compiled, &self.config, &self.deps).await?;
-        self.registry
-            .note(worker.namespace(), worker.name())
-            .await?;
+        self.registry.note(worker.namespace(), worker.name()).await?;
         Ok(worker)
     }
 
@@ -245,11 +202,7 @@ impl Service {
         };
         tasks.stop().cancel();
         if !tasks.drain(self.config.grace).await {
-            warn!(
-                namespace = key.0,
-                sensor = key.1,
-                "the sensor's worker is slow to stop"
-            );
+            warn!(namespace = key.0, sensor = key.1, "the sensor's worker is slow to stop");
         }
     }
 

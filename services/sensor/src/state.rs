@@ -39,10 +39,7 @@ pub(crate) struct Held {
 impl Held {
     pub(crate) fn new(event: Arc<Parsed>, resets: &[Schedule]) -> Self {
         let received = event.event.received;
-        let expires = resets
-            .iter()
-            .filter_map(|schedule| schedule.next_after(received))
-            .min();
+        let expires = resets.iter().filter_map(|schedule| schedule.next_after(received)).min();
         Self { event, expires }
     }
 }

@@ -55,11 +55,7 @@ pub(crate) fn time(text: &str) -> Timestamp {
 pub(crate) fn event(name: &str, id: &str, data: &str) -> Event {
     Event {
         id: EventId(id.into()),
-        origin: Origin {
-            namespace: "ns".into(),
-            source: "src".into(),
-            event: name.into(),
-        },
+        origin: Origin { namespace: "ns".into(), source: "src".into(), event: name.into() },
         kind: "webhook".into(),
         occurred: None,
         received: time("2026-03-01T12:00:00Z"),

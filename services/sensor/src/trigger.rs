@@ -60,24 +60,14 @@ impl CompiledTrigger {
         let template = trigger.template.as_ref().unwrap_or(&missing);
         if template.name.is_empty() {
             let at = format!("{path}.template.name");
-            report.error(
-                &at,
-                "TIP-SEN-001",
-                "the trigger has no name".into(),
-                "name it",
-            );
+            report.error(&at, "TIP-SEN-001", "the trigger has no name".into(), "name it");
         }
         let kind = kind_of(&spec, path, report)?;
         let condition = Condition::compile(&template.conditions, dependencies)
             .map_err(|error| {
                 let message = format!("the condition cannot be read: {error}");
                 let help = "write names of dependencies with &&, || and brackets";
-                report.error(
-                    &format!("{path}.template.conditions"),
-                    "TIP-SEN-005",
-                    message,
-                    help,
-                );
+                report.error(&format!("{path}.template.conditions"), "TIP-SEN-005", message, help);
             })
             .ok()?;
         let resets = resets(template, path, report);
@@ -85,18 +75,11 @@ impl CompiledTrigger {
             let at = format!("{path}.parameters[{index}]");
             Parameter::compile(parameter, Purpose::Resource, dependencies, &at, report)
         };
-        let template_parameters: Vec<Parameter> = trigger
-            .parameters
-            .iter()
-            .enumerate()
-            .filter_map(compile)
-            .collect();
+        let template_parameters: Vec<Parameter> =
+            trigger.parameters.iter().enumerate().filter_map(compile).collect();
         let rewritten = template_parameters.iter().any(|parameter| {
             let mut steps = parameter.dest().split('.').skip(1);
-            matches!(
-                steps.next(),
-                None | Some("parameters" | "payload" | "dynamicHeaders")
-            )
+            matches!(steps.next(), None | Some("parameters" | "payload" | "dynamicHeaders"))
         });
         let lists = Lists::compile(&spec, kind, dependencies, path, report);
         Some(Self {
@@ -116,10 +99,7 @@ impl CompiledTrigger {
 
     /// Whether its condition names a dependency.
     pub(crate) fn names(&self, dependency: &str) -> bool {
-        self.condition
-            .dependencies()
-            .iter()
-            .any(|name| name == dependency)
+        self.condition.dependencies().iter().any(|name| name == dependency)
     }
 
     /// Makes the firing of an event set.
@@ -142,30 +122,13 @@ impl CompiledTrigger {
         let parameters = values(&lists.parameters, set)?;
         let payload = values(&lists.payload, set)?;
         let headers = headers(&lists.headers, set)?;
-        let long = parameters
-            .iter()
-            .chain(&payload)
-            .map(|value| escaped(&value.value));
-        size += long
-            .chain(headers.iter().map(|(_, text)| escaped(text)))
-            .sum::<usize>();
+        let long = parameters.iter().chain(&payload).map(|value| escaped(&value.value));
+        size += long.chain(headers.iter().map(|(_, text)| escaped(text))).sum::<usize>();
         if size > LARGEST {
-            return Err(Failure::TooLarge {
-                size,
-                limit: LARGEST,
-            });
+            return Err(Failure::TooLarge { size, limit: LARGEST });
         }
-        let replay = set
-            .0
-            .iter()
-            .map(|(_, parsed)| parsed.replay())
-            .max()
-            .unwrap_or(0);
-        let ids: Vec<_> = set
-            .0
-            .iter()
-            .map(|(name, parsed)| (*name, &parsed.event.id))
-            .collect();
+        let replay = set.0.iter().map(|(_, parsed)| parsed.replay()).max().unwrap_or(0);
+        let ids: Vec<_> = set.0.iter().map(|(name, parsed)| (*name, &parsed.event.id)).collect();
         let events = set.0.iter().map(|(_, parsed)| &parsed.event);
         Ok(Firing {
             version: 1,
@@ -175,18 +138,10 @@ impl CompiledTrigger {
             sensor_uid: sensor.uid.clone(),
             sensor_revision: sensor.revision.clone(),
             trigger: self.name.clone(),
-            events: set
-                .0
-                .iter()
-                .map(|(name, parsed)| parsed.reference(name))
-                .collect(),
+            events: set.0.iter().map(|(name, parsed)| parsed.reference(name)).collect(),
             replay,
             decided: now,
-            received: events
-                .clone()
-                .map(|event| event.received)
-                .min()
-                .unwrap_or(now),
+            received: events.clone().map(|event| event.received).min().unwrap_or(now),
             trigger_spec,
             parameters,
             payload,
@@ -217,11 +172,7 @@ impl CompiledTrigger {
     fn lists_of(&self, spec: &Json) -> Result<Lists, Failure> {
         let mut report = Report::new(None);
         let lists = Lists::compile(spec, self.kind, &[], "rewritten", &mut report);
-        match report
-            .found
-            .into_iter()
-            .find(|one| one.severity == tiphys_manifest::Severity::Error)
-        {
+        match report.found.into_iter().find(|one| one.severity == tiphys_manifest::Severity::Error) {
             None => Ok(lists),
             Some(wrong) => Err(Failure::Unwritable {
                 parameter: wrong.path,
@@ -233,13 +184,7 @@ impl CompiledTrigger {
 }
 
 impl Lists {
-    fn compile(
-        spec: &Json,
-        kind: &str,
-        dependencies: &[&str],
-        path: &str,
-        report: &mut Report<'_>,
-    ) -> Self {
+    fn compile(spec: &Json, kind: &str, dependencies: &[&str], path: &str, report: &mut Report<'_>) -> Self {
         let mut list = |field: &str, purpose: Purpose| -> Vec<Parameter> {
             let at = format!("{path}.template.{kind}.{field}");
             let there = spec.pointer(&format!("/template/{kind}/{field}"));
@@ -249,12 +194,7 @@ impl Lists {
             match serde_json::from_value::<Vec<TriggerParameter>>(there.clone()) {
                 Err(error) => {
                     let message = format!("the list cannot be read: {error}");
-                    report.error(
-                        &at,
-                        "TIP-SEN-007",
-                        message,
-                        "each entry has `src` and `dest`",
-                    );
+                    report.error(&at, "TIP-SEN-007", message, "each entry has `src` and `dest`");
                     Vec::new()
                 }
                 Ok(all) => all
@@ -269,26 +209,17 @@ impl Lists {
         };
         Self {
             parameters: list("parameters", Purpose::Resource),
-            payload: list(
-                "payload",
-                Purpose::Payload {
-                    whole: kind == "http",
-                },
-            ),
+            payload: list("payload", Purpose::Payload { whole: kind == "http" }),
             headers: list("dynamicHeaders", Purpose::Headers),
         }
     }
 }
 
 fn kind_of(spec: &Json, path: &str, report: &mut Report<'_>) -> Option<&'static str> {
-    let set = |kind: &&str| {
-        spec.pointer(&format!("/template/{kind}"))
-            .is_some_and(|value| !value.is_null())
-    };
+    let set = |kind: &&str| spec.pointer(&format!("/template/{kind}")).is_some_and(|value| !value.is_null());
     let kind = TriggerTemplate::KINDS.into_iter().find(|kind| set(kind));
     if kind.is_none() {
-        let message =
-            "the trigger does nothing: no kind that is known stands in its template".into();
+        let message = "the trigger does nothing: no kind that is known stands in its template".into();
         let help = format!("add one of {}", TriggerTemplate::KINDS.join(", "));
         report.error(&format!("{path}.template"), "TIP-SEN-001", message, &help);
     }
@@ -302,11 +233,7 @@ fn resets(template: &TriggerTemplate, path: &str, report: &mut Report<'_>) -> Ve
             continue;
         };
         let at = format!("{path}.template.conditionsReset[{index}].byTime");
-        let zone = if by_time.timezone.is_empty() {
-            "UTC"
-        } else {
-            &by_time.timezone
-        };
+        let zone = if by_time.timezone.is_empty() { "UTC" } else { &by_time.timezone };
         let Some(zone) = report.zone(zone, &format!("{at}.timezone")) else {
             continue;
         };
@@ -350,9 +277,5 @@ fn headers(list: &[Parameter], set: &EventSet<'_>) -> Result<Vec<(String, String
 
 /// How long a text is within a JSON text, nearly.
 fn escaped(text: &str) -> usize {
-    text.len()
-        + text
-            .bytes()
-            .filter(|byte| matches!(byte, b'"' | b'\\' | 0..=31))
-            .count()
+    text.len() + text.bytes().filter(|byte| matches!(byte, b'"' | b'\\' | 0..=31)).count()
 }

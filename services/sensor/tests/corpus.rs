@@ -19,10 +19,7 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
         let path = entry.path();
         if path.is_dir() {
             files(&path, found);
-        } else if path
-            .extension()
-            .is_some_and(|end| end == "yaml" || end == "yml")
-        {
+        } else if path.extension().is_some_and(|end| end == "yaml" || end == "yml") {
             found.push(path);
         }
     }
@@ -41,9 +38,7 @@ fn sensors_of_the_corpus_compile() {
     for file in all {
         let text = std::fs::read_to_string(&file).unwrap();
         let name = file.file_name().unwrap().to_string_lossy().into_owned();
-        let options = LoadOptions {
-            namespace: "ns".into(),
-        };
+        let options = LoadOptions { namespace: "ns".into() };
         for object in load(&name, &text, &options).objects {
             if object.kind != Kind::Sensor {
                 continue;
@@ -55,9 +50,7 @@ fn sensors_of_the_corpus_compile() {
         }
     }
     let known = |(name, message): &(String, String)| {
-        WRONG
-            .iter()
-            .any(|(file, start)| name == file && message.starts_with(start))
+        WRONG.iter().any(|(file, start)| name == file && message.starts_with(start))
     };
     let unknown: Vec<_> = failed.iter().filter(|one| !known(one)).collect();
     assert!(unknown.is_empty(), "{unknown:#?}");

@@ -22,7 +22,10 @@ pub(crate) struct Wanted {
 ///
 /// # Errors
 /// Fails when the bus does.
-pub(crate) async fn list(State(shared): State<Shared>, Query(wanted): Query<Wanted>) -> Result<Json<Value>, ApiError> {
+pub(crate) async fn list(
+    State(shared): State<Shared>,
+    Query(wanted): Query<Wanted>,
+) -> Result<Json<Value>, ApiError> {
     let snapshot = shared.catalog.snapshot();
     let mut items = Vec::new();
     for object in snapshot.of_kind(Kind::CronWorkflow) {
@@ -32,7 +35,9 @@ pub(crate) async fn list(State(shared): State<Shared>, Query(wanted): Query<Want
         let Spec::CronWorkflow(spec) = &object.spec else { continue };
         let schedules: Vec<&str> = spec.all_schedules().collect();
         let next = cron::next_times(object, shared.now(), 1).ok().and_then(|times| times.first().copied());
-        let last = cron::last_scheduled(shared.bus.as_ref(), &object.namespace, &object.name).await.map_err(refused)?;
+        let last = cron::last_scheduled(shared.bus.as_ref(), &object.namespace, &object.name)
+            .await
+            .map_err(refused)?;
         items.push(json!({
             "namespace": object.namespace,
             "name": object.name,

@@ -36,7 +36,9 @@ impl Guard {
         if !self.knows_host(host) {
             return Err(ApiError::new(
                 StatusCode::FORBIDDEN,
-                format!("host `{host}` is not one of this server's; start it with --host or use a loopback name"),
+                format!(
+                    "host `{host}` is not one of this server's; start it with --host or use a loopback name"
+                ),
             ));
         }
         if let Some(origin) = text(headers, header::ORIGIN) {
@@ -94,9 +96,7 @@ mod tests {
     fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
         pairs
             .iter()
-            .map(|(k, v)| {
-                (http::HeaderName::from_bytes(k.as_bytes()).unwrap(), v.parse().unwrap())
-            })
+            .map(|(k, v)| (http::HeaderName::from_bytes(k.as_bytes()).unwrap(), v.parse().unwrap()))
             .collect()
     }
 
@@ -117,7 +117,11 @@ mod tests {
                 Some(403),
             ),
             (
-                &[("host", "localhost:1"), ("origin", "http://localhost:1"), ("authorization", "Bearer s3cret")],
+                &[
+                    ("host", "localhost:1"),
+                    ("origin", "http://localhost:1"),
+                    ("authorization", "Bearer s3cret"),
+                ],
                 None,
             ),
         ];

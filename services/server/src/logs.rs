@@ -44,7 +44,15 @@ pub(crate) async fn workflow(
     if shared.workflows.get(&namespace, &name).is_none() {
         return Err(ApiError::missing(format!("workflow `{namespace}/{name}`")));
     }
-    let reader = Reader { shared, namespace, name, wanted, seen: BTreeMap::new(), ready: VecDeque::new(), last: false };
+    let reader = Reader {
+        shared,
+        namespace,
+        name,
+        wanted,
+        seen: BTreeMap::new(),
+        ready: VecDeque::new(),
+        last: false,
+    };
     let stream = futures::stream::unfold(reader, |mut reader| async move {
         let line = reader.next().await?;
         Some((Ok(Sse::default().data(json!({"result": line}).to_string())), reader))

@@ -104,9 +104,7 @@ pub(crate) async fn apply(
     let there = |snapshot: &Snapshot| {
         outcome.applied.iter().all(|one| snapshot.get(one.kind, &one.namespace, &one.name).is_some())
     };
-    let shown = async {
-        while !there(&shared.catalog.snapshot()) && changed.changed().await.is_ok() {}
-    };
+    let shown = async { while !there(&shared.catalog.snapshot()) && changed.changed().await.is_ok() {} };
     // Stored they are; a reader who comes at once should find them too, and is not made to wait long for it.
     let _ = tokio::time::timeout(SEEN_WITHIN, shown).await;
     let items: Vec<Value> = outcome

@@ -73,7 +73,8 @@ impl Shared {
             let position = catch_up(&parts.bus, stream, &mut |message| story.apply(message)).await?;
             positions.push((stream, position));
         }
-        let position = catch_up(&parts.bus, streams::WORKFLOWS, &mut |message| workflows.apply(message)).await?;
+        let position =
+            catch_up(&parts.bus, streams::WORKFLOWS, &mut |message| workflows.apply(message)).await?;
         positions.push((streams::WORKFLOWS, position));
         let shared = Self {
             bus: parts.bus,
@@ -124,10 +125,7 @@ pub struct Caller {
 impl<S: Send + Sync> axum::extract::FromRequestParts<S> for Caller {
     type Rejection = std::convert::Infallible;
 
-    async fn from_request_parts(
-        parts: &mut http::request::Parts,
-        _: &S,
-    ) -> Result<Self, Self::Rejection> {
+    async fn from_request_parts(parts: &mut http::request::Parts, _: &S) -> Result<Self, Self::Rejection> {
         let text = |name: &str| {
             let value = parts.headers.get(name).and_then(|value| value.to_str().ok());
             // Bounded, and without what could break a line of a log.

@@ -184,16 +184,16 @@ async fn start(
     caller: &Caller,
 ) -> Answer {
     let seed = seed()?;
-    let submission =
-        submit::prepare(&workflow, namespace, &options.read(&caller.by)?, shared.now(), &seed)
-            .map_err(|error| ApiError::invalid(tiphys_core::chain(&error)))?;
+    let submission = submit::prepare(&workflow, namespace, &options.read(&caller.by)?, shared.now(), &seed)
+        .map_err(|error| ApiError::invalid(tiphys_core::chain(&error)))?;
     hand_over(shared, submission, caller).await
 }
 
 pub(crate) fn seed() -> Result<String, ApiError> {
     let mut bytes = [0u8; 16];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| ApiError::new(http::StatusCode::INTERNAL_SERVER_ERROR, format!("no randomness: {error}")))?;
+    getrandom::fill(&mut bytes).map_err(|error| {
+        ApiError::new(http::StatusCode::INTERNAL_SERVER_ERROR, format!("no randomness: {error}"))
+    })?;
     Ok(hex::encode(bytes))
 }
 
@@ -259,7 +259,9 @@ pub(crate) async fn verb(
     };
     let retry = matches!(asked, Verb::Retry { .. });
     if retry && !matches!(phase, "Failed" | "Error") {
-        return Err(ApiError::conflict(format!("workflow `{name}` is {phase}; only a failed one is retried")));
+        return Err(ApiError::conflict(format!(
+            "workflow `{name}` is {phase}; only a failed one is retried"
+        )));
     }
     if !retry && ended {
         return Err(ApiError::conflict(format!("workflow `{name}` has ended: {phase}")));
@@ -269,13 +271,25 @@ pub(crate) async fn verb(
     find(&shared, &namespace, &name).map(Json)
 }
 
-async fn command(shared: &Shared, namespace: &str, name: &str, verb: Verb, caller: &Caller) -> Result<(), ApiError> {
+async fn command(
+    shared: &Shared,
+    namespace: &str,
+    name: &str,
+    verb: Verb,
+    caller: &Caller,
+) -> Result<(), ApiError> {
     let command = Command { verb, at: shared.now(), by: caller.by.clone(), reason: caller.reason.clone() };
     submit::command(shared.bus.as_ref(), namespace, name, command).await.map_err(refused)?;
     Ok(())
 }
 
-async fn resubmit(shared: &Shared, namespace: &str, workflow: &Value, body: &VerbBody, caller: &Caller) -> Answer {
+async fn resubmit(
+    shared: &Shared,
+    namespace: &str,
+    workflow: &Value,
+    body: &VerbBody,
+    caller: &Caller,
+) -> Answer {
     let again = submit::resubmission(workflow);
     let options = SubmitOptions { parameters: body.parameters.clone(), ..SubmitOptions::default() };
     start(shared, namespace, again, options, caller).await
@@ -300,38 +314,45 @@ pub(crate) async fn watch(
     Query(options): Query<ListOptions>,
 ) -> SseResponse<impl Stream<Item = Result<Sse, Infallible>>> {
     let changed = shared.workflows.changed();
-    let known: BTreeMap<String, ()> =
-        shared.workflows.list(Some(&namespace)).iter().map(|w| (text(w, "/metadata/name").to_owned(), ())).collect();
+    let known: BTreeMap<String, ()> = shared
+        .workflows
+        .list(Some(&namespace))
+        .iter()
+        .map(|w| (text(w, "/metadata/name").to_owned(), ()))
+        .collect();
     let state = (shared, namespace, options, changed, known);
-    let stream = futures::stream::unfold(state, |(shared, namespace, options, mut changed, mut known)| async move {
-        loop {
-            let name = match changed.recv().await {
-                Ok((of, name)) if of == namespace => name,
-                Ok(_) => continue,
-                // Too slow: the newest state of the one that is watched makes up for what was missed.
-                Err(RecvError::Lagged(_)) => match options.name() {
-                    Some(name) => name.to_owned(),
-                    None => continue,
-                },
-                Err(RecvError::Closed) => return None,
-            };
-            if options.name().is_some_and(|wanted| wanted != name) {
-                continue;
+    let stream = futures::stream::unfold(
+        state,
+        |(shared, namespace, options, mut changed, mut known)| async move {
+            loop {
+                let name = match changed.recv().await {
+                    Ok((of, name)) if of == namespace => name,
+                    Ok(_) => continue,
+                    // Too slow: the newest state of the one that is watched makes up for what was missed.
+                    Err(RecvError::Lagged(_)) => match options.name() {
+                        Some(name) => name.to_owned(),
+                        None => continue,
+                    },
+                    Err(RecvError::Closed) => return None,
+                };
+                if options.name().is_some_and(|wanted| wanted != name) {
+                    continue;
+                }
+                let result = match shared.workflows.get(&namespace, &name) {
+                    Some(workflow) if options.takes(&workflow) => {
+                        let kind = if known.insert(name, ()).is_none() { "ADDED" } else { "MODIFIED" };
+                        json!({"type": kind, "object": workflow})
+                    }
+                    Some(_) => continue,
+                    None => {
+                        known.remove(&name);
+                        json!({"type": "DELETED", "object": {"metadata": {"namespace": namespace, "name": name}}})
+                    }
+                };
+                let event = Sse::default().data(json!({"result": result}).to_string());
+                return Some((Ok(event), (shared, namespace, options, changed, known)));
             }
-            let result = match shared.workflows.get(&namespace, &name) {
-                Some(workflow) if options.takes(&workflow) => {
-                    let kind = if known.insert(name, ()).is_none() { "ADDED" } else { "MODIFIED" };
-                    json!({"type": kind, "object": workflow})
-                }
-                Some(_) => continue,
-                None => {
-                    known.remove(&name);
-                    json!({"type": "DELETED", "object": {"metadata": {"namespace": namespace, "name": name}}})
-                }
-            };
-            let event = Sse::default().data(json!({"result": result}).to_string());
-            return Some((Ok(event), (shared, namespace, options, changed, known)));
-        }
-    });
+        },
+    );
     SseResponse::new(stream.boxed()).keep_alive(KeepAlive::default())
 }

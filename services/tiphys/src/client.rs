@@ -158,7 +158,10 @@ async fn refusal(answer: reqwest::Response) -> Failure {
     let findings: String = findings
         .filter_map(|finding| serde_json::from_value(finding.clone()).ok())
         .map(|finding: tiphys_manifest::Diagnostic| {
-            format!("\n  {}:{}:{}: {} [{}]", finding.file, finding.line, finding.column, finding.message, finding.code)
+            format!(
+                "\n  {}:{}:{}: {} [{}]",
+                finding.file, finding.line, finding.column, finding.message, finding.code
+            )
         })
         .collect();
     Failure::new(code, message + &findings)
@@ -191,7 +194,10 @@ fn from_folder(data: &Path) -> Result<(String, String), Failure> {
     let text = std::fs::read_to_string(&file).map_err(|_| {
         Failure::new(
             Code::Unreachable,
-            format!("`{}` does not exist: no server runs on this data folder, or it is not ready yet", file.display()),
+            format!(
+                "`{}` does not exist: no server runs on this data folder, or it is not ready yet",
+                file.display()
+            ),
         )
     })?;
     let server: ServerFile = serde_json::from_str(&text)

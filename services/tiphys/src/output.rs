@@ -11,8 +11,8 @@ use crate::exit::{Code, Failure};
 
 /// Prints one object as pretty JSON.
 pub(crate) fn json(value: &Value) -> Result<(), Failure> {
-    let text = serde_json::to_string_pretty(value)
-        .map_err(|error| Failure::new(Code::Failed, error.to_string()))?;
+    let text =
+        serde_json::to_string_pretty(value).map_err(|error| Failure::new(Code::Failed, error.to_string()))?;
     println!("{text}");
     Ok(())
 }

@@ -18,10 +18,8 @@ pub(crate) fn apply(document: &mut Json, values: &[Value]) -> Result<(), Error> 
             Operation::Overwrite => parsed,
             Operation::Append | Operation::Prepend => join(document, value, parsed),
         };
-        sjson::set(document, &value.dest, next).map_err(|error| Error::Parameter {
-            dest: value.dest.clone(),
-            reason: error.to_string(),
-        })?;
+        sjson::set(document, &value.dest, next)
+            .map_err(|error| Error::Parameter { dest: value.dest.clone(), reason: error.to_string() })?;
     }
     Ok(())
 }

@@ -53,11 +53,7 @@ pub async fn read(
 ///
 /// # Errors
 /// Fails when the bus does.
-pub async fn write(
-    bus: &Arc<dyn Bus>,
-    names: (&str, &str, &str),
-    control: &Control,
-) -> Result<(), BusError> {
+pub async fn write(bus: &Arc<dyn Bus>, names: (&str, &str, &str), control: &Control) -> Result<(), BusError> {
     let record = serde_json::to_vec(control)
         .map_err(|error| BusError::Invalid { reason: format!("control record: {error}") })?;
     bus.publish(Publish::new(subject(names.0, names.1, names.2), record)).await.map(|_| ())

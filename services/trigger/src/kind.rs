@@ -49,12 +49,7 @@ pub trait TriggerKind: Send + Sync + 'static {
 /// All kinds that this version runs.
 #[must_use]
 pub fn builtin() -> Vec<Box<dyn TriggerKind>> {
-    vec![
-        Box::new(argo_workflow::ArgoWorkflow),
-        Box::new(k8s::K8s),
-        Box::new(http::Http),
-        Box::new(log::Log),
-    ]
+    vec![Box::new(argo_workflow::ArgoWorkflow), Box::new(k8s::K8s), Box::new(http::Http), Box::new(log::Log)]
 }
 
 /// Keys below `template` that are no kinds.
@@ -64,10 +59,7 @@ const NO_KINDS: [&str; 3] = ["name", "conditions", "conditionsReset"];
 ///
 /// # Errors
 /// Names the construct that this version does not run.
-pub fn choose<'a>(
-    kinds: &'a [Box<dyn TriggerKind>],
-    template: &Json,
-) -> Result<&'a dyn TriggerKind, Error> {
+pub fn choose<'a>(kinds: &'a [Box<dyn TriggerKind>], template: &Json) -> Result<&'a dyn TriggerKind, Error> {
     let keys: Vec<&String> = template
         .as_object()
         .into_iter()

@@ -55,9 +55,7 @@ fn number(value: Option<&Json>) -> Option<f64> {
 fn duration(value: Option<&Json>) -> Option<Duration> {
     match value? {
         Json::Number(number) => number.as_u64().map(Duration::from_nanos),
-        Json::String(text) => {
-            text.parse().map(Duration::from_nanos).ok().or_else(|| go_duration(text))
-        }
+        Json::String(text) => text.parse().map(Duration::from_nanos).ok().or_else(|| go_duration(text)),
         _ => None,
     }
 }
@@ -93,7 +91,8 @@ mod tests {
 
     #[test]
     fn argos_backoff_objects() {
-        let schedule = Schedule::of(&json!({"retryStrategy": {"steps": 3, "duration": "1m30s", "factor": "2.0"}}));
+        let schedule =
+            Schedule::of(&json!({"retryStrategy": {"steps": 3, "duration": "1m30s", "factor": "2.0"}}));
         assert_eq!(schedule.wait_after(1), Some(Duration::from_secs(90)));
         assert_eq!(schedule.wait_after(2), Some(Duration::from_secs(180)));
         assert_eq!(schedule.wait_after(3), None);

@@ -250,11 +250,7 @@ impl Worker {
         }
     }
 
-    async fn dispatch(
-        &self,
-        deliveries: Vec<Box<dyn Delivery>>,
-        pace: &mut Pace,
-    ) -> Result<(), BusError> {
+    async fn dispatch(&self, deliveries: Vec<Box<dyn Delivery>>, pace: &mut Pace) -> Result<(), BusError> {
         if deliveries.is_empty() {
             return Ok(());
         }
@@ -321,4 +317,3 @@ fn rate_limited(delivery: &dyn Delivery) -> Json {
         .and_then(|mut firing| firing.get_mut("triggerSpec").map(Json::take))
         .unwrap_or(Json::Null)
 }
-

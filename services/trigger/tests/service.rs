@@ -244,7 +244,8 @@ async fn what_cannot_be_done_is_a_dead_letter_that_says_why() {
 async fn a_paused_trigger_waits_and_holds_nobody_else() {
     let world = World::start().await;
     let names = ("default", "s", "held");
-    let paused = |paused| control::Control { paused, at: Timestamp::now(), by: "test".into(), reason: String::new() };
+    let paused =
+        |paused| control::Control { paused, at: Timestamp::now(), by: "test".into(), reason: String::new() };
     control::write(&world.bus, names, &paused(true)).await.unwrap();
     let held = firing("held", &json!({"log": {}}));
     let other = firing("other", &json!({"log": {}}));

@@ -54,20 +54,13 @@ impl Record {
     pub(super) fn read(bytes: &[u8]) -> Result<Option<Loaded>, String> {
         let record: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
         if record.version > VERSION {
-            return Err(format!(
-                "it has format {}, and this version reads up to {VERSION}",
-                record.version
-            ));
+            return Err(format!("it has format {}, and this version reads up to {VERSION}", record.version));
         }
         let Some(document) = record.document else {
             return Ok(None);
         };
         let text = serde_json::to_string_pretty(&document).map_err(|error| error.to_string())?;
-        Ok(Some(load::load(
-            FILE,
-            &text,
-            &LoadOptions::new(record.namespace),
-        )))
+        Ok(Some(load::load(FILE, &text, &LoadOptions::new(record.namespace))))
     }
 }
 

@@ -11,11 +11,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const CANARY: &str = "c4n4ry-s3cr3t";
 
 fn caller() -> Caller<'static> {
-    Caller {
-        by: "me",
-        reason: "a test",
-        at: Timestamp::UNIX_EPOCH,
-    }
+    Caller { by: "me", reason: "a test", at: Timestamp::UNIX_EPOCH }
 }
 
 async fn bus() -> Arc<dyn Bus> {
@@ -27,30 +23,17 @@ async fn bus() -> Arc<dyn Bus> {
 }
 
 fn config_map(name: &str, value: &str) -> String {
-    format!(
-        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\ndata: {{key: \"{value}\"}}\n"
-    )
+    format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\ndata: {{key: \"{value}\"}}\n")
 }
 
 async fn actions(bus: &Arc<dyn Bus>, text: &str) -> Vec<&'static str> {
-    let outcome = apply(&**bus, text, "default", false, &caller())
-        .await
-        .expect("applied");
-    outcome
-        .applied
-        .iter()
-        .map(|applied| applied.action.as_str())
-        .collect()
+    let outcome = apply(&**bus, text, "default", false, &caller()).await.expect("applied");
+    outcome.applied.iter().map(|applied| applied.action.as_str()).collect()
 }
 
 async fn audited(bus: &Arc<dyn Bus>) -> Vec<String> {
-    let messages = bus
-        .read(streams::AUDIT, "", 1, 100)
-        .await
-        .expect("readable");
-    let texts = messages
-        .iter()
-        .map(|m| String::from_utf8_lossy(&m.payload).into_owned());
+    let messages = bus.read(streams::AUDIT, "", 1, 100).await.expect("readable");
+    let texts = messages.iter().map(|m| String::from_utf8_lossy(&m.payload).into_owned());
     texts.collect()
 }
 
@@ -68,12 +51,7 @@ impl Following {
         let opened = BusFeeder::open(bus.clone(), catalog.feeder(), health.clone()).await;
         let stop = CancellationToken::new();
         let task = tokio::spawn(opened.expect("readable").follow(stop.clone()));
-        Self {
-            catalog,
-            health,
-            stop,
-            task,
-        }
+        Self { catalog, health, stop, task }
     }
 
     async fn until(&self, what: &str, holds: impl Fn(&Snapshot) -> bool) {
@@ -102,29 +80,16 @@ async fn what_is_applied_is_seen_and_survives() {
     let both = format!("{}---\n{}", config_map("a", "1"), config_map("b", "1"));
     assert_eq!(actions(&bus, &both).await, ["created", "created"]);
     let following = Following::start(&bus).await;
-    assert_eq!(
-        value(&following.catalog.snapshot(), "a").as_deref(),
-        Some("1")
-    );
+    assert_eq!(value(&following.catalog.snapshot(), "a").as_deref(), Some("1"));
     assert!(following.health.problems().is_empty());
 
     let changed = format!("{}---\n{}", config_map("a", "2"), config_map("b", "1"));
     assert_eq!(actions(&bus, &changed).await, ["configured", "unchanged"]);
-    following
-        .until("the new value is seen", |now| {
-            value(now, "a").as_deref() == Some("2")
-        })
-        .await;
-    let gone = delete(&*bus, Kind::ConfigMap, "default", "a", &caller())
-        .await
-        .expect("deleted");
+    following.until("the new value is seen", |now| value(now, "a").as_deref() == Some("2")).await;
+    let gone = delete(&*bus, Kind::ConfigMap, "default", "a", &caller()).await.expect("deleted");
     assert!(gone);
-    following
-        .until("it is gone", |now| value(now, "a").is_none())
-        .await;
-    let again = delete(&*bus, Kind::ConfigMap, "default", "a", &caller())
-        .await
-        .expect("no failure");
+    following.until("it is gone", |now| value(now, "a").is_none()).await;
+    let again = delete(&*bus, Kind::ConfigMap, "default", "a", &caller()).await.expect("no failure");
     assert!(!again, "a second delete finds nothing");
     following.end().await;
 
@@ -133,48 +98,32 @@ async fn what_is_applied_is_seen_and_survives() {
     assert_eq!(value(&snapshot, "b").as_deref(), Some("1"));
     assert_eq!(snapshot.objects.len(), 1);
     assert_eq!(actions(&bus, &config_map("a", "3")).await, ["created"]);
-    restarted
-        .until("it is back", |now| value(now, "a").as_deref() == Some("3"))
-        .await;
+    restarted.until("it is back", |now| value(now, "a").as_deref() == Some("3")).await;
     restarted.end().await;
     let audited = audited(&bus).await;
-    assert_eq!(
-        audited.len(),
-        5,
-        "created twice, configured, deleted, created"
-    );
+    assert_eq!(audited.len(), 5, "created twice, configured, deleted, created");
     assert!(audited[3].contains("\"action\":\"delete\"") && audited[3].contains("a test"));
 }
 
 #[tokio::test]
 async fn a_text_with_errors_is_refused_as_a_whole() {
     let bus = bus().await;
-    let text = format!(
-        "{}---\napiVersion: v1\nkind: ConfigMap\n",
-        config_map("a", "1")
-    );
+    let text = format!("{}---\napiVersion: v1\nkind: ConfigMap\n", config_map("a", "1"));
     let refused = apply(&*bus, &text, "default", false, &caller()).await;
     let Err(CatalogError::Invalid(findings)) = refused else {
         panic!("{refused:?}");
     };
-    assert_eq!(
-        (findings[0].code.as_str(), findings[0].file.as_str()),
-        ("TIP-MAN-007", "api")
-    );
+    assert_eq!((findings[0].code.as_str(), findings[0].file.as_str()), ("TIP-MAN-007", "api"));
     let twice = format!("{}extra: 1\n", config_map("a", "1"));
     let refused = apply(&*bus, &twice, "default", true, &caller()).await;
     assert!(matches!(refused, Err(CatalogError::Invalid(_))));
-    let workflow =
-        "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nmetadata: {name: w}\nspec: {}\n";
+    let workflow = "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nmetadata: {name: w}\nspec: {}\n";
     let refused = apply(&*bus, workflow, "default", false, &caller()).await;
     assert!(matches!(refused, Err(CatalogError::NotKept { .. })));
     let refused = apply(&*bus, "a: 1\n", "default", false, &caller()).await;
     assert!(matches!(refused, Err(CatalogError::Empty)));
     assert_eq!(bus.info(streams::CATALOG).await.expect("info").messages, 0);
-    assert!(
-        audited(&bus).await.is_empty(),
-        "what is not done is not recorded as done"
-    );
+    assert!(audited(&bus).await.is_empty(), "what is not done is not recorded as done");
 }
 
 #[tokio::test]
@@ -186,18 +135,11 @@ async fn a_secret_is_stored_and_never_shown() {
     );
     assert_eq!(actions(&bus, &text).await, ["created"]);
     assert_eq!(actions(&bus, &text).await, ["unchanged"]);
-    assert!(
-        audited(&bus)
-            .await
-            .iter()
-            .all(|record| !record.contains(CANARY))
-    );
+    assert!(audited(&bus).await.iter().all(|record| !record.contains(CANARY)));
     let following = Following::start(&bus).await;
     let snapshot = following.catalog.snapshot();
     assert!(!format!("{snapshot:?}").contains(CANARY));
-    let object = snapshot
-        .get(Kind::Secret, "default", "s")
-        .expect("the Secret");
+    let object = snapshot.get(Kind::Secret, "default", "s").expect("the Secret");
     let Spec::Secret(secret) = &object.spec else {
         panic!("not a Secret");
     };
@@ -213,43 +155,30 @@ async fn a_record_that_cannot_be_read_leaves_the_rest_in_force() {
     let bus = bus().await;
     actions(&bus, &config_map("a", "1")).await;
     let subject = streams::subject(streams::CATALOG, &["ConfigMap", "default", "b"]);
-    for payload in [
-        "{",
-        "{\"version\": 9, \"namespace\": \"x\", \"by\": \"y\", \"at\": \"2026-01-01T00:00:00Z\"}",
-    ] {
+    for payload in
+        ["{", "{\"version\": 9, \"namespace\": \"x\", \"by\": \"y\", \"at\": \"2026-01-01T00:00:00Z\"}"]
+    {
         let bad = tiphys_bus::Publish::new(subject.clone(), payload);
         bus.publish(bad).await.expect("stored");
     }
     let following = Following::start(&bus).await;
-    assert_eq!(
-        value(&following.catalog.snapshot(), "a").as_deref(),
-        Some("1")
-    );
+    assert_eq!(value(&following.catalog.snapshot(), "a").as_deref(), Some("1"));
     actions(&bus, &config_map("c", "1")).await;
-    following
-        .until("it goes on", |now| value(now, "c").is_some())
-        .await;
+    following.until("it goes on", |now| value(now, "c").is_some()).await;
     following.end().await;
 }
 
 #[tokio::test]
 async fn cluster_wide_kinds_have_no_namespace() {
     let bus = bus().await;
-    let text = "apiVersion: argoproj.io/v1alpha1\nkind: ClusterWorkflowTemplate\nmetadata: {name: t}\nspec: {}\n";
-    apply(&*bus, text, "one", false, &caller())
-        .await
-        .expect("applied");
-    let outcome = apply(&*bus, text, "two", false, &caller())
-        .await
-        .expect("applied");
+    let text =
+        "apiVersion: argoproj.io/v1alpha1\nkind: ClusterWorkflowTemplate\nmetadata: {name: t}\nspec: {}\n";
+    apply(&*bus, text, "one", false, &caller()).await.expect("applied");
+    let outcome = apply(&*bus, text, "two", false, &caller()).await.expect("applied");
     assert_eq!(outcome.applied[0].action, ApplyAction::Unchanged);
     let following = Following::start(&bus).await;
     let snapshot = following.catalog.snapshot();
-    assert!(
-        snapshot
-            .get(Kind::ClusterWorkflowTemplate, "any", "t")
-            .is_some()
-    );
+    assert!(snapshot.get(Kind::ClusterWorkflowTemplate, "any", "t").is_some());
     following.end().await;
 }
 
@@ -260,9 +189,7 @@ async fn many_writers_of_one_object_all_succeed_or_are_told() {
         let bus = bus.clone();
         async move {
             let text = config_map("a", &number.to_string());
-            apply(&*bus, &text, "default", false, &caller())
-                .await
-                .map(|_| ())
+            apply(&*bus, &text, "default", false, &caller()).await.map(|_| ())
         }
     });
     let mut set = tokio::task::JoinSet::new();

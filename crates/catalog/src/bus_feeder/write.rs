@@ -104,10 +104,7 @@ pub async fn apply(
             action,
         });
     }
-    Ok(Outcome {
-        applied,
-        diagnostics: loaded.diagnostics,
-    })
+    Ok(Outcome { applied, diagnostics: loaded.diagnostics })
 }
 
 /// Deletes an object that was given by [`apply`]; durable when it returns. Says whether there was one.
@@ -122,11 +119,7 @@ pub async fn delete(
     caller: &Caller<'_>,
 ) -> Result<bool, CatalogError> {
     let subject = subject(kind, namespace, name);
-    let target = Target {
-        kind,
-        namespace,
-        name,
-    };
+    let target = Target { kind, namespace, name };
     for _ in 0..MAX_ATTEMPTS {
         let Some(last) = bus.last(&subject).await? else {
             return Ok(false);
@@ -140,23 +133,12 @@ pub async fn delete(
             return Ok(true);
         }
     }
-    Err(CatalogError::Contended {
-        kind,
-        name: name.to_owned(),
-    })
+    Err(CatalogError::Contended { kind, name: name.to_owned() })
 }
 
-async fn put(
-    bus: &dyn Bus,
-    object: &Object,
-    caller: &Caller<'_>,
-) -> Result<ApplyAction, CatalogError> {
+async fn put(bus: &dyn Bus, object: &Object, caller: &Caller<'_>) -> Result<ApplyAction, CatalogError> {
     let subject = subject(object.kind, &object.namespace, &object.name);
-    let target = Target {
-        kind: object.kind,
-        namespace: &object.namespace,
-        name: &object.name,
-    };
+    let target = Target { kind: object.kind, namespace: &object.namespace, name: &object.name };
     for _ in 0..MAX_ATTEMPTS {
         let last = bus.last(&subject).await?;
         let sequence = last.as_ref().map_or(0, |last| last.sequence);
@@ -169,21 +151,12 @@ async fn put(
         };
         audit(bus, "apply", target, caller).await?;
         let document = Some(whole(object));
-        let record = Record::new(
-            &object.namespace,
-            document,
-            caller.by,
-            caller.reason,
-            caller.at,
-        );
+        let record = Record::new(&object.namespace, document, caller.by, caller.reason, caller.at);
         if write(bus, &subject, &record, sequence).await? {
             return Ok(action);
         }
     }
-    Err(CatalogError::Contended {
-        kind: object.kind,
-        name: object.name.clone(),
-    })
+    Err(CatalogError::Contended { kind: object.kind, name: object.name.clone() })
 }
 
 #[derive(Clone, Copy)]
@@ -195,24 +168,13 @@ struct Target<'a> {
 
 /// The subject of an object. Cluster-wide kinds have no namespace.
 fn subject(kind: Kind, namespace: &str, name: &str) -> String {
-    let namespace = if kind.is_cluster_wide() {
-        ""
-    } else {
-        namespace
-    };
+    let namespace = if kind.is_cluster_wide() { "" } else { namespace };
     streams::subject(streams::CATALOG, &[kind.as_str(), namespace, name])
 }
 
 /// Whether it was stored; else somebody else was first.
-async fn write(
-    bus: &dyn Bus,
-    subject: &str,
-    record: &Record,
-    after: u64,
-) -> Result<bool, CatalogError> {
-    let bytes = record
-        .bytes()
-        .map_err(|reason| BusError::Invalid { reason })?;
+async fn write(bus: &dyn Bus, subject: &str, record: &Record, after: u64) -> Result<bool, CatalogError> {
+    let bytes = record.bytes().map_err(|reason| BusError::Invalid { reason })?;
     let message = Publish::new(subject, bytes).expect_last(after);
     match bus.publish(message).await {
         Ok(_) => Ok(true),
@@ -237,7 +199,6 @@ async fn audit(
         "object": format!("{}/{}", target.kind, target.name),
     });
     let subject = streams::subject(streams::AUDIT, &[target.namespace]);
-    bus.publish(Publish::new(subject, record.to_string()))
-        .await?;
+    bus.publish(Publish::new(subject, record.to_string())).await?;
     Ok(())
 }

@@ -36,11 +36,7 @@ struct File {
 
 impl Scan {
     pub(super) fn new(root: PathBuf, namespace: &str) -> Self {
-        Self {
-            root,
-            namespace: namespace.to_owned(),
-            files: BTreeMap::new(),
-        }
+        Self { root, namespace: namespace.to_owned(), files: BTreeMap::new() }
     }
 
     /// Reads the files that changed.
@@ -123,8 +119,7 @@ impl File {
 }
 
 fn read_text(path: &Path) -> Result<String, String> {
-    let size =
-        std::fs::metadata(path).map_err(|error| format!("the file cannot be read: {error}"))?;
+    let size = std::fs::metadata(path).map_err(|error| format!("the file cannot be read: {error}"))?;
     if size.len() > MAX_BYTES {
         return Err(format!("the file has {} bytes; it is not read", size.len()));
     }
@@ -154,6 +149,5 @@ fn collect(dir: &Path, depth: usize, found: &mut Vec<PathBuf>) -> io::Result<()>
 }
 
 fn is_manifest(path: &Path) -> bool {
-    path.extension()
-        .is_some_and(|end| end == "yaml" || end == "yml" || end == "json")
+    path.extension().is_some_and(|end| end == "yaml" || end == "yml" || end == "json")
 }

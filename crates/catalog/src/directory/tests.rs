@@ -12,9 +12,7 @@ use crate::handle::{Catalog, Snapshot};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn config_map(name: &str, value: &str) -> String {
-    format!(
-        "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {name}\ndata:\n  key: \"{value}\"\n"
-    )
+    format!("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {name}\ndata:\n  key: \"{value}\"\n")
 }
 
 struct Running {
@@ -42,14 +40,7 @@ impl Running {
         let (send, changes) = mpsc::channel(64);
         let stop = CancellationToken::new();
         let task = tokio::spawn(directory.watch(Some(send), stop.clone()));
-        Self {
-            dir,
-            catalog,
-            health,
-            changes,
-            stop,
-            task,
-        }
+        Self { dir, catalog, health, changes, stop, task }
     }
 
     fn write(&self, name: &str, text: &str) {
@@ -58,20 +49,13 @@ impl Running {
 
     async fn change(&mut self) -> String {
         let change = tokio::time::timeout(PATIENCE, self.changes.recv()).await;
-        change
-            .expect("a change in time")
-            .expect("running")
-            .to_string()
+        change.expect("a change in time").expect("running").to_string()
     }
 
     async fn until(&self, what: &str, holds: impl Fn(&Snapshot) -> bool) {
         let mut changed = self.catalog.changed();
         let waited = tokio::time::timeout(PATIENCE, changed.wait_for(|now| holds(now))).await;
-        assert!(
-            waited.is_ok(),
-            "{what}: {:?}",
-            self.catalog.snapshot().diagnostics
-        );
+        assert!(waited.is_ok(), "{what}: {:?}", self.catalog.snapshot().diagnostics);
     }
 
     async fn end(self) {
@@ -122,9 +106,7 @@ async fn a_bad_save_takes_nothing_out_of_force() {
     running.write("a.yaml", &format!("{}---\nkind: [\n", config_map("a", "2")));
     running
         .until("the mistake is shown", |now| {
-            now.diagnostics
-                .iter()
-                .any(|d| d.code == "TIP-MAN-001" && d.line == 8)
+            now.diagnostics.iter().any(|d| d.code == "TIP-MAN-001" && d.line == 8)
         })
         .await;
     let snapshot = running.catalog.snapshot();
@@ -133,9 +115,7 @@ async fn a_bad_save_takes_nothing_out_of_force() {
     running.write("a.yaml", &config_map("a", "3"));
     assert_eq!(running.change().await, "changed ConfigMap default/a");
     assert_eq!(running.change().await, "removed ConfigMap default/b");
-    running
-        .until("no findings are left", |now| now.diagnostics.is_empty())
-        .await;
+    running.until("no findings are left", |now| now.diagnostics.is_empty()).await;
     running.end().await;
 }
 
@@ -174,9 +154,7 @@ async fn a_folder_that_vanishes_takes_nothing_out_of_force() {
     assert!(has(&running.catalog.snapshot(), "a"));
     fs::rename(&aside, running.dir.path()).expect("moved back");
     running.write("b.yaml", &config_map("b", "1"));
-    running
-        .until("it is followed again", |now| has(now, "b"))
-        .await;
+    running.until("it is followed again", |now| has(now, "b")).await;
     running.end().await;
 }
 
@@ -202,10 +180,6 @@ fn unreadable_text_and_the_same_object_in_two_files() {
     let snapshot = catalog.snapshot();
     let object = snapshot.get(Kind::ConfigMap, "default", "a").expect("a");
     assert!(object.file.ends_with("a.yaml"));
-    let twice: Vec<_> = snapshot
-        .diagnostics
-        .iter()
-        .filter(|d| d.code == "TIP-MAN-011")
-        .collect();
+    let twice: Vec<_> = snapshot.diagnostics.iter().filter(|d| d.code == "TIP-MAN-011").collect();
     assert!(twice[0].file.ends_with("b.yaml") && twice[0].line == 4);
 }

@@ -24,12 +24,7 @@ impl Watch {
                 let _ = wake.try_send(());
             }
         });
-        let mut this = Self {
-            root,
-            watcher: None,
-            begun: false,
-            warned: false,
-        };
+        let mut this = Self { root, watcher: None, begun: false, warned: false };
         match watcher {
             Ok(watcher) => this.watcher = Some(watcher),
             Err(error) => this.warn(&error),

@@ -6,9 +6,7 @@ fn holds(text: &str, dependencies: &[&str], present: &[&str]) -> bool {
 }
 
 fn error(text: &str) -> String {
-    Condition::compile(text, &["push-event", "pull", "tick"])
-        .unwrap_err()
-        .to_string()
+    Condition::compile(text, &["push-event", "pull", "tick"]).unwrap_err().to_string()
 }
 
 #[test]
@@ -34,16 +32,8 @@ fn empty_means_all_dependencies() {
 
 #[test]
 fn state_is_needed_where_an_and_stands() {
-    assert!(
-        !Condition::compile("a||b", &["a", "b"])
-            .unwrap()
-            .needs_state()
-    );
-    assert!(
-        Condition::compile("a || (b && a)", &["a", "b"])
-            .unwrap()
-            .needs_state()
-    );
+    assert!(!Condition::compile("a||b", &["a", "b"]).unwrap().needs_state());
+    assert!(Condition::compile("a || (b && a)", &["a", "b"]).unwrap().needs_state());
 }
 
 #[test]
@@ -57,11 +47,7 @@ fn dash_and_underscore_are_alike_unless_a_name_fits_as_written() {
 #[test]
 fn any_name_can_be_used() {
     let names = ["1st", "v1.2", "in", "and", "all", "müller"];
-    assert!(holds(
-        "1st && v1.2 && in && and && all && müller",
-        &names,
-        &names
-    ));
+    assert!(holds("1st && v1.2 && in && and && all && müller", &names, &names));
 }
 
 #[test]
@@ -76,19 +62,10 @@ fn errors_say_what_to_do() {
         error("push-evnt && tick"),
         "condition: there is no dependency `push-evnt`; did you mean `push-event`? at character 0"
     );
-    assert_eq!(
-        error("pull and tick"),
-        "condition: write `&&` for `and` at character 5"
-    );
+    assert_eq!(error("pull and tick"), "condition: write `&&` for `and` at character 5");
     assert_eq!(error("pull & tick"), "condition: write `&&` at character 5");
-    assert_eq!(
-        error("pull &&"),
-        "condition: a dependency name is missing at character 7"
-    );
-    assert_eq!(
-        error("pull tick"),
-        "condition: there is no `&&` or `||` before `tick` at character 5"
-    );
+    assert_eq!(error("pull &&"), "condition: a dependency name is missing at character 7");
+    assert_eq!(error("pull tick"), "condition: there is no `&&` or `||` before `tick` at character 5");
     assert!(error("!pull").contains("cannot be negated"));
     assert!(error("(pull || tick").contains("not closed"));
     assert!(error("pull)").contains("no partner"));

@@ -2,15 +2,7 @@
 
 use super::fields::{Fields, Set};
 
-const WEEKDAYS: [&str; 7] = [
-    "Sunday",
-    "Monday",
-    "Tuesday",
-    "Wednesday",
-    "Thursday",
-    "Friday",
-    "Saturday",
-];
+const WEEKDAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 const MONTHS: [&str; 12] = [
     "January",
     "February",
@@ -61,11 +53,7 @@ fn time(fields: &Fields) -> String {
     if minutes.len() * hours.len() <= 4 {
         let times: Vec<_> = hours
             .iter()
-            .flat_map(|hour| {
-                minutes
-                    .iter()
-                    .map(move |minute| format!("{hour:02}:{minute:02}"))
-            })
+            .flat_map(|hour| minutes.iter().map(move |minute| format!("{hour:02}:{minute:02}")))
             .collect();
         return format!("at {}", enumerate(&times));
     }
@@ -83,10 +71,8 @@ fn time(fields: &Fields) -> String {
 fn step(values: &[i8], range: i8) -> Option<i8> {
     let (first, second) = (*values.first()?, *values.get(1)?);
     let step = second - first;
-    let even = first == 0
-        && values
-            .windows(2)
-            .all(|pair| matches!(pair, [one, other] if other - one == step));
+    let even =
+        first == 0 && values.windows(2).all(|pair| matches!(pair, [one, other] if other - one == step));
     let full = range % step == 0 && values.len() == usize::try_from(range / step).ok()?;
     (even && full).then_some(step)
 }
@@ -95,13 +81,7 @@ fn values(set: Set) -> String {
     enumerate(
         &runs(set)
             .into_iter()
-            .map(|(from, to)| {
-                if from == to {
-                    from.to_string()
-                } else {
-                    format!("{from} to {to}")
-                }
-            })
+            .map(|(from, to)| if from == to { from.to_string() } else { format!("{from} to {to}") })
             .collect::<Vec<_>>(),
     )
 }
@@ -114,13 +94,11 @@ fn names(set: Set, least: i8, names: &[&str]) -> String {
     enumerate(
         &runs(set)
             .into_iter()
-            .map(|(from, to)| {
-                if from == to {
-                    name(from).to_owned()
-                } else {
-                    format!("{} to {}", name(from), name(to))
-                }
-            })
+            .map(
+                |(from, to)| {
+                    if from == to { name(from).to_owned() } else { format!("{} to {}", name(from), name(to)) }
+                },
+            )
             .collect::<Vec<_>>(),
     )
 }
@@ -135,13 +113,7 @@ fn runs(set: Set) -> Vec<(i8, i8)> {
         }
     }
     runs.into_iter()
-        .flat_map(|(from, to)| {
-            if to - from == 1 {
-                vec![(from, from), (to, to)]
-            } else {
-                vec![(from, to)]
-            }
-        })
+        .flat_map(|(from, to)| if to - from == 1 { vec![(from, from), (to, to)] } else { vec![(from, to)] })
         .collect()
 }
 

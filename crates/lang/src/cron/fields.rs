@@ -48,19 +48,14 @@ impl Fields {
     fn has_day(&self, date: Date) -> bool {
         let day = self.day.has(date.day());
         let weekday = self.weekday.has(date.weekday().to_sunday_zero_offset());
-        if self.day.open || self.weekday.open {
-            day && weekday
-        } else {
-            day || weekday
-        }
+        if self.day.open || self.weekday.open { day && weekday } else { day || weekday }
     }
 
     /// The first fitting time not before `from`, up to the end of `last_year`.
     pub(super) fn first_from(&self, from: DateTime, last_year: i16) -> Option<DateTime> {
         let has_part = from.second() > 0 || from.subsec_nanosecond() > 0;
         let minute = from.minute() + i8::from(has_part);
-        if let Some(time) = self.on_day(from.date(), |fields| fields.time_from(from.hour(), minute))
-        {
+        if let Some(time) = self.on_day(from.date(), |fields| fields.time_from(from.hour(), minute)) {
             return Some(time);
         }
         let mut date = from.date().tomorrow().ok()?;

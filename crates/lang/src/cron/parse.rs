@@ -15,73 +15,39 @@ struct Bounds {
     names: &'static [&'static str],
 }
 
-const MINUTE: Bounds = Bounds {
-    what: "minute",
-    least: 0,
-    most: 59,
-    names: &[],
-};
-const HOUR: Bounds = Bounds {
-    what: "hour",
-    least: 0,
-    most: 23,
-    names: &[],
-};
-const DAY: Bounds = Bounds {
-    what: "day of the month",
-    least: 1,
-    most: 31,
-    names: &[],
-};
+const MINUTE: Bounds = Bounds { what: "minute", least: 0, most: 59, names: &[] };
+const HOUR: Bounds = Bounds { what: "hour", least: 0, most: 23, names: &[] };
+const DAY: Bounds = Bounds { what: "day of the month", least: 1, most: 31, names: &[] };
 const MONTH: Bounds = Bounds {
     what: "month",
     least: 1,
     most: 12,
-    names: &[
-        "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
-    ],
+    names: &["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"],
 };
-const WEEKDAY: Bounds = Bounds {
-    what: "weekday",
-    least: 0,
-    most: 6,
-    names: &["sun", "mon", "tue", "wed", "thu", "fri", "sat"],
-};
+const WEEKDAY: Bounds =
+    Bounds { what: "weekday", least: 0, most: 6, names: &["sun", "mon", "tue", "wed", "thu", "fri", "sat"] };
 
 /// Longer ones are no schedule anybody wrote.
 const LONGEST: usize = 1000;
 
 fn syntax(message: impl Into<String>, offset: usize) -> LangError {
-    LangError::Syntax {
-        language: LANGUAGE,
-        message: message.into(),
-        offset,
-    }
+    LangError::Syntax { language: LANGUAGE, message: message.into(), offset }
 }
 
 /// The zone of a schedule, the rest of its text, and how many characters were taken off.
-pub(super) fn zone<'t>(
-    text: &'t str,
-    zone: &TimeZone,
-) -> Result<(TimeZone, &'t str, usize), LangError> {
+pub(super) fn zone<'t>(text: &'t str, zone: &TimeZone) -> Result<(TimeZone, &'t str, usize), LangError> {
     let trimmed = text.trim();
-    let own = trimmed
-        .strip_prefix("CRON_TZ=")
-        .or_else(|| trimmed.strip_prefix("TZ="));
+    let own = trimmed.strip_prefix("CRON_TZ=").or_else(|| trimmed.strip_prefix("TZ="));
     let Some(own) = own else {
-        let skipped = text
-            .chars()
-            .take_while(|character| character.is_whitespace())
-            .count();
+        let skipped = text.chars().take_while(|character| character.is_whitespace()).count();
         return Ok((zone.clone(), trimmed, skipped));
     };
     let (name, rule) = own
         .split_once(char::is_whitespace)
         .ok_or_else(|| syntax("a schedule must follow the time zone", text.chars().count()))?;
     let rule = rule.trim_start();
-    let offset = |part: &str| {
-        text.chars().count() - text.trim_end().len().abs_diff(text.len()) - part.chars().count()
-    };
+    let offset =
+        |part: &str| text.chars().count() - text.trim_end().len().abs_diff(text.len()) - part.chars().count();
     let zone = match name {
         "" => TimeZone::UTC,
         "Local" => zone.clone(),
@@ -99,10 +65,7 @@ pub(super) fn rule(text: &str, skipped: usize) -> Result<Rule, LangError> {
         return Err(syntax("the schedule is empty", skipped));
     }
     if text.len() > LONGEST {
-        return Err(LangError::Limit {
-            language: LANGUAGE,
-            limit: "length",
-        });
+        return Err(LangError::Limit { language: LANGUAGE, limit: "length" });
     }
     if let Some(duration) = text.strip_prefix("@every ") {
         return every(duration.trim()).map_err(|message| syntax(message, skipped + 7));
@@ -135,14 +98,9 @@ fn five_fields(text: &str, skipped: usize) -> Result<Fields, LangError> {
     }
     let [minute, hour, day, month, weekday] = fields[..] else {
         let count = fields.len();
-        let hint = if count == 6 {
-            " (there is no field for seconds)"
-        } else {
-            ""
-        };
-        let message = format!(
-            "a schedule has five fields, minute hour day month weekday; there are {count}{hint}"
-        );
+        let hint = if count == 6 { " (there is no field for seconds)" } else { "" };
+        let message =
+            format!("a schedule has five fields, minute hour day month weekday; there are {count}{hint}");
         return Err(syntax(message, skipped));
     };
     Ok(Fields {
@@ -155,25 +113,19 @@ fn five_fields(text: &str, skipped: usize) -> Result<Fields, LangError> {
 }
 
 fn set((text, offset): (&str, usize), bounds: &Bounds) -> Result<Set, LangError> {
-    let mut set = Set {
-        bits: 0,
-        open: false,
-    };
+    let mut set = Set { bits: 0, open: false };
     let mut at = offset;
     for part in text.split(',') {
         if !part.is_empty() {
-            let range = range(part, bounds)
-                .map_err(|message| syntax(format!("{}: {message}", bounds.what), at))?;
+            let range =
+                range(part, bounds).map_err(|message| syntax(format!("{}: {message}", bounds.what), at))?;
             set.bits |= range.bits;
             set.open |= range.open;
         }
         at += part.chars().count() + 1;
     }
     if set.bits == 0 {
-        return Err(syntax(
-            format!("{}: there is no value", bounds.what),
-            offset,
-        ));
+        return Err(syntax(format!("{}: there is no value", bounds.what), offset));
     }
     Ok(set)
 }
@@ -201,10 +153,7 @@ fn range(text: &str, bounds: &Bounds) -> Result<Set, String> {
         (start, end)
     };
     if start < bounds.least || end > bounds.most {
-        return Err(format!(
-            "`{text}` is not within {} to {}",
-            bounds.least, bounds.most
-        ));
+        return Err(format!("`{text}` is not within {} to {}", bounds.least, bounds.most));
     }
     if start > end {
         return Err(format!("`{text}` begins after its end"));
@@ -216,17 +165,11 @@ fn range(text: &str, bounds: &Bounds) -> Result<Set, String> {
     let bits = (start..=end)
         .step_by(usize::try_from(step).unwrap_or(usize::MAX))
         .fold(0, |bits, value| bits | 1 << value);
-    Ok(Set {
-        bits,
-        open: is_star && step == 1,
-    })
+    Ok(Set { bits, open: is_star && step == 1 })
 }
 
 fn value(text: &str, bounds: &Bounds) -> Result<u32, String> {
-    let name = bounds
-        .names
-        .iter()
-        .position(|name| name.eq_ignore_ascii_case(text));
+    let name = bounds.names.iter().position(|name| name.eq_ignore_ascii_case(text));
     match name {
         Some(index) => Ok(bounds.least + u32::try_from(index).unwrap_or(0)),
         None => whole(text),
@@ -271,10 +214,7 @@ fn every(text: &str) -> Result<Rule, String> {
     if total > 9.2e9 {
         return Err(wrong());
     }
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "cut to whole seconds, and held within a limit"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "cut to whole seconds, and held within a limit")]
     let seconds = (total + 1e-9) as i64;
     Ok(Rule::Every(SignedDuration::from_secs(seconds.max(1))))
 }

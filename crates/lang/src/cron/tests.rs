@@ -20,9 +20,7 @@ fn times(text: &str, name: &str, from: &str, count: usize) -> Vec<String> {
     let mut time = at(from);
     let next = || {
         time = schedule.next_after(time).unwrap();
-        time.to_zoned(schedule.zone().clone())
-            .strftime("%dT%H:%M%:z")
-            .to_string()
+        time.to_zoned(schedule.zone().clone()).strftime("%dT%H:%M%:z").to_string()
     };
     std::iter::repeat_with(next).take(count).collect()
 }
@@ -32,10 +30,7 @@ fn what_falls_into_a_gap_is_skipped() {
     let days = times("30 2 * * *", "America/New_York", "2026-03-07T00:00:00Z", 2);
     assert_eq!(days, ["07T02:30-05:00", "09T02:30-04:00"]);
     let halves = times("*/30 * * * *", "Europe/Berlin", "2026-03-29T00:15:00Z", 3);
-    assert_eq!(
-        halves,
-        ["29T01:30+01:00", "29T03:00+02:00", "29T03:30+02:00"]
-    );
+    assert_eq!(halves, ["29T01:30+01:00", "29T03:00+02:00", "29T03:30+02:00"]);
     // Midnight itself is missing here.
     let nights = times("0 0 * * *", "America/Sao_Paulo", "2018-11-02T12:00:00Z", 2);
     assert_eq!(nights, ["03T00:00-03:00", "05T00:00-02:00"]);
@@ -49,24 +44,14 @@ fn what_falls_into_an_overlap_fires_twice() {
     let runs = times("30 1 * * *", "America/New_York", "2026-11-01T00:00:00Z", 3);
     assert_eq!(runs, ["01T01:30-04:00", "01T01:30-05:00", "02T01:30-05:00"]);
     // Clocks go back by half an hour here, from 02:00 to 01:30.
-    let runs = times(
-        "45 1 * * *",
-        "Australia/Lord_Howe",
-        "2026-04-04T00:00:00Z",
-        3,
-    );
+    let runs = times("45 1 * * *", "Australia/Lord_Howe", "2026-04-04T00:00:00Z", 3);
     assert_eq!(runs, ["05T01:45+11:00", "05T01:45+10:30", "06T01:45+10:30"]);
 }
 
 #[test]
 fn a_shift_of_half_an_hour_loses_no_later_run() {
     // robfig misses the first of these, and the first of the month after it.
-    let runs = times(
-        "15 5 * * *",
-        "Australia/Lord_Howe",
-        "2026-10-03T12:00:00Z",
-        2,
-    );
+    let runs = times("15 5 * * *", "Australia/Lord_Howe", "2026-10-03T12:00:00Z", 2);
     assert_eq!(runs, ["04T05:15+11:00", "05T05:15+11:00"]);
 }
 
@@ -81,12 +66,7 @@ fn every_counts_whole_seconds_from_the_time_before() {
     let none = hourly.latest_due(at("2026-01-01T00:30:00Z"), at("2026-01-01T01:29:59.9Z"));
     assert_eq!(none, None);
     assert!(Schedule::parse("@every -5m", &TimeZone::UTC).is_err());
-    for (short, expected) in [
-        ("@every 0s", 1),
-        ("@every 100ms", 1),
-        ("@every .5m", 30),
-        ("@every 1.9s", 1),
-    ] {
+    for (short, expected) in [("@every 0s", 1), ("@every 100ms", 1), ("@every .5m", 30), ("@every 1.9s", 1)] {
         let next = schedule(short, "UTC").next_after(Timestamp::UNIX_EPOCH);
         assert_eq!(next.unwrap().as_second(), expected, "{short}");
     }
@@ -95,19 +75,10 @@ fn every_counts_whole_seconds_from_the_time_before() {
 #[test]
 fn missed_runs_are_found() {
     let nightly = schedule("TZ=Etc/GMT 1 6 * * *", "Asia/Tokyo");
-    assert_eq!(
-        nightly.last_before(at("2026-05-05T06:01:00Z")),
-        Some(at("2026-05-04T06:01:00Z"))
-    );
-    assert_eq!(
-        nightly.last_before(at("2026-05-05T06:01:00.1Z")),
-        Some(at("2026-05-05T06:01:00Z"))
-    );
+    assert_eq!(nightly.last_before(at("2026-05-05T06:01:00Z")), Some(at("2026-05-04T06:01:00Z")));
+    assert_eq!(nightly.last_before(at("2026-05-05T06:01:00.1Z")), Some(at("2026-05-05T06:01:00Z")));
     let due = |since, until| nightly.latest_due(at(since), at(until));
-    assert_eq!(
-        due("2026-05-01T06:01:00Z", "2026-05-05T06:01:00Z"),
-        Some(at("2026-05-05T06:01:00Z"))
-    );
+    assert_eq!(due("2026-05-01T06:01:00Z", "2026-05-05T06:01:00Z"), Some(at("2026-05-05T06:01:00Z")));
     assert_eq!(due("2026-05-05T06:01:00Z", "2026-05-05T09:00:00Z"), None);
 }
 
@@ -118,25 +89,15 @@ fn days_that_never_come_have_no_time() {
     assert_eq!(never.last_before(at("2026-01-01T00:00:00Z")), None);
     let leap = schedule("0 0 29 2 *", "UTC");
     assert_eq!(leap.next_after(at("2096-03-01T00:00:00Z")), None);
-    assert_eq!(
-        leap.last_before(at("2027-03-01T00:00:00Z")),
-        Some(at("2024-02-29T00:00:00Z"))
-    );
+    assert_eq!(leap.last_before(at("2027-03-01T00:00:00Z")), Some(at("2024-02-29T00:00:00Z")));
     assert_eq!(leap.next_after(Timestamp::MAX), None);
     assert_eq!(leap.last_before(Timestamp::MIN), None);
 }
 
 #[test]
 fn errors_say_where_and_what() {
-    let error = |text: &str| {
-        Schedule::parse(text, &TimeZone::UTC)
-            .unwrap_err()
-            .to_string()
-    };
-    assert_eq!(
-        error("0 24 * * *"),
-        "cron: hour: `24` is not within 0 to 23 at character 2"
-    );
+    let error = |text: &str| Schedule::parse(text, &TimeZone::UTC).unwrap_err().to_string();
+    assert_eq!(error("0 24 * * *"), "cron: hour: `24` is not within 0 to 23 at character 2");
     assert_eq!(
         error("TZ=Europe/Berlin  0 0 1,x * *"),
         "cron: day of the month: `x` is no number at character 24"
@@ -148,16 +109,7 @@ fn errors_say_where_and_what() {
     assert!(error("0 30 7 * * *").contains("there are 6 (there is no field for seconds)"));
     assert!(error("@reboot").contains("@every"));
     assert!(error("@every soon").contains("no duration"));
-    for text in [
-        "",
-        " ",
-        "TZ=UTC",
-        "TZ=UTC ",
-        ", * * * *",
-        "1-2-3 * * * *",
-        "1/2/3 * * * *",
-        "5-1 * * * *",
-    ] {
+    for text in ["", " ", "TZ=UTC", "TZ=UTC ", ", * * * *", "1-2-3 * * * *", "1/2/3 * * * *", "5-1 * * * *"] {
         assert!(Schedule::parse(text, &TimeZone::UTC).is_err(), "{text:?}");
     }
 }
@@ -170,19 +122,10 @@ fn speaks_plain_english() {
         ("15 * * * *", "every hour at minute 15"),
         ("1 6 * * *", "at 06:01 every day"),
         ("30 7 * * 1,4", "at 07:30 on Monday and Thursday"),
-        (
-            "0 9-17/4 * * MON-FRI",
-            "at 09:00, 13:00 and 17:00 on Monday to Friday",
-        ),
-        (
-            "0 0 1,15 * 3",
-            "at 00:00 on day 1 and 15 of the month or on Wednesday",
-        ),
+        ("0 9-17/4 * * MON-FRI", "at 09:00, 13:00 and 17:00 on Monday to Friday"),
+        ("0 0 1,15 * 3", "at 00:00 on day 1 and 15 of the month or on Wednesday"),
         ("0 */2 * * *", "at minute 0 of every 2 hours every day"),
-        (
-            "0 0 1 jan-mar *",
-            "at 00:00 on day 1 of the month in January to March",
-        ),
+        ("0 0 1 jan-mar *", "at 00:00 on day 1 of the month in January to March"),
         ("@every 90m", "every 1h 30m"),
     ] {
         assert_eq!(schedule(text, "UTC").describe(), expected, "{text}");

@@ -49,9 +49,7 @@ pub(super) fn apply(run: &mut Run, operator: Binary, left: &Value, right: &Value
         Binary::GreaterOrEqual => compare(left, right, Ordering::is_ge),
         Binary::In => contained(run, left, right)?,
         Binary::Matches => return match_text(run, left, right),
-        Binary::Contains | Binary::StartsWith | Binary::EndsWith => {
-            texts(run, operator, left, right)?
-        }
+        Binary::Contains | Binary::StartsWith | Binary::EndsWith => texts(run, operator, left, right)?,
         Binary::Range => range(run, left, right)?,
         Binary::Add => add(run, left, right)?,
         _ => subtract(operator, left, right).or_else(|| numbers(operator, left, right)),
@@ -63,12 +61,7 @@ pub(super) fn apply(run: &mut Run, operator: Binary, left: &Value, right: &Value
         _ => {}
     }
     found.ok_or_else(|| {
-        run.fail(format!(
-            "invalid operation: {} {} {}",
-            left.go_type(),
-            symbol(operator),
-            right.go_type()
-        ))
+        run.fail(format!("invalid operation: {} {} {}", left.go_type(), symbol(operator), right.go_type()))
     })
 }
 
@@ -101,10 +94,8 @@ fn compare(left: &Value, right: &Value, holds: fn(Ordering) -> bool) -> Option<V
     }
     let comparable = matches!(
         (left, right),
-        (
-            Value::Int(_) | Value::Float(_),
-            Value::Int(_) | Value::Float(_)
-        ) | (Value::Text(_), Value::Text(_))
+        (Value::Int(_) | Value::Float(_), Value::Int(_) | Value::Float(_))
+            | (Value::Text(_), Value::Text(_))
             | (Value::Duration(_), Value::Duration(_))
     );
     // NaN is comparable, and in no order.
@@ -139,8 +130,8 @@ fn match_text(run: &mut Run, left: &Value, right: &Value) -> Outcome {
         Value::Nil => Ok(Value::Bool(false)),
         Value::Text(text) => {
             run.spend(text.len() as u64 * 16 + 1000)?;
-            let pattern = Regex::new(text)
-                .map_err(|error| run.fail(format!("'{text}' is no pattern: {error}")))?;
+            let pattern =
+                Regex::new(text).map_err(|error| run.fail(format!("'{text}' is no pattern: {error}")))?;
             matches(run, left, &pattern)
         }
         other => Err(run.fail(format!("a pattern must be text, not {}", other.go_type()))),
@@ -158,12 +149,7 @@ pub(super) fn matches(run: &mut Run, left: &Value, pattern: &Regex) -> Outcome {
     }
 }
 
-fn texts(
-    run: &mut Run,
-    operator: Binary,
-    left: &Value,
-    right: &Value,
-) -> Result<Option<Value>, LangError> {
+fn texts(run: &mut Run, operator: Binary, left: &Value, right: &Value) -> Result<Option<Value>, LangError> {
     Ok(match (left, right) {
         (Value::Nil, _) | (_, Value::Nil) => Some(Value::Bool(false)),
         (Value::Text(left), Value::Text(right)) => {
@@ -182,9 +168,7 @@ fn range(run: &mut Run, left: &Value, right: &Value) -> Result<Option<Value>, La
     let (Value::Int(from), Value::Int(to)) = (left, right) else {
         return Ok(None);
     };
-    run.spend(
-        u64::try_from(i128::from(*to) - i128::from(*from)).map_or(0, |size| size.saturating_mul(8)),
-    )?;
+    run.spend(u64::try_from(i128::from(*to) - i128::from(*from)).map_or(0, |size| size.saturating_mul(8)))?;
     Ok(Some(Value::list((*from..=*to).map(Value::Int).collect())))
 }
 
@@ -194,11 +178,10 @@ fn add(run: &mut Run, left: &Value, right: &Value) -> Result<Option<Value>, Lang
             run.allow(left.len() + right.len())?;
             Some(Value::text(format!("{left}{right}")))
         }
-        (Value::Duration(left), Value::Duration(right)) => {
-            Some(Value::Duration(left.wrapping_add(*right)))
+        (Value::Duration(left), Value::Duration(right)) => Some(Value::Duration(left.wrapping_add(*right))),
+        (Value::Time(time), Value::Duration(nanos)) | (Value::Duration(nanos), Value::Time(time)) => {
+            shift(time, *nanos)
         }
-        (Value::Time(time), Value::Duration(nanos))
-        | (Value::Duration(nanos), Value::Time(time)) => shift(time, *nanos),
         _ => numbers(Binary::Add, left, right),
     })
 }
@@ -217,15 +200,11 @@ pub(super) fn between(later: &Zoned, earlier: &Zoned) -> Value {
 /// What subtraction and scaling do with moments and durations.
 fn subtract(operator: Binary, left: &Value, right: &Value) -> Option<Value> {
     match (operator, left, right) {
-        (Binary::Subtract, Value::Time(time), Value::Duration(nanos)) => {
-            shift(time, nanos.checked_neg()?)
-        }
+        (Binary::Subtract, Value::Time(time), Value::Duration(nanos)) => shift(time, nanos.checked_neg()?),
         (Binary::Subtract, Value::Duration(left), Value::Duration(right)) => {
             Some(Value::Duration(left.wrapping_sub(*right)))
         }
-        (Binary::Subtract, ..) => {
-            moments(left, right).map(|(later, earlier)| between(&later, &earlier))
-        }
+        (Binary::Subtract, ..) => moments(left, right).map(|(later, earlier)| between(&later, &earlier)),
         (Binary::Multiply, Value::Duration(nanos), Value::Int(by))
         | (Binary::Multiply, Value::Int(by), Value::Duration(nanos)) => {
             Some(Value::Duration(nanos.wrapping_mul(*by)))

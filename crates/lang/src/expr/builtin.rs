@@ -24,12 +24,7 @@ pub(super) struct Builtin {
 }
 
 const fn builtin(name: &'static str, least: usize, most: usize, call: Call) -> Builtin {
-    Builtin {
-        name,
-        least,
-        most,
-        call,
-    }
+    Builtin { name, least, most, call }
 }
 
 const MANY: usize = usize::MAX;
@@ -104,10 +99,7 @@ pub(super) fn find(name: &str) -> Option<&'static Builtin> {
 
 /// The error of an argument that does not fit.
 fn unfit(run: &Run, function: &str, value: &Value) -> LangError {
-    run.fail(format!(
-        "invalid argument for {function} (type {})",
-        value.go_type()
-    ))
+    run.fail(format!("invalid argument for {function} (type {})", value.go_type()))
 }
 
 /// Reads `"asc"` or `"desc"`.

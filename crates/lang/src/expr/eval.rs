@@ -45,17 +45,9 @@ pub(super) struct Machine<'a> {
     pub(super) scopes: Vec<Scope>,
 }
 
-pub(super) fn eval(
-    root: &Node,
-    environment: &Json,
-    context: Context<'_>,
-) -> Result<Json, LangError> {
-    let mut machine = Machine {
-        environment,
-        run: Run::new(LANGUAGE, context),
-        locals: Vec::new(),
-        scopes: Vec::new(),
-    };
+pub(super) fn eval(root: &Node, environment: &Json, context: Context<'_>) -> Result<Json, LangError> {
+    let mut machine =
+        Machine { environment, run: Run::new(LANGUAGE, context), locals: Vec::new(), scopes: Vec::new() };
     let value = match machine.eval(root) {
         Ok(value) => value,
         Err(Stop::Chain) => Value::Nil,
@@ -130,34 +122,18 @@ impl<'a> Machine<'a> {
             }
             Kind::Sprig(function, nodes) => {
                 let arguments = self.eval_all(nodes)?;
-                Ok(sprig::call_with_values(
-                    function,
-                    &mut self.run,
-                    &arguments,
-                )?)
+                Ok(sprig::call_with_values(function, &mut self.run, &arguments)?)
             }
-            Kind::Method {
-                object,
-                name,
-                arguments,
-                optional,
-            } => self.method(object, name, arguments, *optional),
-            Kind::Loop {
-                function,
-                list,
-                body,
-                extra,
-            } => self.eval_loop(*function, list, body.as_deref(), extra.as_deref()),
+            Kind::Method { object, name, arguments, optional } => {
+                self.method(object, name, arguments, *optional)
+            }
+            Kind::Loop { function, list, body, extra } => {
+                self.eval_loop(*function, list, body.as_deref(), extra.as_deref())
+            }
         }
     }
 
-    fn method(
-        &mut self,
-        object: &'a Node,
-        name: &str,
-        arguments: &'a [Node],
-        optional: bool,
-    ) -> Outcome {
+    fn method(&mut self, object: &'a Node, name: &str, arguments: &'a [Node], optional: bool) -> Outcome {
         let object = self.eval(object)?;
         if optional && matches!(object, Value::Nil) {
             return Err(Stop::Chain);
@@ -191,11 +167,7 @@ impl<'a> Machine<'a> {
     /// Follows names and constant members in the environment, so that only what they lead to is converted.
     fn find(&self, node: &Node) -> Option<Found<'a>> {
         match &node.kind {
-            Kind::Name(name) => Some(
-                self.environment
-                    .get(name)
-                    .map_or(Found::Missing, Found::Value),
-            ),
+            Kind::Name(name) => Some(self.environment.get(name).map_or(Found::Missing, Found::Value)),
             Kind::Member { object, key, .. } => {
                 let Kind::Literal(Value::Text(key)) = &key.kind else {
                     return None;
@@ -203,11 +175,7 @@ impl<'a> Machine<'a> {
                 let Some(Found::Value(Json::Object(members))) = self.find(object) else {
                     return None;
                 };
-                Some(
-                    members
-                        .get(key.as_ref())
-                        .map_or(Found::Missing, Found::Value),
-                )
+                Some(members.get(key.as_ref()).map_or(Found::Missing, Found::Value))
             }
             _ => None,
         }
@@ -223,12 +191,7 @@ impl<'a> Machine<'a> {
             }
             None => {}
         }
-        let Kind::Member {
-            object,
-            key,
-            optional,
-        } = &node.kind
-        else {
+        let Kind::Member { object, key, optional } = &node.kind else {
             return Ok(Value::Nil);
         };
         let object = self.eval(object)?;

@@ -20,8 +20,8 @@ pub(super) type Placed = (Token, usize);
 
 /// Longer symbols stand before those they begin with.
 const SYMBOLS: [&str; 34] = [
-    "?.", "??", "..", "**", "==", "!=", "<=", ">=", "&&", "||", "+", "-", "*", "/", "%", "^", "<",
-    ">", "!", "?", ":", "|", ".", ",", ";", "#", "=", "(", ")", "[", "]", "{", "}", "@",
+    "?.", "??", "..", "**", "==", "!=", "<=", ">=", "&&", "||", "+", "-", "*", "/", "%", "^", "<", ">", "!",
+    "?", ":", "|", ".", ",", ";", "#", "=", "(", ")", "[", "]", "{", "}", "@",
 ];
 
 struct Lexer {
@@ -30,10 +30,7 @@ struct Lexer {
 }
 
 pub(super) fn tokens(text: &str) -> Result<Vec<Placed>, LangError> {
-    let mut lexer = Lexer {
-        characters: text.chars().collect(),
-        at: 0,
-    };
+    let mut lexer = Lexer { characters: text.chars().collect(), at: 0 };
     let mut tokens = Vec::new();
     loop {
         lexer.skip()?;
@@ -53,9 +50,7 @@ impl Lexer {
     }
 
     fn looks_at(&self, text: &str) -> bool {
-        text.chars()
-            .zip(0..)
-            .all(|(character, ahead)| self.peek(ahead) == Some(character))
+        text.chars().zip(0..).all(|(character, ahead)| self.peek(ahead) == Some(character))
     }
 
     /// Skips space and comments.
@@ -101,9 +96,9 @@ impl Lexer {
             '.' if second_is_digit => self.number(),
             '"' | '\'' => self.text(first),
             '`' => self.raw_text(),
-            _ if first.is_alphabetic() || matches!(first, '_' | '$') => Ok(Token::Word(
-                self.run(|c| c.is_alphanumeric() || matches!(c, '_' | '$')),
-            )),
+            _ if first.is_alphabetic() || matches!(first, '_' | '$') => {
+                Ok(Token::Word(self.run(|c| c.is_alphanumeric() || matches!(c, '_' | '$'))))
+            }
             _ => match SYMBOLS.iter().find(|symbol| self.looks_at(symbol)) {
                 Some(symbol) => {
                     self.at += symbol.len();
@@ -150,18 +145,13 @@ impl Lexer {
         }
         digits.retain(|c| c != '_');
         let wrong = || syntax("this is no number", start);
-        if self
-            .peek(0)
-            .is_some_and(|c| c.is_alphanumeric() || c == '_')
-        {
+        if self.peek(0).is_some_and(|c| c.is_alphanumeric() || c == '_') {
             return Err(wrong());
         }
         if float {
             return digits.parse().map(Token::Float).map_err(|_| wrong());
         }
-        i64::from_str_radix(&digits, radix)
-            .map(Token::Int)
-            .map_err(|_| wrong())
+        i64::from_str_radix(&digits, radix).map(Token::Int).map_err(|_| wrong())
     }
 
     fn raw_text(&mut self) -> Result<Token, LangError> {
@@ -224,10 +214,7 @@ impl Lexer {
         };
         let mut code = 0_u32;
         for _ in 0..digits {
-            let digit = self
-                .peek(0)
-                .and_then(|c| c.to_digit(radix))
-                .ok_or_else(wrong)?;
+            let digit = self.peek(0).and_then(|c| c.to_digit(radix)).ok_or_else(wrong)?;
             self.at += 1;
             code = code.wrapping_mul(radix).wrapping_add(digit);
         }

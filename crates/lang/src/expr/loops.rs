@@ -25,15 +25,9 @@ impl<'a> Machine<'a> {
         };
         let items = items.items.as_slice();
         match function {
-            Loop::All => self
-                .holds_for(items, body, false)
-                .map(|found| Value::Bool(found.is_none())),
-            Loop::Any => self
-                .holds_for(items, body, true)
-                .map(|found| Value::Bool(found.is_some())),
-            Loop::None => self
-                .holds_for(items, body, true)
-                .map(|found| Value::Bool(found.is_none())),
+            Loop::All => self.holds_for(items, body, false).map(|found| Value::Bool(found.is_none())),
+            Loop::Any => self.holds_for(items, body, true).map(|found| Value::Bool(found.is_some())),
+            Loop::None => self.holds_for(items, body, true).map(|found| Value::Bool(found.is_none())),
             Loop::One => Ok(Value::Bool(self.kept(items, body)?.len() == 1)),
             Loop::Filter => Ok(Value::list(self.kept(items, body)?)),
             Loop::Count => {
@@ -140,18 +134,11 @@ impl<'a> Machine<'a> {
             };
             groups.entry(key).or_default().push(item.clone());
         }
-        let groups = groups
-            .into_iter()
-            .map(|(key, items)| (key, Value::list(items)));
+        let groups = groups.into_iter().map(|(key, items)| (key, Value::list(items)));
         Ok(Value::map(groups.collect()))
     }
 
-    fn sorted(
-        &mut self,
-        items: &[Value],
-        body: Option<&'a Node>,
-        order: Option<&'a Node>,
-    ) -> Outcome {
+    fn sorted(&mut self, items: &[Value], body: Option<&'a Node>, order: Option<&'a Node>) -> Outcome {
         let keys = self.mapped(items, body)?;
         let order = self.eval_optional(order)?;
         let descending = super::builtin::descending(&mut self.run, order.as_ref())?;
@@ -159,12 +146,7 @@ impl<'a> Machine<'a> {
         Ok(Value::list(sorted))
     }
 
-    fn reduced(
-        &mut self,
-        items: &[Value],
-        body: Option<&'a Node>,
-        initial: Option<&'a Node>,
-    ) -> Outcome {
+    fn reduced(&mut self, items: &[Value], body: Option<&'a Node>, initial: Option<&'a Node>) -> Outcome {
         let mut rest = items.iter().enumerate();
         let mut accumulator = match self.eval_optional(initial)? {
             Some(value) => value,
@@ -177,11 +159,8 @@ impl<'a> Machine<'a> {
             },
         };
         for (index, item) in rest {
-            let scope = Scope {
-                element: item.clone(),
-                index: i64::try_from(index).unwrap_or(i64::MAX),
-                accumulator,
-            };
+            let scope =
+                Scope { element: item.clone(), index: i64::try_from(index).unwrap_or(i64::MAX), accumulator };
             accumulator = self.run_closure(body, scope)?;
         }
         Ok(accumulator)

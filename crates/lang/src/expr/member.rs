@@ -15,11 +15,7 @@ fn index(key: &Value) -> Option<i64> {
 
 /// Counts from the end where negative.
 fn place(index: i64, length: usize) -> Option<usize> {
-    let index = if index < 0 {
-        index.checked_add_unsigned(length as u64)?
-    } else {
-        index
-    };
+    let index = if index < 0 { index.checked_add_unsigned(length as u64)? } else { index };
     usize::try_from(index).ok().filter(|index| *index < length)
 }
 
@@ -48,9 +44,7 @@ pub(super) fn fetch(run: &mut Run, object: &Value, key: &Value) -> Result<Value,
 /// The member or element; `None` where the object has no such thing at all.
 pub(super) fn get(run: &mut Run, object: &Value, key: &Value) -> Result<Option<Value>, LangError> {
     Ok(match (object, key) {
-        (Value::Map(map), Value::Text(key)) => {
-            Some(map.entries.get(key).cloned().unwrap_or(Value::Nil))
-        }
+        (Value::Map(map), Value::Text(key)) => Some(map.entries.get(key).cloned().unwrap_or(Value::Nil)),
         (Value::List(list), _) => index(key)
             .and_then(|index| place(index, list.items.len()))
             .and_then(|place| list.items.get(place).cloned()),
@@ -90,9 +84,7 @@ pub(super) fn slice(
     let from = end(from, 0)?;
     let count = end(to, length)?.saturating_sub(from);
     Ok(match object {
-        Value::List(list) => {
-            Value::list(list.items.iter().skip(from).take(count).cloned().collect())
-        }
+        Value::List(list) => Value::list(list.items.iter().skip(from).take(count).cloned().collect()),
         Value::Text(text) => Value::text(text.chars().skip(from).take(count).collect::<String>()),
         _ => Value::Nil,
     })

@@ -67,10 +67,7 @@ pub(super) fn call(
     result.ok_or_else(|| {
         let arguments: Vec<&str> = arguments.iter().map(Value::go_type).collect();
         let arguments = arguments.join(", ");
-        run.fail(format!(
-            "{} has no method {name}({arguments})",
-            object.go_type()
-        ))
+        run.fail(format!("{} has no method {name}({arguments})", object.go_type()))
     })
 }
 

@@ -135,27 +135,20 @@ impl Node {
             Kind::Chain(child) | Kind::Unary(_, child) | Kind::Pattern(child, _) => vec![child],
             Kind::Member { object, key, .. } => vec![object, key],
             Kind::Binary(_, left, right) | Kind::Let(_, left, right) => vec![left, right],
-            Kind::Slice { object, from, to } => std::iter::once(object)
-                .chain(from)
-                .chain(to)
-                .map(AsRef::as_ref)
-                .collect(),
+            Kind::Slice { object, from, to } => {
+                std::iter::once(object).chain(from).chain(to).map(AsRef::as_ref).collect()
+            }
             Kind::Conditional(condition, yes, no) => vec![condition, yes, no],
-            Kind::Sequence(nodes)
-            | Kind::List(nodes)
-            | Kind::Builtin(_, nodes)
-            | Kind::Sprig(_, nodes) => nodes.iter().collect(),
+            Kind::Sequence(nodes) | Kind::List(nodes) | Kind::Builtin(_, nodes) | Kind::Sprig(_, nodes) => {
+                nodes.iter().collect()
+            }
             Kind::Map(pairs) => pairs.iter().flat_map(|(key, value)| [key, value]).collect(),
-            Kind::Method {
-                object, arguments, ..
-            } => std::iter::once(object.as_ref()).chain(arguments).collect(),
-            Kind::Loop {
-                list, body, extra, ..
-            } => std::iter::once(list)
-                .chain(body)
-                .chain(extra)
-                .map(AsRef::as_ref)
-                .collect(),
+            Kind::Method { object, arguments, .. } => {
+                std::iter::once(object.as_ref()).chain(arguments).collect()
+            }
+            Kind::Loop { list, body, extra, .. } => {
+                std::iter::once(list).chain(body).chain(extra).map(AsRef::as_ref).collect()
+            }
         }
     }
 

@@ -59,13 +59,7 @@ pub(super) struct Parser {
 }
 
 pub(super) fn parse(tokens: Vec<Placed>) -> Result<Node, LangError> {
-    let mut parser = Parser {
-        tokens,
-        at: 0,
-        nesting: 0,
-        closures: 0,
-        locals: Vec::new(),
-    };
+    let mut parser = Parser { tokens, at: 0, nesting: 0, closures: 0, locals: Vec::new() };
     let root = parser.sequence()?;
     match parser.peek() {
         Token::End => Ok(root),
@@ -75,23 +69,16 @@ pub(super) fn parse(tokens: Vec<Placed>) -> Result<Node, LangError> {
 
 impl Parser {
     fn peek(&self) -> &Token {
-        self.tokens
-            .get(self.at)
-            .map_or(&Token::End, |(token, _)| token)
+        self.tokens.get(self.at).map_or(&Token::End, |(token, _)| token)
     }
 
     fn peek_second(&self) -> &Token {
-        self.tokens
-            .get(self.at + 1)
-            .map_or(&Token::End, |(token, _)| token)
+        self.tokens.get(self.at + 1).map_or(&Token::End, |(token, _)| token)
     }
 
     fn offset(&self) -> usize {
         let last = self.tokens.last();
-        self.tokens
-            .get(self.at)
-            .or(last)
-            .map_or(0, |(_, offset)| *offset)
+        self.tokens.get(self.at).or(last).map_or(0, |(_, offset)| *offset)
     }
 
     fn next(&mut self) -> Token {
@@ -119,10 +106,7 @@ impl Parser {
             return Ok(());
         }
         let shown = self.shown();
-        Err(syntax(
-            format!("expected '{symbol}' but found {shown}"),
-            self.offset(),
-        ))
+        Err(syntax(format!("expected '{symbol}' but found {shown}"), self.offset()))
     }
 
     fn shown(&self) -> String {
@@ -142,11 +126,7 @@ impl Parser {
 
     /// A node with its levels counted, so that no tree is too deep to be walked.
     fn node(&self, kind: Kind, offset: usize) -> Result<Node, LangError> {
-        let mut node = Node {
-            kind,
-            offset,
-            levels: 1,
-        };
+        let mut node = Node { kind, offset, levels: 1 };
         let below = node.children().iter().map(|child| child.levels).max();
         node.levels += below.unwrap_or(0);
         if node.levels > MAX_LEVELS {
@@ -155,10 +135,7 @@ impl Parser {
         Ok(node)
     }
 
-    fn nested<T>(
-        &mut self,
-        body: impl FnOnce(&mut Self) -> Result<T, LangError>,
-    ) -> Result<T, LangError> {
+    fn nested<T>(&mut self, body: impl FnOnce(&mut Self) -> Result<T, LangError>) -> Result<T, LangError> {
         if self.nesting >= MAX_LEVELS {
             return Err(syntax("the expression has too many levels", self.offset()));
         }
@@ -206,13 +183,8 @@ impl Parser {
                 continue;
             }
             let negate = self.is_word("not");
-            let token = if negate {
-                self.peek_second()
-            } else {
-                self.peek()
-            };
-            let Some((operator, power)) = operator(token).filter(|(_, power)| *power >= least)
-            else {
+            let token = if negate { self.peek_second() } else { self.peek() };
+            let Some((operator, power)) = operator(token).filter(|(_, power)| *power >= least) else {
                 break;
             };
             if negate && !matches!(token, Token::Word(_)) {
@@ -224,11 +196,7 @@ impl Parser {
                 left = self.node(Kind::Unary(Unary::Not, Arc::new(left)), offset)?;
             }
         }
-        if least == 0 {
-            self.conditional(left)
-        } else {
-            Ok(left)
-        }
+        if least == 0 { self.conditional(left) } else { Ok(left) }
     }
 
     fn right_side(
@@ -249,25 +217,16 @@ impl Parser {
             return self.node(Kind::Pattern(Arc::new(left), pattern), offset);
         }
         if !is_order(operator) || !operator_of(self.peek()).is_some_and(is_order) {
-            return self.node(
-                Kind::Binary(operator, Arc::new(left), Arc::new(right)),
-                offset,
-            );
+            return self.node(Kind::Binary(operator, Arc::new(left), Arc::new(right)), offset);
         }
         // `a < b < c` is `a < b && b < c`.
         let mut middle = Arc::new(right);
-        let mut chain = self.node(
-            Kind::Binary(operator, Arc::new(left), middle.clone()),
-            offset,
-        )?;
+        let mut chain = self.node(Kind::Binary(operator, Arc::new(left), middle.clone()), offset)?;
         while let Some(operator) = operator_of(self.peek()).filter(|operator| is_order(*operator)) {
             self.at += 1;
             let right = Arc::new(self.expression(power + 1)?);
             let link = self.node(Kind::Binary(operator, middle, right.clone()), offset)?;
-            chain = self.node(
-                Kind::Binary(Binary::And, Arc::new(chain), Arc::new(link)),
-                offset,
-            )?;
+            chain = self.node(Kind::Binary(Binary::And, Arc::new(chain), Arc::new(link)), offset)?;
             middle = right;
         }
         Ok(chain)
@@ -297,11 +256,7 @@ impl Parser {
             return Err(self.unexpected());
         }
         self.at += 1;
-        let no = if self.is_word("if") {
-            self.nested(Self::if_else)?
-        } else {
-            self.block()?
-        };
+        let no = if self.is_word("if") { self.nested(Self::if_else)? } else { self.block()? };
         let (condition, yes, no) = (Arc::new(condition), Arc::new(yes), Arc::new(no));
         self.node(Kind::Conditional(condition, yes, no), offset)
     }
@@ -319,11 +274,7 @@ impl Parser {
             return Ok(condition);
         }
         let condition = Arc::new(condition);
-        let yes = if self.is(":") {
-            condition.clone()
-        } else {
-            Arc::new(self.expression(0)?)
-        };
+        let yes = if self.is(":") { condition.clone() } else { Arc::new(self.expression(0)?) };
         self.expect(":")?;
         let no = Arc::new(self.expression(0)?);
         self.node(Kind::Conditional(condition, yes, no), offset)
@@ -336,10 +287,7 @@ fn operator(token: &Token) -> Option<(Binary, u8)> {
         Token::Symbol(symbol) => symbol,
         _ => return None,
     };
-    OPERATORS
-        .iter()
-        .find(|(written, ..)| *written == text)
-        .map(|(_, operator, power)| (*operator, *power))
+    OPERATORS.iter().find(|(written, ..)| *written == text).map(|(_, operator, power)| (*operator, *power))
 }
 
 fn operator_of(token: &Token) -> Option<Binary> {
@@ -347,8 +295,5 @@ fn operator_of(token: &Token) -> Option<Binary> {
 }
 
 fn is_order(operator: Binary) -> bool {
-    matches!(
-        operator,
-        Binary::Less | Binary::LessOrEqual | Binary::Greater | Binary::GreaterOrEqual
-    )
+    matches!(operator, Binary::Less | Binary::LessOrEqual | Binary::Greater | Binary::GreaterOrEqual)
 }

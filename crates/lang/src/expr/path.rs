@@ -23,9 +23,8 @@ pub(super) fn read(run: &mut Run, document: &Value, path: &str) -> Result<Value,
             .map_err(|error| run.fail(format!("jsonpath: this is no JSON: {error}")))?,
         other => other.to_json(),
     };
-    let found = json
-        .query(path)
-        .map_err(|error| run.fail(format!("jsonpath: '{path}' is no path: {error}")))?;
+    let found =
+        json.query(path).map_err(|error| run.fail(format!("jsonpath: '{path}' is no path: {error}")))?;
     if !is_single(path) {
         return Ok(Value::list(found.into_iter().map(Value::from).collect()));
     }

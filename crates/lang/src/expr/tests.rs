@@ -5,10 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 
 fn context() -> Context<'static> {
-    Context {
-        now: "2026-03-01T12:00:00Z".parse().unwrap(),
-        seed: "event",
-    }
+    Context { now: "2026-03-01T12:00:00Z".parse().unwrap(), seed: "event" }
 }
 
 fn environment() -> Value {
@@ -57,10 +54,7 @@ fn operators_bind_and_group_as_in_the_original() {
         ("nil ?? nil ?? 2", json!(2)),
         ("true ? 1 : false ? 2 : 3", json!(1)),
         ("nothing == nil ?: 5", json!(true)),
-        (
-            "if list[0] == 3 { 'yes' } else if true { 'x' } else { 'no' }",
-            json!("yes"),
-        ),
+        ("if list[0] == 3 { 'yes' } else if true { 'x' } else { 'no' }", json!("yes")),
         ("1; 2; 3", json!(3)),
         ("let x = 2; let y = x * 2; x + y", json!(6)),
         ("1..3 | map(# * 2) | sum()", json!(12)),
@@ -189,18 +183,9 @@ fn moments_and_durations() {
         ("(now() - since).Seconds() > 360", json!(true)),
         ("now() > since", json!(true)),
         ("(now() + duration('1h')).Hour()", json!(13)),
-        (
-            "date('2026-03-07') - date('2026-03-06') == duration('24h')",
-            json!(true),
-        ),
-        (
-            "date('2026-03-07 10:00', '2006-01-02 15:04', 'Europe/Berlin').UTC().Hour()",
-            json!(9),
-        ),
-        (
-            "date('2026-01-31').AddDate(0, 1, 0).Format('2006-01-02')",
-            json!("2026-03-03"),
-        ),
+        ("date('2026-03-07') - date('2026-03-06') == duration('24h')", json!(true)),
+        ("date('2026-03-07 10:00', '2006-01-02 15:04', 'Europe/Berlin').UTC().Hour()", json!(9)),
+        ("date('2026-01-31').AddDate(0, 1, 0).Format('2006-01-02')", json!("2026-03-03")),
         ("duration('90s').String()", json!("1m30s")),
         ("now().Unix()", json!(1_772_366_400)),
     ]);
@@ -217,18 +202,9 @@ fn what_argo_adds() {
     check(&[
         ("asInt(inputs.parameters.num) * 10", json!(30)),
         ("jsonpath(config, '$.people[0].name')", json!("Ann")),
-        (
-            "jsonpath(config, '$.people[?(@.name==\"Ann\")].age')",
-            json!([43]),
-        ),
-        (
-            "jsonpath(config, '$.people[?(@.age>42 && @.age<44)].age')",
-            json!([43]),
-        ),
-        (
-            "jsonpath(config, '$.people[*].name')",
-            json!(["Ann", "Bob"]),
-        ),
+        ("jsonpath(config, '$.people[?(@.name==\"Ann\")].age')", json!([43])),
+        ("jsonpath(config, '$.people[?(@.age>42 && @.age<44)].age')", json!([43])),
+        ("jsonpath(config, '$.people[*].name')", json!(["Ann", "Bob"])),
         ("jsonpath(config, '$.people[0:1]')[0].age", json!(43)),
         ("sprig.date('2006', since)", json!("2026")),
         ("sprig.mustToJson(list)", json!("[3,1,2]")),
@@ -270,10 +246,7 @@ fn what_is_not_of_the_language_does_not_compile() {
         "\u{0}",
         "list[1:2:3]",
     ] {
-        assert!(
-            matches!(Program::compile(text), Err(LangError::Syntax { .. })),
-            "{text}"
-        );
+        assert!(matches!(Program::compile(text), Err(LangError::Syntax { .. })), "{text}");
     }
 }
 
@@ -281,10 +254,7 @@ fn what_is_not_of_the_language_does_not_compile() {
 fn limits_hold() {
     let limit = |text: &str| {
         let result = eval(text);
-        assert!(
-            matches!(result, Err(LangError::Limit { .. })),
-            "{text}: {result:?}"
-        );
+        assert!(matches!(result, Err(LangError::Limit { .. })), "{text}: {result:?}");
     };
     limit("1..100000000");
     limit("repeat('x', 100000000)");
@@ -302,10 +272,7 @@ fn limits_hold() {
     let nested = format!("{}1{}", "[".repeat(60), "]".repeat(60));
     assert!(eval(&nested).is_ok());
     let closures = format!("{}1{}", "map(list, {[".repeat(30), "][0]})".repeat(30));
-    assert!(matches!(
-        eval(&closures),
-        Err(LangError::Limit { .. } | LangError::Syntax { .. })
-    ));
+    assert!(matches!(eval(&closures), Err(LangError::Limit { .. } | LangError::Syntax { .. })));
     for text in [
         "(".repeat(100_000),
         "-".repeat(100_000),
@@ -322,8 +289,7 @@ fn limits_hold() {
 
 #[test]
 fn variables_are_listed_as_paths() {
-    let program =
-        Program::compile("steps['a-b'].outputs.result == 'x' && item.x + list[i].y > len(steps)");
+    let program = Program::compile("steps['a-b'].outputs.result == 'x' && item.x + list[i].y > len(steps)");
     let expected = ["steps.a-b.outputs.result", "item.x", "list", "i", "steps"];
     assert_eq!(program.unwrap().variables(), expected);
     let program = Program::compile("let x = a; x + b?.c + sprig.now()").unwrap();
@@ -345,10 +311,7 @@ fn expressions_of_published_examples() {
             "lastRetry.status == \"Error\" or (lastRetry.status == \"Failed\" and asInt(lastRetry.exitCode) not in [0, 1, 2])",
             json!(true),
         ),
-        (
-            "filter(data, {# endsWith \"main.log\"})",
-            json!(["a/main.log"]),
-        ),
+        ("filter(data, {# endsWith \"main.log\"})", json!(["a/main.log"])),
         ("toJson(filter([1, 3], {# > 1}))", json!("[3]")),
         (
             "cronworkflow.lastScheduledTime == nil || (now() - cronworkflow.lastScheduledTime).Seconds() > 360",
@@ -358,22 +321,14 @@ fn expressions_of_published_examples() {
             "steps['flip-coin'].outputs.result == 'heads' ? steps.heads.outputs.result : steps.tails.outputs.result",
             json!("t"),
         ),
-        (
-            "tasks.producer.outputs.parameters.msg ?? 'expr-fallback'",
-            json!("expr-fallback"),
-        ),
+        ("tasks.producer.outputs.parameters.msg ?? 'expr-fallback'", json!("expr-fallback")),
         (
             "let temps = jsonpath(workflow.parameters.data, '$[*].temps[*]'); toJson({'avg': sum(temps) / len(temps), 'max': max(temps)})",
             json!("{\"avg\":2,\"max\":3}"),
         ),
-        (
-            "map([fromJSON('[1,2]')], {toJson({avg: sprig.add(#[0], #[1]) / 2})})[0]",
-            json!("{\"avg\":1.5}"),
-        ),
+        ("map([fromJSON('[1,2]')], {toJson({avg: sprig.add(#[0], #[1]) / 2})})[0]", json!("{\"avg\":1.5}")),
     ] {
-        let value = Program::compile(text)
-            .unwrap()
-            .eval(&environment, context());
+        let value = Program::compile(text).unwrap().eval(&environment, context());
         assert_eq!(value.as_ref(), Ok(&expected), "{text}");
     }
 }

@@ -48,10 +48,7 @@ pub(super) fn unescape(inner: &str) -> Cow<'_, str> {
 fn unicode(escape: &str) -> Option<(char, usize)> {
     let unit = |at: usize| {
         let digits = escape.get(at..at + 4)?;
-        digits
-            .bytes()
-            .all(|byte| byte.is_ascii_hexdigit())
-            .then(|| u32::from_str_radix(digits, 16).ok())?
+        digits.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| u32::from_str_radix(digits, 16).ok())?
     };
     let first = unit(1)?;
     if let Some(character) = char::from_u32(first) {
@@ -61,10 +58,7 @@ fn unicode(escape: &str) -> Option<(char, usize)> {
     Some(match second {
         Some(second @ 0xDC00..=0xDFFF) if first < 0xDC00 => {
             let code = 0x1_0000 + ((first - 0xD800) << 10) + (second - 0xDC00);
-            (
-                char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER),
-                11,
-            )
+            (char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER), 11)
         }
         Some(_) => (char::REPLACEMENT_CHARACTER, 11),
         None => (char::REPLACEMENT_CHARACTER, 5),

@@ -11,8 +11,8 @@ use super::walk::List;
 use super::{Found, Scope, Step, Type, evaluate};
 
 const NAMES: [&str; 13] = [
-    "dig", "flatten", "fromstr", "group", "join", "keys", "pretty", "reverse", "this", "tostr",
-    "ugly", "valid", "values",
+    "dig", "flatten", "fromstr", "group", "join", "keys", "pretty", "reverse", "this", "tostr", "ugly",
+    "valid", "values",
 ];
 
 /// Whether there is a modifier of this name; other names behind an `@` are keys.
@@ -47,9 +47,7 @@ pub(super) fn literal<'a, 'p>(path: &'p str) -> Option<Step<'a, 'p>> {
         _ => body.find(['|', '.']).unwrap_or(body.len()),
     };
     let text = slice(body, 0, end);
-    let is_word = ["true", "false", "null", "nan", "inf"]
-        .iter()
-        .any(|word| word.eq_ignore_ascii_case(text));
+    let is_word = ["true", "false", "null", "nan", "inf"].iter().any(|word| word.eq_ignore_ascii_case(text));
     if text.starts_with(|first: char| first.is_ascii_alphabetic()) && !is_word {
         return None;
     }
@@ -61,10 +59,7 @@ pub(super) fn literal<'a, 'p>(path: &'p str) -> Option<Step<'a, 'p>> {
 fn onward<'a, 'p>(text: Cow<'a, str>, rest: &'p str) -> Step<'a, 'p> {
     if rest.starts_with(['|', '.']) {
         return Step {
-            found: Some(Found {
-                kind: Type::Json,
-                raw: text,
-            }),
+            found: Some(Found { kind: Type::Json, raw: text }),
             rest: Some(slice(rest, 1, rest.len())),
         };
     }
@@ -108,10 +103,7 @@ fn apply<'a>(name: &str, json: &'a str, argument: &str, scope: Scope<'_>) -> Cow
             push_quoted(&mut out, json);
             out.into()
         }
-        "fromstr" if is_valid(json) => root(json)
-            .map(|value| value.text())
-            .unwrap_or_default()
-            .into(),
+        "fromstr" if is_valid(json) => root(json).map(|value| value.text()).unwrap_or_default().into(),
         "group" => group(json).into(),
         "dig" => {
             let mut list = List::new();
@@ -151,11 +143,7 @@ fn reverse(json: &str) -> Cow<'_, str> {
         None => value.raw.clone().into_owned(),
     });
     let body = body.collect::<Vec<_>>().join(",");
-    Cow::Owned(if is_object {
-        format!("{{{body}}}")
-    } else {
-        format!("[{body}]")
-    })
+    Cow::Owned(if is_object { format!("{{{body}}}") } else { format!("[{body}]") })
 }
 
 fn flatten<'a>(json: &'a str, deep: bool, scope: Scope<'_>) -> Cow<'a, str> {
@@ -168,9 +156,7 @@ fn flatten<'a>(json: &'a str, deep: bool, scope: Scope<'_>) -> Cow<'a, str> {
             list.push(&member.raw);
             continue;
         }
-        let deeper = scope
-            .deeper()
-            .filter(|_| deep && scope.charge(member.raw.len()).is_some());
+        let deeper = scope.deeper().filter(|_| deep && scope.charge(member.raw.len()).is_some());
         let inner = match deeper {
             Some(deeper) => flatten(&member.raw, deep, deeper),
             None => Cow::Borrowed(&*member.raw),
@@ -186,19 +172,15 @@ fn flatten<'a>(json: &'a str, deep: bool, scope: Scope<'_>) -> Cow<'a, str> {
 /// The text between the brackets.
 fn unwrap(json: &str) -> &str {
     let json = json.trim();
-    json.strip_prefix(['[', '{'])
-        .and_then(|inner| inner.strip_suffix([']', '}']))
-        .unwrap_or(json)
+    json.strip_prefix(['[', '{']).and_then(|inner| inner.strip_suffix([']', '}'])).unwrap_or(json)
 }
 
 fn join(json: &str, preserve: bool) -> Cow<'_, str> {
     let Some(value) = root(json).filter(|value| value.starts_with('[')) else {
         return Cow::Borrowed(json);
     };
-    let objects: Vec<_> = Members::of(&value)
-        .map(|(_, member)| member)
-        .filter(|member| member.starts_with('{'))
-        .collect();
+    let objects: Vec<_> =
+        Members::of(&value).map(|(_, member)| member).filter(|member| member.starts_with('{')).collect();
     if preserve {
         let bodies: Vec<_> = objects.iter().map(|object| unwrap(&object.raw)).collect();
         return Cow::Owned(format!("{{{}}}", bodies.join(",")));
@@ -207,17 +189,13 @@ fn join(json: &str, preserve: bool) -> Cow<'_, str> {
     let mut members: Vec<(&str, Found<'_>)> = Vec::new();
     for (key, member) in objects.iter().flat_map(Members::of) {
         let key = key.unwrap_or_default();
-        let place = *places
-            .entry(unquote(key).into_owned())
-            .or_insert(members.len());
+        let place = *places.entry(unquote(key).into_owned()).or_insert(members.len());
         match members.get_mut(place) {
             Some((_, present)) => *present = member,
             None => members.push((key, member)),
         }
     }
-    let members = members
-        .iter()
-        .map(|(key, value)| format!("{key}:{}", value.raw));
+    let members = members.iter().map(|(key, value)| format!("{key}:{}", value.raw));
     Cow::Owned(format!("{{{}}}", members.collect::<Vec<_>>().join(",")))
 }
 
@@ -265,10 +243,7 @@ fn group(json: &str) -> String {
 
 /// The path in a value and in everything below it.
 fn dig(value: &Found<'_>, path: &str, scope: Scope<'_>, list: &mut List) {
-    let Some(deeper) = scope
-        .deeper()
-        .filter(|_| scope.charge(value.raw.len()).is_some())
-    else {
+    let Some(deeper) = scope.deeper().filter(|_| scope.charge(value.raw.len()).is_some()) else {
         return;
     };
     if let Some(found) = evaluate(&value.raw, path, scope) {

@@ -29,10 +29,7 @@ pub(super) fn step<'a, 'p>(json: &'a str, path: &'p str, scope: Scope<'_>) -> Op
         out.push_str(&value.raw);
     }
     out.push(if is_object { '}' } else { ']' });
-    Some(Step {
-        found: Some(Found::json(out)),
-        rest: (!rest.is_empty()).then(|| slice(rest, 1, rest.len())),
-    })
+    Some(Step { found: Some(Found::json(out)), rest: (!rest.is_empty()).then(|| slice(rest, 1, rest.len())) })
 }
 
 struct Selector<'p> {
@@ -48,9 +45,7 @@ fn push_name(out: &mut String, selector: &Selector<'_>) {
         push_quoted(out, name);
     } else {
         let last = last_segment(selector.path);
-        let plain = last
-            .chars()
-            .all(|character| character >= ' ' && !"[]{}()#|!".contains(character));
+        let plain = last.chars().all(|character| character >= ' ' && !"[]{}()#|!".contains(character));
         push_quoted(out, if plain { last } else { "_" });
     }
 }
@@ -96,13 +91,7 @@ fn selectors(inner: &str) -> Vec<Selector<'_>> {
 
 fn selector(inner: &str, start: usize, colon: Option<usize>, end: usize) -> Selector<'_> {
     match colon {
-        Some(colon) => Selector {
-            name: slice(inner, start, colon),
-            path: slice(inner, colon + 1, end),
-        },
-        None => Selector {
-            name: "",
-            path: slice(inner, start, end),
-        },
+        Some(colon) => Selector { name: slice(inner, start, colon), path: slice(inner, colon + 1, end) },
+        None => Selector { name: "", path: slice(inner, start, end) },
     }
 }

@@ -43,11 +43,7 @@ impl<'p> Key<'p> {
         let at = at.min(bytes.len());
         let raw = slice(path, 0, at);
         Self {
-            name: if escaped {
-                Cow::Owned(without_escapes(raw))
-            } else {
-                Cow::Borrowed(raw)
-            },
+            name: if escaped { Cow::Owned(without_escapes(raw)) } else { Cow::Borrowed(raw) },
             wild,
             next: next_at(path, at),
         }
@@ -142,9 +138,7 @@ pub(super) fn split_pipe(path: &str) -> (&str, Option<&str>) {
             }
             b'\\' => at += 1,
             // gjson overlooks a pipe right behind `.#`, and paths are written to what it does.
-            b'.' if bytes.get(at + 1) == Some(&b'#')
-                && !matches!(bytes.get(at + 2), Some(b'(' | b'[')) =>
-            {
+            b'.' if bytes.get(at + 1) == Some(&b'#') && !matches!(bytes.get(at + 2), Some(b'(' | b'[')) => {
                 at += 2;
             }
             b'.' => fresh = true,

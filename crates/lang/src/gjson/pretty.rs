@@ -14,10 +14,7 @@ pub(super) fn ugly(json: &str) -> String {
         let end = match byte {
             b'"' => string_end(bytes, at),
             _ => {
-                let length = bytes
-                    .iter()
-                    .skip(at + 1)
-                    .position(|byte| *byte <= b' ' || *byte == b'"');
+                let length = bytes.iter().skip(at + 1).position(|byte| *byte <= b' ' || *byte == b'"');
                 length.map_or(bytes.len(), |length| at + 1 + length)
             }
         };
@@ -55,21 +52,13 @@ const WIDEST: f64 = 10_000.0;
 
 impl Style {
     fn parse(argument: &str) -> Self {
-        let mut style = Self {
-            width: 80,
-            prefix: String::new(),
-            indent: String::from("  "),
-            sort: false,
-        };
+        let mut style = Self { width: 80, prefix: String::new(), indent: String::from("  "), sort: false };
         let Some(argument) = root(argument) else {
             return style;
         };
         let blank = |value: &Found<'_>| -> String {
             let text = value.text();
-            text.chars()
-                .filter(char::is_ascii_whitespace)
-                .take(16)
-                .collect()
+            text.chars().filter(char::is_ascii_whitespace).take(16).collect()
         };
         for (key, value) in Members::of(&argument) {
             match unquote(key.unwrap_or_default()).as_ref() {
@@ -89,9 +78,7 @@ impl Style {
     }
 
     fn write(&self, out: &mut String, value: &Found<'_>, scope: Scope<'_>, depth: u8) {
-        let deeper = scope
-            .deeper()
-            .filter(|_| scope.charge(value.raw.len()).is_some());
+        let deeper = scope.deeper().filter(|_| scope.charge(value.raw.len()).is_some());
         let Some(deeper) = deeper.filter(|_| value.kind == Type::Json) else {
             out.push_str(&value.raw);
             return;

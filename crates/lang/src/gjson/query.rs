@@ -61,9 +61,7 @@ impl<'p> Query<'p> {
         let rest = behind.unwrap_or(after);
         let next = match rest.find(['.', '|']) {
             None => Next::End,
-            Some(at) if rest.as_bytes().get(at) == Some(&b'.') => {
-                Next::Path(slice(rest, at + 1, rest.len()))
-            }
+            Some(at) if rest.as_bytes().get(at) == Some(&b'.') => Next::Path(slice(rest, at + 1, rest.len())),
             Some(at) => Next::Pipe(slice(rest, at + 1, rest.len())),
         };
         Some(Self {
@@ -171,10 +169,7 @@ fn operator_at(inner: &str) -> usize {
 }
 
 fn operand_text(operand: &str) -> Cow<'_, str> {
-    match operand
-        .strip_prefix('"')
-        .and_then(|text| text.strip_suffix('"'))
-    {
+    match operand.strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
         Some(text) => unescape(text),
         None => Cow::Borrowed(operand),
     }
@@ -197,9 +192,7 @@ pub(super) fn matches_pattern(text: &str, pattern: &str) -> bool {
                 continue;
             }
             Some('?') => text.next().is_some(),
-            Some('\\') => pattern
-                .next()
-                .is_some_and(|wanted| text.next() == Some(wanted)),
+            Some('\\') => pattern.next().is_some_and(|wanted| text.next() == Some(wanted)),
             Some(wanted) => text.next() == Some(wanted),
             None if text.as_str().is_empty() => return true,
             None => false,

@@ -51,10 +51,9 @@ fn container_end(bytes: &[u8], start: usize) -> usize {
 }
 
 fn scalar_end(bytes: &[u8], start: usize) -> usize {
-    let length = bytes.get(start + 1..).and_then(|rest| {
-        rest.iter()
-            .position(|byte| *byte <= b' ' || matches!(byte, b',' | b']' | b'}'))
-    });
+    let length = bytes
+        .get(start + 1..)
+        .and_then(|rest| rest.iter().position(|byte| *byte <= b' ' || matches!(byte, b',' | b']' | b'}')));
     length.map_or(bytes.len(), |length| start + 1 + length)
 }
 
@@ -109,10 +108,7 @@ pub(super) fn next_key(bytes: &[u8], mut at: usize) -> Result<(usize, usize), us
 
 /// The value between these borders.
 pub(super) fn found(json: &str, start: usize, end: usize, kind: Type) -> Found<'_> {
-    Found {
-        kind,
-        raw: Cow::Borrowed(slice(json, start, end)),
-    }
+    Found { kind, raw: Cow::Borrowed(slice(json, start, end)) }
 }
 
 /// The value that a text holds. What follows an object or array stays with it, as gjson has it.
@@ -149,11 +145,7 @@ impl<'a> Members<'a> {
             (Type::Json, _) => Shape::Array,
             (kind, _) => Shape::Scalar(kind),
         };
-        Self {
-            json: &value.raw,
-            at: 1,
-            shape,
-        }
+        Self { json: &value.raw, at: 1, shape }
     }
 
     fn member(&mut self) -> Option<(Option<&'a str>, Found<'a>)> {

@@ -11,13 +11,8 @@ fn raw(json: &str, path: &str) -> Option<String> {
 
 #[test]
 fn plain_paths_borrow_from_the_text() {
-    for path in [
-        "rule",
-        "fields.k8s.pod",
-        r"fields.proc\.pid",
-        "fields.list.1.n",
-        "fields.list.#(n==\"b\")",
-    ] {
+    for path in ["rule", "fields.k8s.pod", r"fields.proc\.pid", "fields.list.1.n", "fields.list.#(n==\"b\")"]
+    {
         let found = get(ALERT, path).unwrap();
         assert!(matches!(found.raw, Cow::Borrowed(_)), "{path}");
     }
@@ -79,10 +74,7 @@ fn pipes_and_dots_differ_behind_lists() {
     assert_eq!(raw(ALERT, "fields.list.#.n|0").as_deref(), Some("\"a\""));
     assert_eq!(raw(ALERT, "fields.list.#.n.0").as_deref(), Some("[]"));
     assert_eq!(raw(ALERT, "fields.list.#(v>2)#.n|#").as_deref(), Some("2"));
-    assert_eq!(
-        raw(ALERT, "fields.list.#(n=\"z\")#|#").as_deref(),
-        Some("0")
-    );
+    assert_eq!(raw(ALERT, "fields.list.#(n=\"z\")#|#").as_deref(), Some("0"));
 }
 
 #[test]
@@ -99,15 +91,8 @@ fn modifiers_take_arguments() {
 
 #[test]
 fn pretty_keeps_short_arrays_on_a_line() {
-    let pretty = get(
-        r#"{"b":[1,[2, 3]],"a":[{"x":[]}]}"#,
-        r#"@pretty:{"sortKeys":true}"#,
-    )
-    .unwrap();
-    assert_eq!(
-        pretty.raw,
-        "{\n  \"a\": [\n    {\n      \"x\": []\n    }\n  ],\n  \"b\": [1, [2, 3]]\n}\n"
-    );
+    let pretty = get(r#"{"b":[1,[2, 3]],"a":[{"x":[]}]}"#, r#"@pretty:{"sortKeys":true}"#).unwrap();
+    assert_eq!(pretty.raw, "{\n  \"a\": [\n    {\n      \"x\": []\n    }\n  ],\n  \"b\": [1, [2, 3]]\n}\n");
 }
 
 #[test]
@@ -132,12 +117,7 @@ fn star_patterns_do_not_explode() {
     let text = "a".repeat(2_000);
     assert!(!matches_pattern(
         &text,
-        &"*a"
-            .repeat(100)
-            .replace("**", "*")
-            .chars()
-            .chain("b".chars())
-            .collect::<String>()
+        &"*a".repeat(100).replace("**", "*").chars().chain("b".chars()).collect::<String>()
     ));
     assert!(matches_pattern("héllo", "h?l*"));
     assert!(matches_pattern("a*b", r"a\*b"));

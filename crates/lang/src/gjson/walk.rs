@@ -21,19 +21,12 @@ struct Walk<'a, 'p, 'w> {
 
 /// Applies a path up to its first pipe.
 pub(super) fn step<'a, 'p>(json: &'a str, path: &'p str, scope: Scope<'_>) -> Step<'a, 'p> {
-    let mut walk = Walk {
-        json,
-        pipe: None,
-        scope,
-    };
+    let mut walk = Walk { json, pipe: None, scope };
     let flow = match path.strip_prefix("..") {
         Some(path) => walk.array(0, path),
         None => walk.value(path),
     };
-    Step {
-        found: flow.break_value().flatten(),
-        rest: walk.pipe,
-    }
+    Step { found: flow.break_value().flatten(), rest: walk.pipe }
 }
 
 impl<'a, 'p> Walk<'a, 'p, '_> {
@@ -117,10 +110,7 @@ impl<'a, 'p> Walk<'a, 'p, '_> {
             at = value_end(bytes, start, kind);
             count += 1;
         }
-        ControlFlow::Break(Some(Found {
-            kind: Type::Number,
-            raw: Cow::Owned(count.to_string()),
-        }))
+        ControlFlow::Break(Some(Found { kind: Type::Number, raw: Cow::Owned(count.to_string()) }))
     }
 
     fn index(&mut self, mut at: usize, path: &'p str) -> Flow<'a> {

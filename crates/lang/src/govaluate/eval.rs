@@ -15,10 +15,7 @@ const MAX_TEXT: usize = 1 << 20;
 type Variables = BTreeMap<String, Value>;
 
 pub(super) fn failed(message: String) -> LangError {
-    LangError::Eval {
-        language: LANGUAGE,
-        message,
-    }
+    LangError::Eval { language: LANGUAGE, message }
 }
 
 /// A value as Go prints it.
@@ -104,9 +101,7 @@ fn eval_binary(
 
 fn matches(operator: Binary, left: &Value, pattern: &Regex) -> Result<Value, LangError> {
     match left {
-        Value::Text(text) => Ok(Value::Bool(
-            pattern.is_match(text) == (operator == Binary::Matches),
-        )),
+        Value::Text(text) => Ok(Value::Bool(pattern.is_match(text) == (operator == Binary::Matches))),
         other => Err(unfit(operator, other)),
     }
 }
@@ -155,8 +150,8 @@ fn apply(operator: Binary, left: Value, right: Value) -> Result<Value, LangError
         },
         Binary::Matches | Binary::MatchesNot => match &right {
             Value::Text(text) => {
-                let pattern = Regex::new(text)
-                    .map_err(|error| failed(format!("'{text}' is no pattern: {error}")))?;
+                let pattern =
+                    Regex::new(text).map_err(|error| failed(format!("'{text}' is no pattern: {error}")))?;
                 matches(operator, &left, &pattern)
             }
             other => Err(unfit(operator, other)),
@@ -194,10 +189,7 @@ fn add(left: Value, right: Value) -> Result<Value, LangError> {
         (left, right) if matches!(left, Value::Text(_)) || matches!(right, Value::Text(_)) => {
             let text = shown(&left) + &shown(&right);
             if text.len() > MAX_TEXT {
-                return Err(LangError::Limit {
-                    language: LANGUAGE,
-                    limit: "output",
-                });
+                return Err(LangError::Limit { language: LANGUAGE, limit: "output" });
             }
             Ok(Value::Text(text))
         }
@@ -224,8 +216,6 @@ fn arithmetic(operator: Binary, left: f64, right: f64) -> f64 {
 /// Shifts are on unsigned numbers, and shift everything out when they go too far.
 #[expect(clippy::cast_precision_loss, reason = "every number is a float here")]
 fn shift(value: i64, by: i64, shift: fn(u64, u32) -> Option<u64>) -> f64 {
-    let shifted = u32::try_from(by)
-        .ok()
-        .and_then(|by| shift(value.cast_unsigned(), by));
+    let shifted = u32::try_from(by).ok().and_then(|by| shift(value.cast_unsigned(), by));
     shifted.unwrap_or(0) as f64
 }

@@ -44,11 +44,7 @@ const DATES: [&str; 13] = [
 ];
 
 pub(super) fn syntax(message: impl Into<String>, offset: usize) -> LangError {
-    LangError::Syntax {
-        language: LANGUAGE,
-        message: message.into(),
-        offset,
-    }
+    LangError::Syntax { language: LANGUAGE, message: message.into(), offset }
 }
 
 struct Lexer {
@@ -57,10 +53,7 @@ struct Lexer {
 }
 
 pub(super) fn tokens(text: &str) -> Result<Vec<Placed>, LangError> {
-    let mut lexer = Lexer {
-        characters: text.chars().collect(),
-        at: 0,
-    };
+    let mut lexer = Lexer { characters: text.chars().collect(), at: 0 };
     let mut tokens = Vec::new();
     while let Some(character) = lexer.peek() {
         if character.is_whitespace() {
@@ -185,10 +178,7 @@ impl Lexer {
         }
         match digits.parse() {
             Ok(number) => Ok(Token::Number(number)),
-            Err(_) => Err(syntax(
-                format!("'{digits}' is no number; put it in quotes if it is text"),
-                start,
-            )),
+            Err(_) => Err(syntax(format!("'{digits}' is no number; put it in quotes if it is text"), start)),
         }
     }
 }

@@ -98,10 +98,9 @@ impl Binary {
             Self::Comma => ",",
             Self::In => "in",
             Self::Power => "**",
-            _ => OPERATORS
-                .iter()
-                .find(|(_, operator, _)| *operator == self)
-                .map_or("", |(symbol, ..)| symbol),
+            _ => {
+                OPERATORS.iter().find(|(_, operator, _)| *operator == self).map_or("", |(symbol, ..)| symbol)
+            }
         }
     }
 }
@@ -120,13 +119,8 @@ struct Parser {
 }
 
 pub(super) fn parse(tokens: Vec<Placed>, end: usize, words: Words) -> Result<Parsed, LangError> {
-    let mut parser = Parser {
-        tokens: tokens.into_iter().peekable(),
-        end,
-        words,
-        variables: Vec::new(),
-        depth: 0,
-    };
+    let mut parser =
+        Parser { tokens: tokens.into_iter().peekable(), end, words, variables: Vec::new(), depth: 0 };
     let root = match parser.tokens.peek() {
         Some(_) => Some(parser.expression(0)?.0),
         None => None,
@@ -134,10 +128,7 @@ pub(super) fn parse(tokens: Vec<Placed>, end: usize, words: Words) -> Result<Par
     if let Some((token, offset)) = parser.tokens.next() {
         return Err(unexpected(&token, offset));
     }
-    Ok(Parsed {
-        root,
-        variables: parser.variables,
-    })
+    Ok(Parsed { root, variables: parser.variables })
 }
 
 fn unexpected(token: &Token, offset: usize) -> LangError {
@@ -164,8 +155,7 @@ impl Parser {
             }
             let offset = self.tokens.next().map_or(self.end, |(_, offset)| offset);
             // All operators group to the left, `**` and `?` too.
-            let (right, right_levels) =
-                self.nested(offset, |parser| parser.expression(power + 1))?;
+            let (right, right_levels) = self.nested(offset, |parser| parser.expression(power + 1))?;
             levels = 1 + levels.max(right_levels);
             if levels > MAX_DEPTH {
                 return Err(syntax("the expression has too many levels", offset));
@@ -204,10 +194,7 @@ impl Parser {
                 .find(|(text, ..)| text == symbol)
                 .map(|(_, operator, power)| Some((*operator, *power)))
                 .ok_or_else(|| {
-                    syntax(
-                        format!("'{symbol}' is no operator; put spaces between operators"),
-                        *offset,
-                    )
+                    syntax(format!("'{symbol}' is no operator; put spaces between operators"), *offset)
                 }),
             other => Err(unexpected(other, *offset)),
         }
@@ -255,9 +242,7 @@ impl Parser {
 /// Patterns that are written out are compiled once.
 fn binary(operator: Binary, left: Node, right: Node, offset: usize) -> Result<Node, LangError> {
     let right = match right {
-        Node::Literal(Value::Text(text))
-            if matches!(operator, Binary::Matches | Binary::MatchesNot) =>
-        {
+        Node::Literal(Value::Text(text)) if matches!(operator, Binary::Matches | Binary::MatchesNot) => {
             let pattern = Regex::new(&text)
                 .map_err(|error| syntax(format!("'{text}' is no pattern: {error}"), offset))?;
             Node::Pattern(pattern)

@@ -8,10 +8,7 @@ fn variables() -> BTreeMap<String, Value> {
         ("b", Value::Number(2.0)),
         ("name", Value::Text("x".into())),
         ("two words", Value::Text("yes".into())),
-        (
-            "list",
-            Value::List(vec![Value::Text("x".into()), Value::Number(2.0)]),
-        ),
+        ("list", Value::List(vec![Value::Text("x".into()), Value::Number(2.0)])),
         ("pattern", Value::Text("^x$".into())),
         ("foo-bar", Value::Bool(true)),
         ("nothing", Value::Null),
@@ -76,10 +73,7 @@ fn text_is_joined_with_anything() {
 fn what_does_not_fit_is_an_error() {
     for (text, part) in [
         ("a > 'x'", "cannot be used with the comparator '>'"),
-        (
-            "a && true",
-            "cannot be used with the logical operator '&&', it is not a bool",
-        ),
+        ("a && true", "cannot be used with the logical operator '&&', it is not a bool"),
         ("name - 1", "modifier '-'"),
         ("a in (1)", "not a list of two or more"),
         ("missing", "no parameter 'missing' found"),

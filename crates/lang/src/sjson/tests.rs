@@ -8,40 +8,22 @@ fn after_set(mut document: Value, path: &str, value: Value) -> Value {
 
 #[test]
 fn builds_from_nothing() {
-    assert_eq!(
-        after_set(Value::Null, "a.b", json!(1)),
-        json!({"a": {"b": 1}})
-    );
+    assert_eq!(after_set(Value::Null, "a.b", json!(1)), json!({"a": {"b": 1}}));
     assert_eq!(after_set(Value::Null, "1", json!("x")), json!([null, "x"]));
     assert_eq!(after_set(Value::Null, ":1", json!("x")), json!({"1": "x"}));
-    assert_eq!(
-        after_set(Value::Null, "a.-1.b", json!(1)),
-        json!({"a": [{"b": 1}]})
-    );
+    assert_eq!(after_set(Value::Null, "a.-1.b", json!(1)), json!({"a": [{"b": 1}]}));
 }
 
 #[test]
 fn a_number_is_a_key_where_an_object_stands() {
-    assert_eq!(
-        after_set(json!({"a": {}}), "a.0", json!(1)),
-        json!({"a": {"0": 1}})
-    );
-    assert_eq!(
-        after_set(json!({}), "a.:0", json!(1)),
-        json!({"a": {"0": 1}})
-    );
+    assert_eq!(after_set(json!({"a": {}}), "a.0", json!(1)), json!({"a": {"0": 1}}));
+    assert_eq!(after_set(json!({}), "a.:0", json!(1)), json!({"a": {"0": 1}}));
 }
 
 #[test]
 fn scalars_give_way_and_keys_keep_their_place() {
-    assert_eq!(
-        after_set(json!({"a": 5, "b": 1}), "a.x", json!(1)),
-        json!({"a": {"x": 1}, "b": 1})
-    );
-    assert_eq!(
-        after_set(json!({"a": null}), "a.0", json!(1)),
-        json!({"a": [1]})
-    );
+    assert_eq!(after_set(json!({"a": 5, "b": 1}), "a.x", json!(1)), json!({"a": {"x": 1}, "b": 1}));
+    assert_eq!(after_set(json!({"a": null}), "a.0", json!(1)), json!({"a": [1]}));
     let replaced = after_set(json!({"a": 1, "b": 2}), "a", json!(3));
     assert_eq!(replaced.to_string(), r#"{"a":3,"b":2}"#);
 }
@@ -60,10 +42,7 @@ fn refuses_what_names_no_single_place() {
         assert!(set(&mut json!({}), path, json!(1)).is_err(), "{path}");
     }
     let error = set(&mut json!({"a": [1]}), "a.b", json!(1)).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "sjson: `b` is no index, but there is an array here at character 2"
-    );
+    assert_eq!(error.to_string(), "sjson: `b` is no index, but there is an array here at character 2");
 }
 
 #[test]

@@ -36,9 +36,7 @@ impl<'a> Arguments<'a> {
     pub(super) fn wrong(&self, run: &Run, at: usize, wanted: &str) -> LangError {
         let found = convert::type_name(self.any(at));
         let (name, place) = (self.name, at + 1);
-        run.fail(format!(
-            "{name}: wrong type for argument {place}; expected {wanted}; got {found}"
-        ))
+        run.fail(format!("{name}: wrong type for argument {place}; expected {wanted}; got {found}"))
     }
 
     pub(super) fn text(&self, run: &Run, at: usize) -> Result<&'a str, LangError> {

@@ -17,10 +17,7 @@ pub(crate) fn to_template(value: &Value) -> Template {
         Value::Text(text) => Template::String(text.clone()),
         Value::List(list) => Template::List(list.items.iter().map(to_template).collect()),
         Value::Map(map) => Template::Map(Arc::new(
-            map.entries
-                .iter()
-                .map(|(key, value)| (key.clone(), to_template(value)))
-                .collect(),
+            map.entries.iter().map(|(key, value)| (key.clone(), to_template(value))).collect(),
         )),
         Value::Time(time) => Template::String(layout::format(layout::GO_STRING, time).into()),
     }
@@ -35,12 +32,9 @@ pub(crate) fn from_template(value: &Template) -> Value {
         Template::Float(float) => Value::Float(*float),
         Template::String(text) => Value::Text(text.clone()),
         Template::List(items) => Value::list(items.iter().map(from_template).collect()),
-        Template::Map(entries) => Value::map(
-            entries
-                .iter()
-                .map(|(key, value)| (key.clone(), from_template(value)))
-                .collect(),
-        ),
+        Template::Map(entries) => {
+            Value::map(entries.iter().map(|(key, value)| (key.clone(), from_template(value))).collect())
+        }
         _ => Value::Nil,
     }
 }
@@ -54,10 +48,7 @@ pub(crate) fn from_json(json: &Json) -> Template {
         Json::String(text) => Template::String(text.as_str().into()),
         Json::Array(items) => Template::List(items.iter().map(from_json).collect()),
         Json::Object(members) => Template::Map(Arc::new(
-            members
-                .iter()
-                .map(|(key, value)| (Arc::from(key.as_str()), from_json(value)))
-                .collect(),
+            members.iter().map(|(key, value)| (Arc::from(key.as_str()), from_json(value))).collect(),
         )),
     }
 }

@@ -78,9 +78,7 @@ pub(super) fn values(run: &mut Run, a: Arguments<'_>) -> Outcome {
 }
 
 fn named(run: &Run, a: &Arguments<'_>) -> Result<Vec<String>, LangError> {
-    (1..a.len())
-        .map(|at| a.text(run, at).map(str::to_owned))
-        .collect()
+    (1..a.len()).map(|at| a.text(run, at).map(str::to_owned)).collect()
 }
 
 pub(super) fn pick(run: &mut Run, a: Arguments<'_>) -> Outcome {
@@ -116,12 +114,7 @@ fn merged(run: &mut Run, a: Arguments<'_>, overwrite: bool) -> Outcome {
 }
 
 /// A value's depth is bounded, hence this recursion too.
-fn merge_into(
-    run: &mut Run,
-    into: &mut Entries,
-    from: &Entries,
-    overwrite: bool,
-) -> Result<(), LangError> {
+fn merge_into(run: &mut Run, into: &mut Entries, from: &Entries, overwrite: bool) -> Result<(), LangError> {
     for (key, value) in from {
         run.spend(4)?;
         match (into.get_mut(key), value) {

@@ -79,10 +79,7 @@ pub(super) fn b64dec(run: &mut Run, a: Arguments<'_>) -> Outcome {
     let subject = a.text(run, 0)?;
     run.allow(subject.len())?;
     // Go passes over line ends.
-    let joined: String = subject
-        .chars()
-        .filter(|c| !matches!(c, '\r' | '\n'))
-        .collect();
+    let joined: String = subject.chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
     Ok(match STANDARD.decode(joined) {
         Ok(bytes) => text(String::from_utf8_lossy(&bytes)),
         Err(error) => text(format!("illegal base64 data: {error}")),
@@ -96,19 +93,13 @@ pub(super) fn b32enc(run: &mut Run, a: Arguments<'_>) -> Outcome {
     run.allow(subject.len().saturating_mul(2) + 8)?;
     let mut out = String::new();
     for chunk in subject.as_bytes().chunks(5) {
-        let bits = chunk
-            .iter()
-            .fold(0_u64, |bits, byte| bits << 8 | u64::from(*byte));
+        let bits = chunk.iter().fold(0_u64, |bits, byte| bits << 8 | u64::from(*byte));
         let bits = bits << (8 * (5 - chunk.len()));
         let digits = (chunk.len() * 8).div_ceil(5);
         for place in 0..8 {
             let digit = usize::try_from(bits >> (35 - 5 * place) & 31).unwrap_or(0);
             let character = BASE32.as_bytes().get(digit).copied().unwrap_or(b'=');
-            out.push(if place < digits {
-                char::from(character)
-            } else {
-                '='
-            });
+            out.push(if place < digits { char::from(character) } else { '=' });
         }
     }
     Ok(text(out))
@@ -119,10 +110,7 @@ pub(super) fn b32dec(run: &mut Run, a: Arguments<'_>) -> Outcome {
     run.allow(subject.len())?;
     let (mut bits, mut count, mut bytes) = (0_u32, 0, Vec::new());
     for character in subject.trim_end_matches('=').chars() {
-        let Some(digit) = BASE32
-            .find(character)
-            .and_then(|digit| u32::try_from(digit).ok())
-        else {
+        let Some(digit) = BASE32.find(character).and_then(|digit| u32::try_from(digit).ok()) else {
             return Ok(text("illegal base32 data"));
         };
         bits = (bits << 5 | digit) & 0xfff;

@@ -31,10 +31,7 @@ pub(super) fn rest(run: &mut Run, a: Arguments<'_>) -> Outcome {
 
 pub(super) fn initial(run: &mut Run, a: Arguments<'_>) -> Outcome {
     let items = a.list(run, 0)?;
-    Ok(of(items
-        .split_last()
-        .map(|(_, rest)| rest.to_vec())
-        .unwrap_or_default()))
+    Ok(of(items.split_last().map(|(_, rest)| rest.to_vec()).unwrap_or_default()))
 }
 
 pub(super) fn append(run: &mut Run, a: Arguments<'_>) -> Outcome {
@@ -160,11 +157,9 @@ pub(super) fn sort_alpha(run: &mut Run, a: Arguments<'_>) -> Outcome {
 pub(super) fn texts(run: &mut Run, value: &Value) -> Result<Vec<String>, LangError> {
     match value {
         Value::Nil => Ok(Vec::new()),
-        Value::List(items) => items
-            .iter()
-            .filter(|item| !matches!(item, Value::Nil))
-            .map(|item| run.shown(item))
-            .collect(),
+        Value::List(items) => {
+            items.iter().filter(|item| !matches!(item, Value::Nil)).map(|item| run.shown(item)).collect()
+        }
         other => Ok(vec![run.shown(other)?]),
     }
 }
@@ -186,9 +181,7 @@ fn count(run: &mut Run, start: i64, stop: i64, step: i64) -> Result<Vec<i64>, La
     if step == 0 || distance == 0 || (distance > 0) != (step > 0) {
         return Ok(Vec::new());
     }
-    let steps = distance
-        .unsigned_abs()
-        .div_ceil(u128::from(step.unsigned_abs()));
+    let steps = distance.unsigned_abs().div_ceil(u128::from(step.unsigned_abs()));
     let steps = u64::try_from(steps).unwrap_or(u64::MAX);
     if steps > MAX_COUNT {
         return Err(run.limit("steps"));
@@ -201,18 +194,12 @@ fn count(run: &mut Run, start: i64, stop: i64, step: i64) -> Result<Vec<i64>, La
 pub(super) fn until(run: &mut Run, a: Arguments<'_>) -> Outcome {
     let stop = a.int(run, 0)?;
     let step = if stop < 0 { -1 } else { 1 };
-    Ok(of(count(run, 0, stop, step)?
-        .into_iter()
-        .map(Value::Int)
-        .collect()))
+    Ok(of(count(run, 0, stop, step)?.into_iter().map(Value::Int).collect()))
 }
 
 pub(super) fn until_step(run: &mut Run, a: Arguments<'_>) -> Outcome {
     let (start, stop, step) = (a.int(run, 0)?, a.int(run, 1)?, a.int(run, 2)?);
-    Ok(of(count(run, start, stop, step)?
-        .into_iter()
-        .map(Value::Int)
-        .collect()))
+    Ok(of(count(run, start, stop, step)?.into_iter().map(Value::Int).collect()))
 }
 
 /// Numbers in one text, as the shell's `seq` counts.

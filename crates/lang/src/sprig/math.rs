@@ -57,9 +57,7 @@ pub(super) fn add1(_: &mut Run, a: Arguments<'_>) -> Outcome {
 }
 
 pub(super) fn sub(_: &mut Run, a: Arguments<'_>) -> Outcome {
-    Ok(Value::Int(
-        integer(a.any(0)).wrapping_sub(integer(a.any(1))),
-    ))
+    Ok(Value::Int(integer(a.any(0)).wrapping_sub(integer(a.any(1)))))
 }
 
 pub(super) fn mul(_: &mut Run, a: Arguments<'_>) -> Outcome {
@@ -68,15 +66,12 @@ pub(super) fn mul(_: &mut Run, a: Arguments<'_>) -> Outcome {
 
 pub(super) fn div(run: &mut Run, a: Arguments<'_>) -> Outcome {
     let quotient = integer(a.any(0)).checked_div(integer(a.any(1)));
-    quotient
-        .map(Value::Int)
-        .ok_or_else(|| run.fail("div: integer divide by zero"))
+    quotient.map(Value::Int).ok_or_else(|| run.fail("div: integer divide by zero"))
 }
 
 pub(super) fn modulo(run: &mut Run, a: Arguments<'_>) -> Outcome {
     let rest = integer(a.any(0)).checked_rem(integer(a.any(1)));
-    rest.map(Value::Int)
-        .ok_or_else(|| run.fail("mod: integer divide by zero"))
+    rest.map(Value::Int).ok_or_else(|| run.fail("mod: integer divide by zero"))
 }
 
 pub(super) fn max(_: &mut Run, a: Arguments<'_>) -> Outcome {
@@ -133,10 +128,6 @@ pub(super) fn round(_: &mut Run, a: Arguments<'_>) -> Outcome {
     let half = if a.len() > 2 { float(a.any(2)) } else { 0.5 };
     let scale = 10_f64.powi(places);
     let scaled = float(a.any(0)) * scale;
-    let rounded = if scaled.fract() >= half {
-        scaled.ceil()
-    } else {
-        scaled.floor()
-    };
+    let rounded = if scaled.fract() >= half { scaled.ceil() } else { scaled.floor() };
     Ok(Value::Float(rounded / scale))
 }

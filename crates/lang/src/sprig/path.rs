@@ -54,9 +54,7 @@ pub(super) fn ext(run: &mut Run, a: Arguments<'_>) -> Outcome {
     run.allow(path.len())?;
     let last = path.rsplit('/').next().unwrap_or_default();
     let dot = last.rfind('.');
-    Ok(text(
-        dot.and_then(|dot| last.get(dot..)).unwrap_or_default(),
-    ))
+    Ok(text(dot.and_then(|dot| last.get(dot..)).unwrap_or_default()))
 }
 
 pub(super) fn is_abs(run: &mut Run, a: Arguments<'_>) -> Outcome {

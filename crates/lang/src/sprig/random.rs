@@ -58,10 +58,7 @@ pub(super) fn bytes(run: &mut Run, a: Arguments<'_>) -> Outcome {
 }
 
 fn between(run: &mut Run, from: i64, to: i64) -> Result<i64, LangError> {
-    match to
-        .checked_sub(from)
-        .and_then(|size| u64::try_from(size).ok())
-    {
+    match to.checked_sub(from).and_then(|size| u64::try_from(size).ok()) {
         Some(size) if size > 0 => {
             let step = i64::try_from(run.random_below(size)).unwrap_or(0);
             Ok(from.saturating_add(step))

@@ -69,36 +69,24 @@ impl Run {
     }
 
     pub(crate) fn limit(&self, limit: &'static str) -> LangError {
-        LangError::Limit {
-            language: self.language,
-            limit,
-        }
+        LangError::Limit { language: self.language, limit }
     }
 
     pub(crate) fn fail(&self, message: impl Into<String>) -> LangError {
-        LangError::Eval {
-            language: self.language,
-            message: message.into(),
-        }
+        LangError::Eval { language: self.language, message: message.into() }
     }
 
     /// The next random bytes: the same for the same seed.
     pub(crate) fn random(&mut self) -> [u8; 32] {
         self.drawn += 1;
-        Sha256::new()
-            .chain_update(self.random)
-            .chain_update(self.drawn.to_be_bytes())
-            .finalize()
-            .into()
+        Sha256::new().chain_update(self.random).chain_update(self.drawn.to_be_bytes()).finalize().into()
     }
 
     /// A random number below `end`; 0 where `end` is 0.
     pub(crate) fn random_below(&mut self, end: u64) -> u64 {
         let bytes = self.random();
         let (first, _) = bytes.split_at(8);
-        let number = first
-            .iter()
-            .fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+        let number = first.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
         number.checked_rem(end).unwrap_or(0)
     }
 }

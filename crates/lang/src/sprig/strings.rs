@@ -9,10 +9,7 @@ use crate::LangError;
 
 /// Bytes of a text; what is cut in the middle of a character becomes the replacement character.
 fn bytes(subject: &str, from: usize, to: usize) -> Value {
-    let bytes = subject
-        .as_bytes()
-        .get(from..to.max(from))
-        .unwrap_or_default();
+    let bytes = subject.as_bytes().get(from..to.max(from)).unwrap_or_default();
     text(String::from_utf8_lossy(bytes))
 }
 
@@ -61,9 +58,7 @@ pub(super) fn repeat(run: &mut Run, a: Arguments<'_>) -> Outcome {
 pub(super) fn substr(run: &mut Run, a: Arguments<'_>) -> Outcome {
     let (start, end) = (a.int(run, 0)?, a.int(run, 1)?);
     let subject = subject(run, &a, 2)?;
-    let end = usize::try_from(end)
-        .unwrap_or(subject.len())
-        .min(subject.len());
+    let end = usize::try_from(end).unwrap_or(subject.len()).min(subject.len());
     Ok(bytes(subject, usize::try_from(start).unwrap_or(0), end))
 }
 
@@ -74,11 +69,7 @@ pub(super) fn trunc(run: &mut Run, a: Arguments<'_>) -> Outcome {
     if size >= subject.len() {
         return Ok(text(subject));
     }
-    Ok(if length < 0 {
-        bytes(subject, subject.len() - size, subject.len())
-    } else {
-        bytes(subject, 0, size)
-    })
+    Ok(if length < 0 { bytes(subject, subject.len() - size, subject.len()) } else { bytes(subject, 0, size) })
 }
 
 pub(super) fn abbrev(run: &mut Run, a: Arguments<'_>) -> Outcome {
@@ -171,10 +162,7 @@ fn indented(run: &mut Run, a: &Arguments<'_>) -> Result<String, LangError> {
     let lines = subject.matches('\n').count() + 1;
     run.allow(subject.len() + lines.saturating_mul(width))?;
     let padding = " ".repeat(width);
-    Ok(format!(
-        "{padding}{}",
-        subject.replace('\n', &format!("\n{padding}"))
-    ))
+    Ok(format!("{padding}{}", subject.replace('\n', &format!("\n{padding}"))))
 }
 
 pub(super) fn indent(run: &mut Run, a: Arguments<'_>) -> Outcome {
@@ -196,12 +184,8 @@ fn pieces<'a>(run: &mut Run, a: &Arguments<'a>, most: usize) -> Result<Vec<&'a s
     run.spend(subject.len() as u64)?;
     if separator.is_empty() {
         // Go splits into characters, Rust has an empty piece at both ends.
-        let ends = subject
-            .char_indices()
-            .map(|(at, c)| (at, at + c.len_utf8()));
-        return Ok(ends
-            .filter_map(|(from, to)| subject.get(from..to))
-            .collect());
+        let ends = subject.char_indices().map(|(at, c)| (at, at + c.len_utf8()));
+        return Ok(ends.filter_map(|(from, to)| subject.get(from..to)).collect());
     }
     Ok(subject.splitn(most, separator).collect())
 }
@@ -214,9 +198,7 @@ pub(super) fn split_list(run: &mut Run, a: Arguments<'_>) -> Outcome {
 /// A map with the keys `_0`, `_1` and so on.
 fn numbered(pieces: Vec<&str>) -> Value {
     let entries = pieces.into_iter().enumerate();
-    let entries: Entries = entries
-        .map(|(index, piece)| (format!("_{index}").into(), text(piece)))
-        .collect();
+    let entries: Entries = entries.map(|(index, piece)| (format!("_{index}").into(), text(piece))).collect();
     Value::Map(entries.into())
 }
 

@@ -1,18 +1,11 @@
 //! The functions by their names.
 
-use super::{
-    Call, Function, dict, encode, flow, list, math, path, random, regex, strings, time, words,
-};
+use super::{Call, Function, dict, encode, flow, list, math, path, random, regex, strings, time, words};
 
 const M: usize = usize::MAX;
 
 const fn row(name: &'static str, least: usize, most: usize, call: Call) -> Function {
-    Function {
-        name,
-        least,
-        most,
-        call,
-    }
+    Function { name, least, most, call }
 }
 
 /// Name, least and most arguments, and what is called.

@@ -27,9 +27,7 @@ fn moment(run: &Run, value: &Value) -> Zoned {
         _ => None,
     };
     let found = match (seconds, value) {
-        (Some(seconds), _) => Timestamp::from_second(seconds)
-            .ok()
-            .map(|time| time.to_zoned(TimeZone::UTC)),
+        (Some(seconds), _) => Timestamp::from_second(seconds).ok().map(|time| time.to_zoned(TimeZone::UTC)),
         (None, Value::String(text)) => {
             layout::parse_any(&[layout::GO_STRING, layout::RFC3339], text, &TimeZone::UTC)
         }
@@ -69,19 +67,14 @@ pub(super) fn html_date(run: &mut Run, a: Arguments<'_>) -> Outcome {
 pub(super) fn html_date_in_zone(run: &mut Run, a: Arguments<'_>) -> Outcome {
     let time = moment(run, a.any(0));
     let zone = TimeZone::get(a.text(run, 1)?).unwrap_or(TimeZone::UTC);
-    Ok(text(layout::format(
-        "2006-01-02",
-        &time.with_time_zone(zone),
-    )))
+    Ok(text(layout::format("2006-01-02", &time.with_time_zone(zone))))
 }
 
 pub(super) fn date_modify(run: &mut Run, a: Arguments<'_>) -> Outcome {
     let by = a.text(run, 0)?;
     let time = moment(run, a.any(1));
     let Some(nanos) = parse_duration(by) else {
-        return Err(run.fail(format!(
-            "dateModify: {by:?} is no duration; write it as -1.5h"
-        )));
+        return Err(run.fail(format!("dateModify: {by:?} is no duration; write it as -1.5h")));
     };
     match time.checked_add(SignedDuration::from_nanos(nanos)) {
         Ok(time) => Ok(shown(&time)),
@@ -99,9 +92,7 @@ pub(super) fn to_date(run: &mut Run, a: Arguments<'_>) -> Outcome {
 }
 
 pub(super) fn unix_epoch(run: &mut Run, a: Arguments<'_>) -> Outcome {
-    Ok(text(
-        moment(run, a.any(0)).timestamp().as_second().to_string(),
-    ))
+    Ok(text(moment(run, a.any(0)).timestamp().as_second().to_string()))
 }
 
 pub(super) fn ago(run: &mut Run, a: Arguments<'_>) -> Outcome {
@@ -128,14 +119,7 @@ pub(super) fn duration_round(run: &mut Run, a: Arguments<'_>) -> Outcome {
         _ => 0,
     };
     let seconds = nanos / 1_000_000_000;
-    let units = [
-        (31_536_000, "y"),
-        (2_592_000, "mo"),
-        (86_400, "d"),
-        (3_600, "h"),
-        (60, "m"),
-        (1, "s"),
-    ];
+    let units = [(31_536_000, "y"), (2_592_000, "mo"), (86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];
     run.spend(8)?;
     let found = units.iter().find(|(size, _)| seconds.abs() > *size);
     Ok(text(match found {

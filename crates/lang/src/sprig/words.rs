@@ -19,11 +19,7 @@ fn first_letters(subject: &str, change: fn(char) -> String) -> String {
             out.push_str(&change(character));
         }
         // Outside ASCII only space separates.
-        inside = if character.is_ascii() {
-            is_word(character)
-        } else {
-            !character.is_whitespace()
-        };
+        inside = if character.is_ascii() { is_word(character) } else { !character.is_whitespace() };
     }
     out
 }
@@ -50,11 +46,7 @@ pub(super) fn initials(run: &mut Run, a: Arguments<'_>) -> Outcome {
     let subject = a.text(run, 0)?;
     run.allow(subject.len())?;
     let words = subject.split_whitespace();
-    Ok(text(
-        words
-            .filter_map(|word| word.chars().next())
-            .collect::<String>(),
-    ))
+    Ok(text(words.filter_map(|word| word.chars().next()).collect::<String>()))
 }
 
 pub(super) fn swapcase(run: &mut Run, a: Arguments<'_>) -> Outcome {
@@ -118,8 +110,7 @@ pub(super) fn camelcase(run: &mut Run, a: Arguments<'_>) -> Outcome {
     let subject = a.text(run, 0)?;
     run.allow(subject.len().saturating_mul(2))?;
     let words = words(subject).into_iter();
-    let words =
-        words.map(|word| first_letters(&word.to_lowercase(), |c| c.to_uppercase().collect()));
+    let words = words.map(|word| first_letters(&word.to_lowercase(), |c| c.to_uppercase().collect()));
     Ok(text(words.collect::<String>()))
 }
 

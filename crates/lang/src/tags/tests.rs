@@ -33,39 +33,21 @@ fn unclosed_is_literal_and_inner_tags_still_count() {
 fn nested_tags_are_resolved_inside_out() {
     let text = "{{inputs.parameters.{{x}}}}!";
     assert_eq!(Text::parse(text).tags(), ["x"]);
-    assert_eq!(
-        render(text, &[("x", "a"), ("inputs.parameters.a", "1")]),
-        "1!"
-    );
+    assert_eq!(render(text, &[("x", "a"), ("inputs.parameters.a", "1")]), "1!");
     assert_eq!(render(text, &[("x", "a")]), "{{inputs.parameters.a}}!");
     assert_eq!(render(text, &[]), "{{inputs.parameters.{{x}}}}!");
-    assert_eq!(
-        render("{{a{{b{{c}}}}}}", &[("c", "1"), ("b1", "2"), ("a2", "3")]),
-        "3"
-    );
+    assert_eq!(render("{{a{{b{{c}}}}}}", &[("c", "1"), ("b1", "2"), ("a2", "3")]), "3");
 }
 
 #[test]
 fn braces_of_json_around_tags_stay() {
-    assert_eq!(
-        render(r#"{"a":{"b":{{x}}}}"#, &[("x", "1")]),
-        r#"{"a":{"b":1}}"#
-    );
-    assert_eq!(
-        render(r#"{"a":{"b":"{{x}}"}}"#, &[("x", "1")]),
-        r#"{"a":{"b":"1"}}"#
-    );
+    assert_eq!(render(r#"{"a":{"b":{{x}}}}"#, &[("x", "1")]), r#"{"a":{"b":1}}"#);
+    assert_eq!(render(r#"{"a":{"b":"{{x}}"}}"#, &[("x", "1")]), r#"{"a":{"b":"1"}}"#);
 }
 
 #[test]
 fn expressions_end_where_their_braces_and_quotes_do() {
-    for source in [
-        r#"toJson({"a": {"b": 1}})"#,
-        r#""}}" + x"#,
-        "`}}`",
-        r#"'\'}}' + "{""#,
-        "a[1]",
-    ] {
+    for source in [r#"toJson({"a": {"b": 1}})"#, r#""}}" + x"#, "`}}`", r#"'\'}}' + "{""#, "a[1]"] {
         let text = Text::parse(&format!("<{{{{={source}}}}}>"));
         assert_eq!(text.expressions(), [source]);
         assert_eq!(text.pieces.len(), 3);
@@ -89,14 +71,8 @@ fn deep_nesting_is_literal() {
 #[test]
 fn strings_of_a_tree_are_mapped_and_keys_are_not() {
     let value = serde_json::json!({"{{k}}": ["{{x}}", 1, null, {"z": "{{x}}"}], "a": true});
-    let mapped = map_strings(&value, &mut |text| {
-        Ok(render(text, &[("x", "1"), ("k", "2")]))
-    })
-    .unwrap();
-    assert_eq!(
-        mapped.to_string(),
-        r#"{"{{k}}":["1",1,null,{"z":"1"}],"a":true}"#
-    );
+    let mapped = map_strings(&value, &mut |text| Ok(render(text, &[("x", "1"), ("k", "2")]))).unwrap();
+    assert_eq!(mapped.to_string(), r#"{"{{k}}":["1",1,null,{"z":"1"}],"a":true}"#);
 }
 
 proptest! {

@@ -25,14 +25,12 @@ pub(super) const TICK: &str = "#tick";
 
 /// Builtins of the engine that are kept as they are.
 const BUILTINS: [&str; 18] = [
-    "and", "call", "eq", "ge", "gt", "html", "index", "js", "le", "len", "lt", "ne", "not", "or",
-    "print", "printf", "println", "urlquery",
+    "and", "call", "eq", "ge", "gt", "html", "index", "js", "le", "len", "lt", "ne", "not", "or", "print",
+    "printf", "println", "urlquery",
 ];
 
 /// Builtins whose work grows with the size of their arguments.
-const WEIGHED: [&str; 10] = [
-    "eq", "ge", "gt", "html", "js", "le", "lt", "ne", "printf", "urlquery",
-];
+const WEIGHED: [&str; 10] = ["eq", "ge", "gt", "html", "js", "le", "lt", "ne", "printf", "urlquery"];
 
 struct State {
     run: Run,
@@ -63,9 +61,7 @@ pub(super) fn during<T>(run: Run, body: impl FnOnce() -> T) -> (T, Option<LangEr
     (result, state.and_then(|state| state.failure))
 }
 
-fn with_run(
-    body: impl FnOnce(&mut Run) -> Result<Value, LangError>,
-) -> Result<Value, TemplateError> {
+fn with_run(body: impl FnOnce(&mut Run) -> Result<Value, LangError>) -> Result<Value, TemplateError> {
     STATE.with_borrow_mut(|slot| {
         let Some(state) = slot else {
             return Err(TemplateError::Exec("no template renders".to_owned()));
@@ -101,27 +97,12 @@ fn build() -> FuncMap {
             Arc::new(move |values: &[Value]| with_run(|run| sprig::call(function, run, values)))
         });
     }
-    functions.insert(
-        PRINT.to_owned(),
-        Arc::new(|values| with_run(|run| shown(run, values))),
-    );
-    functions.insert(
-        WEIGH.to_owned(),
-        Arc::new(|values| with_run(|run| weighed(run, values))),
-    );
-    functions.insert(
-        VALUE.to_owned(),
-        Arc::new(|values| with_run(|run| plain(run, values))),
-    );
+    functions.insert(PRINT.to_owned(), Arc::new(|values| with_run(|run| shown(run, values))));
+    functions.insert(WEIGH.to_owned(), Arc::new(|values| with_run(|run| weighed(run, values))));
+    functions.insert(VALUE.to_owned(), Arc::new(|values| with_run(|run| plain(run, values))));
     functions.insert(TICK.to_owned(), Arc::new(|_| with_run(tick)));
-    functions.insert(
-        "print".to_owned(),
-        Arc::new(|values| with_run(|run| print(run, values))),
-    );
-    functions.insert(
-        "println".to_owned(),
-        Arc::new(|values| with_run(|run| println(run, values))),
-    );
+    functions.insert("print".to_owned(), Arc::new(|values| with_run(|run| print(run, values))));
+    functions.insert("println".to_owned(), Arc::new(|values| with_run(|run| println(run, values))));
     functions
 }
 

@@ -40,11 +40,7 @@ pub(super) fn check(text: &str) -> Result<(), LangError> {
     }
     // The engine forgives a missing `end`, and one too many; Go does not.
     if !blocks.is_empty() {
-        return Err(wrong(
-            "a block is not closed: an end is missing",
-            text,
-            text.len(),
-        ));
+        return Err(wrong("a block is not closed: an end is missing", text, text.len()));
     }
     Ok(())
 }

@@ -1,9 +1,7 @@
 //! Changes a parsed template so that it prints as Go prints, changes maps as Go changes them, and pays for
 //! what it does. Unknown functions are found here, before anything renders.
 
-use gotmpl::parse::{
-    ActionNode, BranchNode, CommandNode, Expr, ListNode, Node, PipeNode, Pos, SmolStr,
-};
+use gotmpl::parse::{ActionNode, BranchNode, CommandNode, Expr, ListNode, Node, PipeNode, Pos, SmolStr};
 
 use super::LANGUAGE;
 use super::functions::{PRINT, TICK, VALUE, WEIGH, is_known, is_weighed};
@@ -20,10 +18,7 @@ struct Rewriter<'a> {
 }
 
 fn call(pos: Pos, name: &'static str) -> CommandNode {
-    CommandNode {
-        pos,
-        args: vec![Expr::Identifier(pos, SmolStr::new_static(name))],
-    }
+    CommandNode { pos, args: vec![Expr::Identifier(pos, SmolStr::new_static(name))] }
 }
 
 impl Rewriter<'_> {
@@ -43,10 +38,7 @@ impl Rewriter<'_> {
         for node in list.nodes {
             self.node(node, &mut nodes)?;
         }
-        Ok(ListNode {
-            pos: list.pos,
-            nodes,
-        })
+        Ok(ListNode { pos: list.pos, nodes })
     }
 
     fn node(&self, node: Node, into: &mut Vec<Node>) -> Result<(), LangError> {
@@ -71,10 +63,7 @@ impl Rewriter<'_> {
             pos: branch.pos,
             pipe: self.pipe(branch.pipe)?,
             body: self.body(branch.body, paid)?,
-            else_body: branch
-                .else_body
-                .map(|list| self.body(list, false))
-                .transpose()?,
+            else_body: branch.else_body.map(|list| self.body(list, false)).transpose()?,
         })
     }
 
@@ -90,10 +79,7 @@ impl Rewriter<'_> {
                 is_assign: true,
             };
             into.push(Node::Action(ActionNode { pos, pipe: changed }));
-            pipe.commands = vec![CommandNode {
-                pos,
-                args: vec![Expr::Variable(pos, name, Vec::new())],
-            }];
+            pipe.commands = vec![CommandNode { pos, args: vec![Expr::Variable(pos, name, Vec::new())] }];
         }
         if pipe.decl.is_empty() {
             pipe.commands.push(call(pos, PRINT));
@@ -118,20 +104,11 @@ impl Rewriter<'_> {
             let mut args = Vec::with_capacity(command.args.len());
             for (place, arg) in command.args.into_iter().enumerate() {
                 let arg = self.expr(arg)?;
-                args.push(if weighed && place > 0 {
-                    weigh(arg, payer(place))
-                } else {
-                    arg
-                });
+                args.push(if weighed && place > 0 { weigh(arg, payer(place)) } else { arg });
             }
             commands.push(CommandNode { pos, args });
         }
-        Ok(PipeNode {
-            pos: pipe.pos,
-            decl: pipe.decl,
-            commands,
-            is_assign: pipe.is_assign,
-        })
+        Ok(PipeNode { pos: pipe.pos, decl: pipe.decl, commands, is_assign: pipe.is_assign })
     }
 
     fn expr(&self, expr: Expr) -> Result<Expr, LangError> {
@@ -140,9 +117,7 @@ impl Rewriter<'_> {
                 return Err(self.unknown(pos, &name));
             }
             Expr::Pipe(pos, pipe) => Expr::Pipe(pos, self.pipe(pipe)?),
-            Expr::Chain(pos, inner, fields) => {
-                Expr::Chain(pos, Box::new(self.expr(*inner)?), fields)
-            }
+            Expr::Chain(pos, inner, fields) => Expr::Chain(pos, Box::new(self.expr(*inner)?), fields),
             other => other,
         })
     }
@@ -181,12 +156,7 @@ fn printed(command: &CommandNode) -> Vec<char> {
     let mut characters = format.chars();
     while characters.by_ref().any(|character| character == '%') {
         let flags = |c: &char| "+-# 0123456789.".contains(*c);
-        verbs.extend(
-            characters
-                .by_ref()
-                .find(|c| !flags(c))
-                .filter(|verb| *verb != '%'),
-        );
+        verbs.extend(characters.by_ref().find(|c| !flags(c)).filter(|verb| *verb != '%'));
     }
     verbs
 }
@@ -200,15 +170,7 @@ fn weigh(arg: Expr, by: &'static str) -> Expr {
     let pos = arg.pos();
     let mut command = call(pos, by);
     command.args.push(arg);
-    Expr::Pipe(
-        pos,
-        PipeNode {
-            pos,
-            decl: Vec::new(),
-            commands: vec![command],
-            is_assign: false,
-        },
-    )
+    Expr::Pipe(pos, PipeNode { pos, decl: Vec::new(), commands: vec![command], is_assign: false })
 }
 
 /// The variable of `set $variable …` or `unset $variable …`.
@@ -217,11 +179,9 @@ fn changed_variable(pipe: &PipeNode) -> Option<SmolStr> {
         return None;
     };
     match command.args.as_slice() {
-        [
-            Expr::Identifier(_, function),
-            Expr::Variable(_, name, fields),
-            ..,
-        ] if matches!(function.as_str(), "set" | "unset") && fields.is_empty() => {
+        [Expr::Identifier(_, function), Expr::Variable(_, name, fields), ..]
+            if matches!(function.as_str(), "set" | "unset") && fields.is_empty() =>
+        {
             Some(name.clone())
         }
         _ => None,

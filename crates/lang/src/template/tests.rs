@@ -5,10 +5,7 @@ use serde_json::json;
 use super::*;
 
 fn context() -> Context<'static> {
-    Context {
-        now: "2026-03-01T12:00:00Z".parse().unwrap(),
-        seed: "event",
-    }
+    Context { now: "2026-03-01T12:00:00Z".parse().unwrap(), seed: "event" }
 }
 
 fn render(text: &str) -> Result<String, LangError> {
@@ -45,24 +42,12 @@ fn text() {
             "{{ snakecase \"HTTPServer2x\" }} {{ kebabcase \"FirstName\" }} {{ camelcase \"http_server\" }}",
             "http_server_2x first-name HttpServer",
         ),
-        (
-            "{{ quote \"a\\\"b\" 1 }} {{ squote .Input.name }}",
-            "\"a\\\"b\" \"1\" 'Some Body'",
-        ),
+        ("{{ quote \"a\\\"b\" 1 }} {{ squote .Input.name }}", "\"a\\\"b\" \"1\" 'Some Body'"),
         ("{{ nindent 2 \"a\\nb\" }}", "\n  a\n  b"),
-        (
-            "{{ trimAll \"$\" \"$5$\" }} {{ trimSuffix \"-\" \"a-\" }}",
-            "5 a",
-        ),
+        ("{{ trimAll \"$\" \"$5$\" }} {{ trimSuffix \"-\" \"a-\" }}", "5 a"),
         ("{{ plural \"one\" \"many\" (len .Input.list) }}", "many"),
-        (
-            "{{ (split \".\" \"a.b\")._1 }} {{ (splitn \".\" 2 \"a.b.c\")._1 }}",
-            "b b.c",
-        ),
-        (
-            "{{ contains \"me\" .Input.name }} {{ hasPrefix \"S\" .Input.name }}",
-            "true true",
-        ),
+        ("{{ (split \".\" \"a.b\")._1 }} {{ (splitn \".\" 2 \"a.b.c\")._1 }}", "b b.c"),
+        ("{{ contains \"me\" .Input.name }} {{ hasPrefix \"S\" .Input.name }}", "true true"),
         ("{{ wrap 5 .Input.name }}", "Some\nBody"),
         ("{{ repeat 3 \"ab\" }}", "ababab"),
         ("{{ title \"it's a-b c_d\" }}", "It'S A-B C_d"),
@@ -72,51 +57,24 @@ fn text() {
 #[test]
 fn lists_and_maps() {
     check(&[
-        (
-            "{{ .Input.list | uniq | compact | sortAlpha | join \",\" }}",
-            "a,b",
-        ),
+        ("{{ .Input.list | uniq | compact | sortAlpha | join \",\" }}", "a,b"),
         ("{{ without .Input.list \"b\" | len }}", "2"),
-        (
-            "{{ initial (list 1 2 3) }} {{ rest (list 1 2 3) }}",
-            "[1 2] [2 3]",
-        ),
+        ("{{ initial (list 1 2 3) }} {{ rest (list 1 2 3) }}", "[1 2] [2 3]"),
         (
             "{{ append (list 1) 2 }} {{ prepend (list 1) 0 }} {{ concat (list 1) (list 2) }}",
             "[1 2] [0 1] [1 2]",
         ),
-        (
-            "{{ slice (list 1 2 3) 1 2 }} {{ chunk 2 (list 1 2 3) }}",
-            "[2] [[1 2] [3]]",
-        ),
-        (
-            "{{ untilStep 0 10 4 }} {{ seq 1 3 }} {{ until 0 }}",
-            "[0 4 8] 1 2 3 []",
-        ),
-        (
-            "{{ $d := dict \"a\" 1 }}{{ $_ := set $d \"b\" 2 }}{{ $d }}",
-            "map[a:1 b:2]",
-        ),
-        (
-            "{{ $d := dict \"a\" 1 }}{{ unset $d \"a\" }}|{{ $d }}",
-            "map[]|map[]",
-        ),
-        (
-            "{{ get .Input.map \"none\" }}|{{ dig \"a\" \"x\" \"no\" .Input.map }}",
-            "|no",
-        ),
-        (
-            "{{ pick .Input.map \"z\" }} {{ omit .Input.map \"a\" }}",
-            "map[z:1] map[z:1]",
-        ),
+        ("{{ slice (list 1 2 3) 1 2 }} {{ chunk 2 (list 1 2 3) }}", "[2] [[1 2] [3]]"),
+        ("{{ untilStep 0 10 4 }} {{ seq 1 3 }} {{ until 0 }}", "[0 4 8] 1 2 3 []"),
+        ("{{ $d := dict \"a\" 1 }}{{ $_ := set $d \"b\" 2 }}{{ $d }}", "map[a:1 b:2]"),
+        ("{{ $d := dict \"a\" 1 }}{{ unset $d \"a\" }}|{{ $d }}", "map[]|map[]"),
+        ("{{ get .Input.map \"none\" }}|{{ dig \"a\" \"x\" \"no\" .Input.map }}", "|no"),
+        ("{{ pick .Input.map \"z\" }} {{ omit .Input.map \"a\" }}", "map[z:1] map[z:1]"),
         (
             "{{ merge (dict \"a\" (dict \"b\" 1)) (dict \"a\" (dict \"b\" 2 \"c\" 3)) }}",
             "map[a:map[b:1 c:3]]",
         ),
-        (
-            "{{ mergeOverwrite (dict \"a\" 1) (dict \"a\" 2) }}",
-            "map[a:2]",
-        ),
+        ("{{ mergeOverwrite (dict \"a\" 1) (dict \"a\" 2) }}", "map[a:2]"),
         ("{{ range $k, $v := .Input.map }}{{ $k }} {{ end }}", "a z "),
     ]);
 }
@@ -124,10 +82,7 @@ fn lists_and_maps() {
 #[test]
 fn numbers() {
     check(&[
-        (
-            "{{ .Input.big }} {{ .Input.big | int64 }}",
-            "1.2345678901e+10 12345678901",
-        ),
+        ("{{ .Input.big }} {{ .Input.big | int64 }}", "1.2345678901e+10 12345678901"),
         ("{{ print .Input.big 1 \"x\" }}", "1.2345678901e+10 1x"),
         (
             "{{ printf \"%v %.0f %d\" .Input.big .Input.big (int .Input.big) }}",
@@ -138,14 +93,8 @@ fn numbers() {
             "5%     3|1.2345678901e+10 1e+07 [1e+07]",
         ),
         ("{{ list 1.5 1e7 }}", "[1.5 1e+07]"),
-        (
-            "{{ add \"4\" 1.9 }} {{ sub 5 7 }} {{ div 7 2 }} {{ mod 7 2 }} {{ atoi \"x\" }}",
-            "5 -2 3 1 0",
-        ),
-        (
-            "{{ round 3.14159 2 }} {{ ceil 1.1 }} {{ addf 1.5 2 }} {{ maxf 1 2.5 }}",
-            "3.14 2 3.5 2.5",
-        ),
+        ("{{ add \"4\" 1.9 }} {{ sub 5 7 }} {{ div 7 2 }} {{ mod 7 2 }} {{ atoi \"x\" }}", "5 -2 3 1 0"),
+        ("{{ round 3.14159 2 }} {{ ceil 1.1 }} {{ addf 1.5 2 }} {{ maxf 1 2.5 }}", "3.14 2 3.5 2.5"),
     ]);
     assert!(render("{{ div 1 0 }}").is_err());
     assert!(render("{{ mod 1 0 }}").is_err());
@@ -155,32 +104,14 @@ fn numbers() {
 fn encodings() {
     check(&[
         ("{{ toJson .Input.map }}", "{\"a\":{\"b\":\"c\"},\"z\":1}"),
-        (
-            "{{ toJson \"<\\\\u003c\" }} {{ toRawJson \"<\\\\u003c\" }}",
-            "\"\\u003c\\\\u003c\" \"<\\\\u003c\"",
-        ),
-        (
-            "{{ b32enc \"hi\" }} {{ b32dec \"NBUQ====\" }}",
-            "NBUQ==== hi",
-        ),
-        (
-            "{{ b64dec \"?\" | hasPrefix \"illegal base64 data\" }}",
-            "true",
-        ),
-        (
-            "{{ sha1sum \"a\" }}",
-            "86f7e437faa5a7fce15d1ddcb9eaeaea377667b8",
-        ),
+        ("{{ toJson \"<\\\\u003c\" }} {{ toRawJson \"<\\\\u003c\" }}", "\"\\u003c\\\\u003c\" \"<\\\\u003c\""),
+        ("{{ b32enc \"hi\" }} {{ b32dec \"NBUQ====\" }}", "NBUQ==== hi"),
+        ("{{ b64dec \"?\" | hasPrefix \"illegal base64 data\" }}", "true"),
+        ("{{ sha1sum \"a\" }}", "86f7e437faa5a7fce15d1ddcb9eaeaea377667b8"),
         ("{{ adler32sum \"Wikipedia\" }}", "300286872"),
         ("{{ fromJson \"nope\" }}", "<no value>"),
-        (
-            "{{ regexFindAll \"[a-z]\" \"a1b2\" -1 }} {{ regexSplit \"-\" \"a-b\" -1 }}",
-            "[a b] [a b]",
-        ),
-        (
-            "{{ regexReplaceAllLiteral \"b\" \"abc\" \"$1\" }} {{ regexQuoteMeta \"a.b\" }}",
-            "a$1c a\\.b",
-        ),
+        ("{{ regexFindAll \"[a-z]\" \"a1b2\" -1 }} {{ regexSplit \"-\" \"a-b\" -1 }}", "[a b] [a b]"),
+        ("{{ regexReplaceAllLiteral \"b\" \"abc\" \"$1\" }} {{ regexQuoteMeta \"a.b\" }}", "a$1c a\\.b"),
         (
             "{{ base \"/a/b.txt\" }} {{ dir \"/a/b.txt\" }} {{ ext \"b.txt\" }} {{ clean \"/a/../../b\" }}",
             "b.txt /a .txt /b",
@@ -196,15 +127,9 @@ fn times_come_from_the_context() {
         ("{{ now }}", "2026-03-01 12:00:00 +0000 UTC"),
         ("{{ now | date \"2006-01-02T15:04\" }}", "2026-03-01T12:00"),
         ("{{ now | dateModify \"-24h\" | htmlDate }}", "2026-02-28"),
-        (
-            "{{ dateInZone \"15:04 MST\" now \"Asia/Tokyo\" }}",
-            "21:00 JST",
-        ),
+        ("{{ dateInZone \"15:04 MST\" now \"Asia/Tokyo\" }}", "21:00 JST"),
         ("{{ date \"2006\" .Input.time }}", "2023"),
-        (
-            "{{ toDate \"02.01.2006\" \"07.03.2026\" | unixEpoch }}",
-            "1772841600",
-        ),
+        ("{{ toDate \"02.01.2006\" \"07.03.2026\" | unixEpoch }}", "1772841600"),
         (
             "{{ ago (dateModify \"-90s\" now) }} {{ duration 90 }} {{ durationRound \"2h10m\" }}",
             "1m30s 1m30s 2h",
@@ -219,44 +144,26 @@ fn chance_comes_from_the_seed() {
     let first = render(text).unwrap();
     assert_eq!(render(text).unwrap(), first);
     let template = Template::compile(text).unwrap();
-    let other = Context {
-        seed: "other",
-        ..context()
-    };
+    let other = Context { seed: "other", ..context() };
     assert_ne!(template.render(&json!({}), other).unwrap(), first);
     let uuid = first.split(' ').next().unwrap();
     assert_eq!((uuid.len(), uuid.get(14..15)), (36, Some("4")));
-    assert_ne!(
-        render("{{ randAlpha 20 }}").unwrap(),
-        render("{{ randAlpha 21 }}").unwrap()
-    );
+    assert_ne!(render("{{ randAlpha 20 }}").unwrap(), render("{{ randAlpha 21 }}").unwrap());
 }
 
 #[test]
 fn choices() {
     check(&[
-        (
-            "{{ default \"x\" .Input.none }} {{ coalesce nil \"\" 2 }} {{ empty (list) }}",
-            "x 2 true",
-        ),
-        (
-            "{{ ternary 1 2 false }} {{ all 1 \"\" }} {{ any 1 \"\" }}",
-            "2 false true",
-        ),
+        ("{{ default \"x\" .Input.none }} {{ coalesce nil \"\" 2 }} {{ empty (list) }}", "x 2 true"),
+        ("{{ ternary 1 2 false }} {{ all 1 \"\" }} {{ any 1 \"\" }}", "2 false true"),
         (
             "{{ kindOf .Input.map }} {{ typeOf .Input.count }} {{ kindIs \"string\" \"a\" }}",
             "map float64 true",
         ),
         ("{{ deepEqual (list 1) (list 1) }}", "true"),
-        (
-            "{{ define \"t\" }}{{ .x }}{{ end }}{{ template \"t\" (dict \"x\" 1.0) }}",
-            "1",
-        ),
+        ("{{ define \"t\" }}{{ .x }}{{ end }}{{ template \"t\" (dict \"x\" 1.0) }}", "1"),
         ("", ""),
-        (
-            "{{- if .Input -}} {{ .Input.end }}{{ \"if\" }} {{- end }}",
-            "<no value>if",
-        ),
+        ("{{- if .Input -}} {{ .Input.end }}{{ \"if\" }} {{- end }}", "<no value>if"),
         ("  ", "  "),
         ("{{/* only */}}", ""),
     ]);
@@ -268,29 +175,17 @@ fn choices() {
 fn unknown_functions_do_not_compile() {
     for (text, part) in [
         ("{{ env \"HOME\" }}", "the function env is not offered"),
-        (
-            "{{ if true }}{{ .x | expandenv }}{{ end }}",
-            "the function expandenv is not offered",
-        ),
-        (
-            "{{ define \"x\" }}{{ getHostByName \"x\" }}{{ end }}",
-            "the function getHostByName",
-        ),
+        ("{{ if true }}{{ .x | expandenv }}{{ end }}", "the function expandenv is not offered"),
+        ("{{ define \"x\" }}{{ getHostByName \"x\" }}{{ end }}", "the function getHostByName"),
         ("{{ print (upperr .x) }}", "did you mean upper?"),
-        (
-            "ab\n{{ whatever }}",
-            "there is no function whatever at character 6",
-        ),
+        ("ab\n{{ whatever }}", "there is no function whatever at character 6"),
         ("{{ .x", "unclosed action"),
         ("{{ if .x }}a", "an end is missing at character 12"),
         ("{{- end }}", "no block open here at character 0"),
         ("a{{ else }}", "no block open here at character 1"),
     ] {
         let error = Template::compile(text).unwrap_err();
-        assert!(
-            matches!(error, LangError::Syntax { .. }),
-            "{text}: {error:?}"
-        );
+        assert!(matches!(error, LangError::Syntax { .. }), "{text}: {error:?}");
         assert!(error.to_string().contains(part), "{text}: {error}");
     }
 }

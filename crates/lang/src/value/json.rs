@@ -18,10 +18,7 @@ impl From<&Json> for Value {
             Json::String(text) => Self::text(text.as_str()),
             Json::Array(items) => Self::list(items.iter().map(Self::from).collect()),
             Json::Object(members) => Self::map(
-                members
-                    .iter()
-                    .map(|(key, value)| (Arc::from(key.as_str()), Self::from(value)))
-                    .collect(),
+                members.iter().map(|(key, value)| (Arc::from(key.as_str()), Self::from(value))).collect(),
             ),
         }
     }
@@ -63,11 +60,9 @@ impl Value {
             Self::Float(float) => float_number(*float).map_or(Json::Null, Json::Number),
             Self::Text(text) => Json::from(text.as_ref()),
             Self::List(list) => list.items.iter().map(Self::to_json).collect(),
-            Self::Map(map) => map
-                .entries
-                .iter()
-                .map(|(key, value)| (key.to_string(), value.to_json()))
-                .collect(),
+            Self::Map(map) => {
+                map.entries.iter().map(|(key, value)| (key.to_string(), value.to_json())).collect()
+            }
             Self::Time(time) => Json::from(layout::format(layout::RFC3339_NANO, time)),
         }
     }

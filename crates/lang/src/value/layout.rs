@@ -26,15 +26,7 @@ const MONTHS: [&str; 12] = [
     "November",
     "December",
 ];
-const DAYS: [&str; 7] = [
-    "Sunday",
-    "Monday",
-    "Tuesday",
-    "Wednesday",
-    "Thursday",
-    "Friday",
-    "Saturday",
-];
+const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
 /// One part of a layout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,51 +36,23 @@ enum Part<'a> {
     ShortYear,
     Month,
     ShortMonth,
-    MonthNumber {
-        zero: bool,
-    },
+    MonthNumber { zero: bool },
     Weekday,
     ShortWeekday,
-    Day {
-        fill: Option<char>,
-    },
-    DayOfYear {
-        fill: char,
-    },
+    Day { fill: Option<char> },
+    DayOfYear { fill: char },
     Hour,
-    Hour12 {
-        zero: bool,
-    },
-    Minute {
-        zero: bool,
-    },
-    Second {
-        zero: bool,
-    },
-    Fraction {
-        digits: usize,
-        trim: bool,
-        comma: bool,
-    },
-    HalfDay {
-        upper: bool,
-    },
-    Offset {
-        zulu: bool,
-        colon: bool,
-        minutes: bool,
-        seconds: bool,
-    },
+    Hour12 { zero: bool },
+    Minute { zero: bool },
+    Second { zero: bool },
+    Fraction { digits: usize, trim: bool, comma: bool },
+    HalfDay { upper: bool },
+    Offset { zulu: bool, colon: bool, minutes: bool, seconds: bool },
     Zone,
 }
 
 const fn offset(zulu: bool, colon: bool, minutes: bool, seconds: bool) -> Part<'static> {
-    Part::Offset {
-        zulu,
-        colon,
-        minutes,
-        seconds,
-    }
+    Part::Offset { zulu, colon, minutes, seconds }
 }
 
 /// Longer forms stand before those they begin with.
@@ -172,11 +136,7 @@ fn fraction(rest: &str) -> Option<(usize, Part<'static>)> {
     let digit = tail.chars().next().filter(|c| matches!(c, '0' | '9'))?;
     let after = tail.trim_start_matches(digit);
     let digits = tail.len() - after.len();
-    let part = Part::Fraction {
-        digits,
-        trim: digit == '9',
-        comma,
-    };
+    let part = Part::Fraction { digits, trim: digit == '9', comma };
     (!after.starts_with(|c: char| c.is_ascii_digit())).then_some((digits + 1, part))
 }
 
@@ -190,19 +150,11 @@ pub(crate) fn format(layout: &str, time: &Zoned) -> String {
 }
 
 fn name<const N: usize>(names: &[&'static str; N], index: i8) -> &'static str {
-    usize::try_from(index)
-        .ok()
-        .and_then(|index| names.get(index))
-        .copied()
-        .unwrap_or_default()
+    usize::try_from(index).ok().and_then(|index| names.get(index)).copied().unwrap_or_default()
 }
 
 fn padded(value: i32, zero: bool) -> String {
-    if zero {
-        format!("{value:02}")
-    } else {
-        value.to_string()
-    }
+    if zero { format!("{value:02}") } else { value.to_string() }
 }
 
 fn write(out: &mut String, part: Part<'_>, time: &Zoned) {
@@ -230,11 +182,9 @@ fn write(out: &mut String, part: Part<'_>, time: &Zoned) {
         Part::Hour12 { zero } => padded(hour12, zero),
         Part::Minute { zero } => padded(time.minute().into(), zero),
         Part::Second { zero } => padded(time.second().into(), zero),
-        Part::Fraction {
-            digits,
-            trim,
-            comma,
-        } => fraction_text(time.subsec_nanosecond(), digits, trim, comma),
+        Part::Fraction { digits, trim, comma } => {
+            fraction_text(time.subsec_nanosecond(), digits, trim, comma)
+        }
         Part::HalfDay { upper } => match (time.hour() >= 12, upper) {
             (true, true) => "PM",
             (true, false) => "pm",
@@ -242,12 +192,9 @@ fn write(out: &mut String, part: Part<'_>, time: &Zoned) {
             (false, false) => "am",
         }
         .to_owned(),
-        Part::Offset {
-            zulu,
-            colon,
-            minutes,
-            seconds,
-        } => offset_text(time.offset(), zulu, colon, minutes, seconds),
+        Part::Offset { zulu, colon, minutes, seconds } => {
+            offset_text(time.offset(), zulu, colon, minutes, seconds)
+        }
         Part::Zone => zone_text(time),
     };
     out.push_str(&text);
@@ -255,11 +202,7 @@ fn write(out: &mut String, part: Part<'_>, time: &Zoned) {
 
 fn fraction_text(nanos: i32, digits: usize, trim: bool, comma: bool) -> String {
     let all = format!("{nanos:09}");
-    let mut kept: String = all
-        .chars()
-        .chain("000000000".chars())
-        .take(digits)
-        .collect();
+    let mut kept: String = all.chars().chain("000000000".chars()).take(digits).collect();
     if trim {
         kept.truncate(kept.trim_end_matches('0').len());
         if kept.is_empty() {
@@ -335,11 +278,7 @@ mod tests {
     #[test]
     fn what_is_printed_is_read_again() {
         let time = moment("2023-11-04T09:07:05.120+02:00[+02:00]");
-        for layout in [
-            RFC3339_NANO,
-            GO_STRING,
-            "Monday, 02-Jan-06 3:04:05.000pm -07:00",
-        ] {
+        for layout in [RFC3339_NANO, GO_STRING, "Monday, 02-Jan-06 3:04:05.000pm -07:00"] {
             let text = format(layout, &time);
             let read = parse(layout, &text, &TimeZone::UTC).unwrap();
             assert_eq!(read, time, "{text}");

@@ -14,11 +14,7 @@ pub(crate) fn float_json(value: f64) -> String {
 
 fn with_exponent(value: f64, long: impl Fn(i32) -> bool, digits: usize) -> String {
     if !value.is_finite() {
-        return if value.is_nan() {
-            "NaN".to_owned()
-        } else {
-            format!("{value:+}")
-        };
+        return if value.is_nan() { "NaN".to_owned() } else { format!("{value:+}") };
     }
     let scientific = format!("{value:e}");
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
@@ -27,11 +23,7 @@ fn with_exponent(value: f64, long: impl Fn(i32) -> bool, digits: usize) -> Strin
         return value.to_string();
     }
     // Go writes at least two digits of an exponent, and JSON drops the zero of a negative one only.
-    let digits = if digits == 1 && exponent > 0 {
-        2
-    } else {
-        digits
-    };
+    let digits = if digits == 1 && exponent > 0 { 2 } else { digits };
     let sign = if exponent < 0 { '-' } else { '+' };
     format!("{mantissa}e{sign}{:0digits$}", exponent.unsigned_abs())
 }
@@ -48,10 +40,7 @@ pub(crate) fn float_number(value: f64) -> Option<serde_json::Number> {
 
 /// Truncates a float to an integer, as Go's conversion does for what fits.
 pub(crate) fn truncate(value: f64) -> i64 {
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "saturates, which is wanted"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "saturates, which is wanted")]
     {
         value as i64
     }
@@ -110,9 +99,7 @@ pub(crate) fn parse_duration(text: &str) -> Option<i64> {
         let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
         let (digits, tail) = rest.split_at(end);
         let amount: f64 = digits.parse().ok()?;
-        let end = tail
-            .find(|c: char| c.is_ascii_digit() || c == '.')
-            .unwrap_or(tail.len());
+        let end = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
         let (unit, tail) = tail.split_at(end);
         let scale = match unit {
             "ns" => 1.0,

@@ -7,11 +7,7 @@ use super::Value;
 impl Value {
     /// Whether two values are equal; numbers compare across integer and float. `step` is called for each
     /// pair that is looked at, and may refuse to go on: values that share parts can be large.
-    pub(crate) fn equal<E>(
-        &self,
-        other: &Self,
-        step: &mut dyn FnMut() -> Result<(), E>,
-    ) -> Result<bool, E> {
+    pub(crate) fn equal<E>(&self, other: &Self, step: &mut dyn FnMut() -> Result<(), E>) -> Result<bool, E> {
         step()?;
         Ok(match (self, other) {
             (Self::Nil, Self::Nil) => true,

@@ -77,11 +77,8 @@ fn place(diagnostic: &Diagnostic) -> String {
 
 fn about(diagnostic: &Diagnostic) -> String {
     let parts = [&diagnostic.object, &diagnostic.path];
-    let parts: Vec<String> = parts
-        .into_iter()
-        .filter(|part| !part.is_empty())
-        .map(|part| printable(part))
-        .collect();
+    let parts: Vec<String> =
+        parts.into_iter().filter(|part| !part.is_empty()).map(|part| printable(part)).collect();
     parts.join(": ")
 }
 
@@ -89,20 +86,14 @@ fn about(diagnostic: &Diagnostic) -> String {
 fn excerpt(source: &str, column: usize) -> (String, usize) {
     let at = column.saturating_sub(1);
     let start = at.saturating_sub(WIDTH / 2);
-    let start = if source.chars().count() <= WIDTH {
-        0
-    } else {
-        start
-    };
+    let start = if source.chars().count() <= WIDTH { 0 } else { start };
     let text: String = source.chars().skip(start).take(WIDTH).collect();
     (printable(&text), at - start)
 }
 
 /// Control characters could steer the reader's terminal.
 fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]

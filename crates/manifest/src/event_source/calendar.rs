@@ -11,34 +11,19 @@ use super::{Filter, lenient};
 #[serde(rename_all = "camelCase", default)]
 pub struct Calendar {
     /// Five cron fields. It goes before `interval`.
-    #[serde(
-        deserialize_with = "lenient::or_default",
-        skip_serializing_if = "String::is_empty"
-    )]
+    #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "String::is_empty")]
     pub schedule: String,
     /// A Go duration, such as `10s` or `1h30m`.
-    #[serde(
-        deserialize_with = "lenient::or_default",
-        skip_serializing_if = "String::is_empty"
-    )]
+    #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "String::is_empty")]
     pub interval: String,
     /// `EXDATE` lines of iCalendar; only their dates count.
-    #[serde(
-        deserialize_with = "lenient::or_default",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "Vec::is_empty")]
     pub exclusion_dates: Vec<String>,
     /// IANA name; UTC if empty.
-    #[serde(
-        deserialize_with = "lenient::or_default",
-        skip_serializing_if = "String::is_empty"
-    )]
+    #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "String::is_empty")]
     pub timezone: String,
     /// Copied into each payload.
-    #[serde(
-        deserialize_with = "lenient::or_default",
-        skip_serializing_if = "BTreeMap::is_empty"
-    )]
+    #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, String>,
     /// What becomes of ticks that were missed.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -66,10 +51,7 @@ pub struct CatchUp {
     /// Whether.
     pub enabled: bool,
     /// Those older than this Go duration are not; five minutes if empty.
-    #[serde(
-        deserialize_with = "lenient::or_default",
-        skip_serializing_if = "String::is_empty"
-    )]
+    #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "String::is_empty")]
     pub max_duration: String,
 }
 

@@ -22,15 +22,11 @@ where
 {
     let map = Option::<BTreeMap<String, Option<T>>>::deserialize(deserializer)?;
     let entries = map.unwrap_or_default().into_iter();
-    Ok(entries
-        .map(|(name, value)| (name, value.unwrap_or_default()))
-        .collect())
+    Ok(entries.map(|(name, value)| (name, value.unwrap_or_default())).collect())
 }
 
 /// Text, or a whole number as text.
-pub(super) fn text_or_number<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<String, D::Error> {
+pub(super) fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     struct Either;
 
     impl Visitor<'_> for Either {

@@ -11,28 +11,16 @@ use super::{Filter, KeySelector, lenient};
 #[serde(rename_all = "camelCase", default)]
 pub struct Webhook {
     /// Path on the event's own port.
-    #[serde(
-        deserialize_with = "lenient::or_default",
-        skip_serializing_if = "String::is_empty"
-    )]
+    #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "String::is_empty")]
     pub endpoint: String,
     /// `POST` if empty; `PUT`, `PATCH`, `DELETE` and `GET` are possible.
-    #[serde(
-        deserialize_with = "lenient::or_default",
-        skip_serializing_if = "String::is_empty"
-    )]
+    #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "String::is_empty")]
     pub method: String,
     /// The event's own port. Text or number; if empty, only the canonical address is served.
-    #[serde(
-        deserialize_with = "lenient::text_or_number",
-        skip_serializing_if = "String::is_empty"
-    )]
+    #[serde(deserialize_with = "lenient::text_or_number", skip_serializing_if = "String::is_empty")]
     pub port: String,
     /// Public base address; Argo registers it with some senders.
-    #[serde(
-        deserialize_with = "lenient::or_default",
-        skip_serializing_if = "String::is_empty"
-    )]
+    #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "String::is_empty")]
     pub url: String,
     /// Certificate chain in PEM. TLS is spoken where certificate and key are given.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -47,25 +35,16 @@ pub struct Webhook {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_payload_size: Option<u64>,
     /// Copied into each payload.
-    #[serde(
-        deserialize_with = "lenient::or_default",
-        skip_serializing_if = "BTreeMap::is_empty"
-    )]
+    #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, String>,
     /// Which requests become events.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub filter: Option<Filter>,
     /// Ours: header that carries the sender's id of the message.
-    #[serde(
-        deserialize_with = "lenient::or_default",
-        skip_serializing_if = "String::is_empty"
-    )]
+    #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "String::is_empty")]
     pub id_header: String,
     /// Ours: gjson path of the sender's id of the message in the body.
-    #[serde(
-        deserialize_with = "lenient::or_default",
-        skip_serializing_if = "String::is_empty"
-    )]
+    #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "String::is_empty")]
     pub id_path: String,
     /// Ours: who may send.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -86,16 +65,10 @@ pub struct Auth {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hmac: Option<Hmac>,
     /// A known sender: its scheme (with `secrets`), and the place of its message id.
-    #[serde(
-        deserialize_with = "lenient::or_default",
-        skip_serializing_if = "String::is_empty"
-    )]
+    #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "String::is_empty")]
     pub preset: String,
     /// Secrets of the preset's scheme; any of them is good.
-    #[serde(
-        deserialize_with = "lenient::or_default",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<KeySelector>,
 }
 

@@ -15,9 +15,7 @@ pub(super) fn check(object: &Object, findings: &mut Vec<Diagnostic>) {
     ];
     for (keys, why) in foreign {
         let spec = object.document.get("spec");
-        let found = keys
-            .iter()
-            .fold(spec, |value, key| value.and_then(|value| value.get(key)));
+        let found = keys.iter().fold(spec, |value, key| value.and_then(|value| value.get(key)));
         if found.is_none_or(Value::is_null) {
             continue;
         }

@@ -24,13 +24,7 @@ pub(super) fn check(object: &Object, set: &Set<'_>, findings: &mut Vec<Diagnosti
             findings.push(twice(object, &path, "dependencies", name));
         }
         event(object, dependency, &path, set, findings);
-        support::check(
-            support::Where::Dependency,
-            object,
-            dependency,
-            &path,
-            findings,
-        );
+        support::check(support::Where::Dependency, object, dependency, &path, findings);
         if let Some(filters) = dependency.get("filters") {
             let path = path.key("filters");
             support::check(support::Where::Filters, object, filters, &path, findings);
@@ -68,17 +62,8 @@ fn twice(object: &Object, path: &Path, what: &str, name: &str) -> Diagnostic {
 }
 
 /// Does the event exist that a dependency waits for.
-fn event(
-    object: &Object,
-    dependency: &Value,
-    path: &Path,
-    set: &Set<'_>,
-    findings: &mut Vec<Diagnostic>,
-) {
-    let (source, event) = (
-        text(dependency, "eventSourceName"),
-        text(dependency, "eventName"),
-    );
+fn event(object: &Object, dependency: &Value, path: &Path, set: &Set<'_>, findings: &mut Vec<Diagnostic>) {
+    let (source, event) = (text(dependency, "eventSourceName"), text(dependency, "eventName"));
     // Patterns of names are matched at run time.
     if source.is_empty() || source.contains(['*', '?']) {
         return;
@@ -88,10 +73,7 @@ fn event(
         findings.push(object.places.at_value(
             codes::EVENT_SOURCE_MISSING,
             &path.key("eventSourceName"),
-            format!(
-                "there is no EventSource `{source}` in namespace {}",
-                object.namespace
-            ),
+            format!("there is no EventSource `{source}` in namespace {}", object.namespace),
             meant(source, &known, "add it, or correct the name"),
         ));
         return;
@@ -188,13 +170,7 @@ fn parameter(
 }
 
 /// The kind of a trigger, and a workflow that stands within it.
-fn action(
-    object: &Object,
-    template: &Value,
-    path: &Path,
-    set: &Set<'_>,
-    findings: &mut Vec<Diagnostic>,
-) {
+fn action(object: &Object, template: &Value, path: &Path, set: &Set<'_>, findings: &mut Vec<Diagnostic>) {
     support::check(support::Where::Trigger, object, template, path, findings);
     for kind in ["argoWorkflow", "k8s"] {
         let Some(source) = template.get(kind).and_then(|t| t.get("source")) else {
@@ -223,8 +199,6 @@ fn action(
 
 /// Help for a name that leads nowhere.
 pub(super) fn meant(name: &str, known: &[&str], otherwise: &str) -> String {
-    near(name, known.iter().copied()).map_or_else(
-        || otherwise.to_owned(),
-        |near| format!("did you mean `{near}`?"),
-    )
+    near(name, known.iter().copied())
+        .map_or_else(|| otherwise.to_owned(), |near| format!("did you mean `{near}`?"))
 }

@@ -16,16 +16,10 @@ pub(super) struct Set<'a> {
 impl<'a> Set<'a> {
     pub(super) fn new(objects: &'a [Arc<Object>]) -> Self {
         let keyed = objects.iter().map(|object| {
-            let namespace = if object.kind.is_cluster_wide() {
-                ""
-            } else {
-                object.namespace.as_str()
-            };
+            let namespace = if object.kind.is_cluster_wide() { "" } else { object.namespace.as_str() };
             ((object.kind, namespace, object.name.as_str()), &**object)
         });
-        Self {
-            objects: keyed.collect(),
-        }
+        Self { objects: keyed.collect() }
     }
 
     pub(super) fn get(&self, kind: Kind, namespace: &str, name: &str) -> Option<&'a Object> {
@@ -35,9 +29,7 @@ impl<'a> Set<'a> {
     /// Names of a kind in a namespace.
     pub(super) fn names(&self, kind: Kind, namespace: &str) -> Vec<&'a str> {
         let all = self.objects.keys();
-        all.filter(|(k, n, _)| *k == kind && *n == namespace)
-            .map(|(_, _, name)| *name)
-            .collect()
+        all.filter(|(k, n, _)| *k == kind && *n == namespace).map(|(_, _, name)| *name).collect()
     }
 }
 

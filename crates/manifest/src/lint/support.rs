@@ -158,8 +158,7 @@ pub fn explain(code: &str) -> Option<&'static str> {
 #[must_use]
 pub fn code(place: Where, key: &str) -> Option<&'static str> {
     let mut rows = TABLE.iter();
-    rows.find(|row| row.place == place && row.key == key)
-        .map(|row| row.code)
+    rows.find(|row| row.place == place && row.key == key).map(|row| row.code)
 }
 
 /// Reports the constructs among the keys of a mapping.
@@ -179,12 +178,7 @@ pub(super) fn check(
         if hooks.is_some_and(|hooks| hooks.keys().all(|name| name == "exit")) {
             continue;
         }
-        let code = Code {
-            id: row.code,
-            severity: Severity::Warning,
-            strict: true,
-            explanation: EXPLANATION,
-        };
+        let code = Code { id: row.code, severity: Severity::Warning, strict: true, explanation: EXPLANATION };
         let (what, effect) = (name(place, row.key), effect(row));
         findings.push(object.places.at_key(
             code,
@@ -239,18 +233,11 @@ mod tests {
 
     #[test]
     fn codes_are_given_once() {
-        let ids: Vec<&str> = TABLE
-            .iter()
-            .map(|row| row.code)
-            .chain(ALL.iter().map(|code| code.id))
-            .collect();
+        let ids: Vec<&str> = TABLE.iter().map(|row| row.code).chain(ALL.iter().map(|code| code.id)).collect();
         let unique: BTreeSet<&str> = ids.iter().copied().collect();
         assert_eq!(unique.len(), ids.len());
         for id in ids {
-            assert!(
-                codes::explain(id).is_some_and(|text| text.len() > 40),
-                "{id}"
-            );
+            assert!(codes::explain(id).is_some_and(|text| text.len() > 40), "{id}");
         }
         assert_eq!(codes::explain("TIP-MAN-999"), None);
     }

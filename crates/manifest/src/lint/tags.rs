@@ -61,9 +61,7 @@ pub(super) fn check(
             };
             if let Err((message, help)) = known {
                 let message = format!("`{{{{{tag}}}}}` names nothing: {message}");
-                let finding = object
-                    .places
-                    .at_value(codes::UNKNOWN_TAG, at, message, help);
+                let finding = object.places.at_value(codes::UNKNOWN_TAG, at, message, help);
                 if !findings.contains(&finding) {
                     findings.push(finding);
                 }
@@ -97,9 +95,7 @@ fn simple(content: &str) -> impl Iterator<Item = &str> {
     starts.filter_map(|rest| {
         let (tag, _) = rest.split_once("}}")?;
         let tag = tag.trim();
-        let plain = tag
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'));
+        let plain = tag.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'));
         (plain && tag.starts_with(|c: char| c.is_ascii_alphabetic())).then_some(tag)
     })
 }
@@ -110,10 +106,7 @@ fn named(name: &str, known: &[&str], what: &str) -> Known {
     if known.contains(&name) {
         return Ok(());
     }
-    Err((
-        format!("there is no {what} `{name}` here"),
-        meant(name, known, "declare it, or correct the name"),
-    ))
+    Err((format!("there is no {what} `{name}` here"), meant(name, known, "declare it, or correct the name")))
 }
 
 fn scope_named(scope: &str) -> Known {
@@ -150,9 +143,7 @@ fn spliced(object: &Object, template: &Value, path: &Path, findings: &mut Vec<Di
             .flat_map(|key| {
                 let path = path.key(holder).key(key);
                 let items = list(container, key).iter().enumerate();
-                items.map(move |(index, item)| {
-                    (item.as_str().unwrap_or_default(), path.index(index))
-                })
+                items.map(move |(index, item)| (item.as_str().unwrap_or_default(), path.index(index)))
             })
             .collect();
         for (word, at) in &words[after_shell(&words)..] {
@@ -167,9 +158,9 @@ fn after_shell(words: &[(&str, Path)]) -> usize {
         let name = word.rsplit('/').next().unwrap_or_default();
         SHELLS.contains(&name)
     });
-    let flag = words.iter().position(|(word, _)| {
-        word.starts_with('-') && !word.starts_with("--") && word.ends_with('c')
-    });
+    let flag = words
+        .iter()
+        .position(|(word, _)| word.starts_with('-') && !word.starts_with("--") && word.ends_with('c'));
     match flag {
         Some(at) if shell => at + 1,
         _ => words.len(),
@@ -180,14 +171,7 @@ fn after_shell(words: &[(&str, Path)]) -> usize {
 fn tainted(content: &str) -> Option<&str> {
     content.split("{{").skip(1).find_map(|rest| {
         let (tag, _) = rest.split_once("}}")?;
-        let outside = [
-            "inputs.parameters.",
-            "workflow.parameters.",
-            "inputs.parameters[",
-        ];
-        outside
-            .iter()
-            .any(|scope| tag.contains(scope))
-            .then(|| tag.trim())
+        let outside = ["inputs.parameters.", "workflow.parameters.", "inputs.parameters["];
+        outside.iter().any(|scope| tag.contains(scope)).then(|| tag.trim())
     })
 }

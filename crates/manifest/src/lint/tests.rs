@@ -11,12 +11,7 @@ fn findings(text: &str, codes: &[&str]) -> Vec<String> {
     check(&objects)
         .iter()
         .filter(|finding| codes.is_empty() || codes.contains(&finding.code.as_str()))
-        .map(|f| {
-            format!(
-                "{}:{} {} {}; {}",
-                f.line, f.column, f.code, f.message, f.help
-            )
-        })
+        .map(|f| format!("{}:{} {} {}; {}", f.line, f.column, f.code, f.message, f.help))
         .collect()
 }
 
@@ -159,10 +154,8 @@ spec:
     container: {image: x, command: [echo], args: ['{{inputs.parameters.x}}']}
 ";
     let found = findings(text, &["TIP-MAN-026"]);
-    let lines: Vec<_> = found
-        .iter()
-        .map(|line| line.split_once("TIP-MAN-026 ").map_or("", |(_, rest)| rest))
-        .collect();
+    let lines: Vec<_> =
+        found.iter().map(|line| line.split_once("TIP-MAN-026 ").map_or("", |(_, rest)| rest)).collect();
     assert_eq!(
         lines,
         [
@@ -210,10 +203,7 @@ spec:
     container: {image: x, command: [grep, -c], args: ['{{inputs.parameters.x}}']}
 ";
     let found = findings(text, &["TIP-MAN-027"]);
-    let places: Vec<_> = found
-        .iter()
-        .map(|line| line.split(' ').next().unwrap_or_default())
-        .collect();
+    let places: Vec<_> = found.iter().map(|line| line.split(' ').next().unwrap_or_default()).collect();
     assert_eq!(places, ["12:9", "14:61", "16:53"]);
 }
 
@@ -244,18 +234,8 @@ spec:
                 container: {image: x}
 ";
     let found = findings(text, &[]);
-    let short: Vec<_> = found
-        .iter()
-        .map(|line| line.get(..17).unwrap_or_default())
-        .collect();
-    assert_eq!(
-        short,
-        [
-            "17:27 TIP-MAN-024",
-            "18:15 TIP-MAN-192",
-            "21:17 TIP-MAN-176"
-        ]
-    );
+    let short: Vec<_> = found.iter().map(|line| line.get(..17).unwrap_or_default()).collect();
+    assert_eq!(short, ["17:27 TIP-MAN-024", "18:15 TIP-MAN-192", "21:17 TIP-MAN-176"]);
 }
 
 #[test]
@@ -285,10 +265,6 @@ fn strict_refuses_what_would_surprise() {
     let mut found = check(&objects);
     assert!(!found.iter().any(crate::Diagnostic::is_error));
     diagnostic::strict(&mut found);
-    let errors: Vec<_> = found
-        .iter()
-        .filter(|d| d.is_error())
-        .map(|d| d.code.as_str())
-        .collect();
+    let errors: Vec<_> = found.iter().filter(|d| d.is_error()).map(|d| d.code.as_str()).collect();
     assert_eq!(errors, ["TIP-MAN-028", "TIP-MAN-128"]);
 }

@@ -81,8 +81,7 @@ impl<'a> Check<'a, '_> {
             Some(found) => {
                 let spec = found.document.get("spec").unwrap_or(&Value::Null);
                 let names = list(spec, "templates").iter();
-                self.templates
-                    .extend(names.map(|template| text(template, "name")));
+                self.templates.extend(names.map(|template| text(template, "name")));
             }
             None => self.complete = false,
         }
@@ -120,12 +119,7 @@ impl<'a> Check<'a, '_> {
         }
         let all: Vec<&str> = self.templates.iter().copied().collect();
         let help = meant(name, &all, "add it, or correct the name");
-        self.report(
-            codes::TEMPLATE_MISSING,
-            path,
-            format!("there is no template `{name}` here"),
-            help,
-        );
+        self.report(codes::TEMPLATE_MISSING, path, format!("there is no template `{name}` here"), help);
     }
 
     /// A template of another object.
@@ -135,47 +129,25 @@ impl<'a> Check<'a, '_> {
             return;
         };
         let spec = found.document.get("spec").unwrap_or(&Value::Null);
-        let names: Vec<&str> = list(spec, "templates")
-            .iter()
-            .map(|template| text(template, "name"))
-            .collect();
+        let names: Vec<&str> =
+            list(spec, "templates").iter().map(|template| text(template, "name")).collect();
         // What it takes over itself is judged where it is run.
         let open = spec.get("workflowTemplateRef").is_some() || template.contains("{{");
         if open || template.is_empty() || names.contains(&template) {
             return;
         }
-        let message = format!(
-            "{} `{}` has no template `{template}`",
-            found.kind, found.name
-        );
+        let message = format!("{} `{}` has no template `{template}`", found.kind, found.name);
         let help = meant(template, &names, "add it there, or correct the name");
-        self.report(
-            codes::TEMPLATE_MISSING,
-            &path.key("template"),
-            message,
-            help,
-        );
+        self.report(codes::TEMPLATE_MISSING, &path.key("template"), message, help);
     }
 
     fn template(&mut self, template: &Value, path: &Path, defaults: Option<&Value>) {
-        support::check(
-            support::Where::Template,
-            self.object,
-            template,
-            path,
-            self.findings,
-        );
+        support::check(support::Where::Template, self.object, template, path, self.findings);
         for side in ["inputs", "outputs"] {
             let artifacts = template.get(side).unwrap_or(&Value::Null);
             for (index, artifact) in list(artifacts, "artifacts").iter().enumerate() {
                 let path = path.key(side).key("artifacts").index(index);
-                support::check(
-                    support::Where::Artifact,
-                    self.object,
-                    artifact,
-                    &path,
-                    self.findings,
-                );
+                support::check(support::Where::Artifact, self.object, artifact, &path, self.findings);
             }
         }
         let mut calls = Vec::new();

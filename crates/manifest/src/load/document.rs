@@ -15,14 +15,8 @@ use crate::local::{PersistentVolumeClaim, ServiceAccount};
 use crate::object::{Kind, Object, Spec};
 
 /// Metadata that machines write: it does not make an object another one.
-const MACHINE_METADATA: [&str; 6] = [
-    "managedFields",
-    "resourceVersion",
-    "generation",
-    "creationTimestamp",
-    "selfLink",
-    "uid",
-];
+const MACHINE_METADATA: [&str; 6] =
+    ["managedFields", "resourceVersion", "generation", "creationTimestamp", "selfLink", "uid"];
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// Reads a document. `None`: it is no object that is read here, or it has an error; either is reported.
@@ -40,11 +34,7 @@ pub(super) fn read(
         }
     };
     let name_given = text(&document, "name");
-    let shown = if name_given.is_empty() {
-        text(&document, "generateName")
-    } else {
-        name_given
-    };
+    let shown = if name_given.is_empty() { text(&document, "generateName") } else { name_given };
     let places = places.clone().named(format!("{kind}/{shown}"));
     let before = diagnostics.iter().filter(|d| d.is_error()).count();
     unknown_top(&document, kind, &places, diagnostics);
@@ -65,18 +55,11 @@ fn assemble(
     places: Places,
     options: &LoadOptions,
 ) -> Object {
-    let namespace = metadata
-        .namespace
-        .filter(|n| !n.is_empty())
-        .unwrap_or_else(|| options.namespace.clone());
+    let namespace = metadata.namespace.filter(|n| !n.is_empty()).unwrap_or_else(|| options.namespace.clone());
     let name = metadata.name.unwrap_or_default();
     let generate_name = metadata.generate_name.unwrap_or_default();
     let uid = metadata.uid.filter(|u| !u.is_empty()).unwrap_or_else(|| {
-        let scope = if kind.is_cluster_wide() {
-            ""
-        } else {
-            &namespace
-        };
+        let scope = if kind.is_cluster_wide() { "" } else { &namespace };
         uuid(&digest(&[kind.as_str(), scope, &name, &generate_name], 16))
     });
     let revision = revision(&document);
@@ -109,9 +92,7 @@ fn without_secrets(document: &mut Value) {
         return;
     };
     map.retain(|key, _| SHOWN.contains(&key.as_str()));
-    let annotations = map
-        .get_mut("metadata")
-        .and_then(|metadata| metadata.get_mut("annotations"));
+    let annotations = map.get_mut("metadata").and_then(|metadata| metadata.get_mut("annotations"));
     if let Some(annotations) = annotations.and_then(Value::as_object_mut) {
         // It repeats the whole Secret.
         annotations.shift_remove(LAST_APPLIED);
@@ -119,19 +100,10 @@ fn without_secrets(document: &mut Value) {
 }
 
 fn kind_of(document: &Value, places: &Places) -> Result<Kind, Box<Diagnostic>> {
-    let field = |name| {
-        document
-            .get(name)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-    };
+    let field = |name| document.get(name).and_then(Value::as_str).unwrap_or_default();
     let (api_version, kind) = (field("apiVersion"), field("kind"));
     if kind.is_empty() || api_version.is_empty() {
-        let missing = if kind.is_empty() {
-            "kind"
-        } else {
-            "apiVersion"
-        };
+        let missing = if kind.is_empty() { "kind" } else { "apiVersion" };
         let kind_known = kind.parse::<Kind>().ok();
         let help = kind_known.map_or_else(
             || "an object begins with `apiVersion:` and `kind:`".to_owned(),
@@ -143,12 +115,7 @@ fn kind_of(document: &Value, places: &Places) -> Result<Kind, Box<Diagnostic>> {
             codes::NOT_AN_OBJECT
         };
         let message = format!("the document has no `{missing}`, so it is skipped");
-        return Err(Box::new(places.at_value(
-            code,
-            &Path::root(),
-            message,
-            help,
-        )));
+        return Err(Box::new(places.at_value(code, &Path::root(), message, help)));
     }
     let ours = api_version == "v1" || api_version.starts_with("argoproj.io/");
     match kind.parse::<Kind>() {
@@ -156,20 +123,15 @@ fn kind_of(document: &Value, places: &Places) -> Result<Kind, Box<Diagnostic>> {
         Ok(known) if ours => Err(Box::new(places.at_value(
             codes::API_VERSION,
             &Path::root().key("apiVersion"),
-            format!(
-                "{kind} stands under `{}`, not `{api_version}`",
-                known.api_version()
-            ),
+            format!("{kind} stands under `{}`, not `{api_version}`", known.api_version()),
             format!("write `apiVersion: {}`", known.api_version()),
         ))),
         _ => {
             let names = Kind::ALL.map(Kind::as_str);
             let near = near(kind, names).filter(|_| api_version.starts_with("argoproj.io/"));
             let mut code = codes::KIND_NOT_READ;
-            let help = near.map_or_else(
-                || "it has no effect here".to_owned(),
-                |near| format!("did you mean `{near}`?"),
-            );
+            let help = near
+                .map_or_else(|| "it has no effect here".to_owned(), |near| format!("did you mean `{near}`?"));
             if near.is_some() {
                 code.severity = crate::Severity::Error;
             }
@@ -193,18 +155,10 @@ fn unknown_top(document: &Value, kind: Kind, places: &Places, diagnostics: &mut 
     let more: &[&str] = match kind {
         Kind::ConfigMap => &["data", "binaryData", "immutable"],
         Kind::Secret => &["data", "stringData", "type", "immutable"],
-        Kind::ServiceAccount => &[
-            "secrets",
-            "imagePullSecrets",
-            "automountServiceAccountToken",
-        ],
+        Kind::ServiceAccount => &["secrets", "imagePullSecrets", "automountServiceAccountToken"],
         _ => &["spec", "status"],
     };
-    let known: Vec<&str> = ["apiVersion", "kind", "metadata"]
-        .iter()
-        .chain(more)
-        .copied()
-        .collect();
+    let known: Vec<&str> = ["apiVersion", "kind", "metadata"].iter().chain(more).copied().collect();
     let keys = document.as_object().into_iter().flat_map(|map| map.keys());
     for key in keys.filter(|key| !known.contains(&key.as_str())) {
         diagnostics.push(places.at_key(
@@ -269,12 +223,7 @@ fn is_name(name: &str) -> bool {
     name.len() <= 253 && name.chars().all(inner) && name.starts_with(outer) && name.ends_with(outer)
 }
 
-fn spec(
-    document: &Value,
-    kind: Kind,
-    places: &Places,
-    diagnostics: &mut Vec<Diagnostic>,
-) -> Option<Spec> {
+fn spec(document: &Value, kind: Kind, places: &Places, diagnostics: &mut Vec<Diagnostic>) -> Option<Spec> {
     let path = Path::root().key("spec");
     match kind {
         Kind::ConfigMap => {
@@ -298,8 +247,7 @@ fn spec(
     };
     macro_rules! read {
         ($variant:ident) => {
-            typed::read(value, &path, places, diagnostics)
-                .map(|spec| Spec::$variant(Box::new(spec)))
+            typed::read(value, &path, places, diagnostics).map(|spec| Spec::$variant(Box::new(spec)))
         };
     }
     match kind {
@@ -317,14 +265,7 @@ fn spec(
 /// Formats 128 bits in hex like a UUID of version 8 (made by its user's own rule).
 fn uuid(hex: &str) -> String {
     let part = |from: usize, to: usize| hex.get(from..to).unwrap_or_default();
-    format!(
-        "{}-{}-8{}-a{}-{}",
-        part(0, 8),
-        part(8, 12),
-        part(13, 16),
-        part(17, 20),
-        part(20, 32)
-    )
+    format!("{}-{}-8{}-a{}-{}", part(0, 8), part(8, 12), part(13, 16), part(17, 20), part(20, 32))
 }
 
 /// Hash over what a person wrote. The order of keys does not matter.
@@ -336,10 +277,7 @@ fn revision(document: &Value) -> String {
             for field in MACHINE_METADATA {
                 metadata.shift_remove(field);
             }
-            if let Some(annotations) = metadata
-                .get_mut("annotations")
-                .and_then(Value::as_object_mut)
-            {
+            if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
                 annotations.shift_remove(LAST_APPLIED);
             }
         }

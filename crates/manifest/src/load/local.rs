@@ -27,11 +27,7 @@ pub(super) fn config_map(
 }
 
 /// Reads `data` (base64) and `stringData` (which wins).
-pub(super) fn secret(
-    document: &Value,
-    places: &Places,
-    diagnostics: &mut Vec<Diagnostic>,
-) -> Option<Secret> {
+pub(super) fn secret(document: &Value, places: &Places, diagnostics: &mut Vec<Diagnostic>) -> Option<Secret> {
     let mut data = BTreeMap::new();
     let before = diagnostics.len();
     for (field, encoded) in [("data", true), ("stringData", false)] {
@@ -76,14 +72,10 @@ fn read(value: &Value, encoded: bool) -> Result<SecretString, (&'static str, &'s
         return Ok(text.into());
     }
     let compact: String = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
-    let bytes = STANDARD
-        .decode(compact)
-        .map_err(|_| ("is not base64", "encode it, or move it to `stringData`"))?;
+    let bytes =
+        STANDARD.decode(compact).map_err(|_| ("is not base64", "encode it, or move it to `stringData`"))?;
     let text = String::from_utf8(bytes).map_err(|_| {
-        (
-            "is base64 of bytes that are not UTF-8 text",
-            "binary secrets are not supported; store a text form",
-        )
+        ("is base64 of bytes that are not UTF-8 text", "binary secrets are not supported; store a text form")
     })?;
     Ok(text.into())
 }

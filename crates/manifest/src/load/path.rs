@@ -90,9 +90,6 @@ mod tests {
     fn text() {
         let path = Path::root().key("metadata").key("labels").key("a.b/c");
         assert_eq!(path.to_string(), "metadata.labels[\"a.b/c\"]");
-        assert_eq!(
-            Path::root().key("a").index(0).key("b").to_string(),
-            "a[0].b"
-        );
+        assert_eq!(Path::root().key("a").index(0).key("b").to_string(), "a[0].b");
     }
 }

@@ -24,21 +24,12 @@ pub struct Places {
 
 impl Places {
     pub(super) fn new(file: &str, text: &str, first_line: usize, root: Place) -> Self {
-        Self {
-            root: Arc::new(root),
-            text: text.into(),
-            file: file.into(),
-            first_line,
-            ..Self::default()
-        }
+        Self { root: Arc::new(root), text: text.into(), file: file.into(), first_line, ..Self::default() }
     }
 
     /// The places of an object within this document.
     pub(super) fn below(&self, prefix: &Path) -> Self {
-        Self {
-            prefix: self.prefix.join(prefix),
-            ..self.clone()
-        }
+        Self { prefix: self.prefix.join(prefix), ..self.clone() }
     }
 
     pub(super) fn named(mut self, object: String) -> Self {
@@ -68,13 +59,7 @@ impl Places {
     /// A finding that points at a key.
     #[must_use]
     pub fn at_key(&self, code: Code, path: &Path, message: String, help: String) -> Diagnostic {
-        self.at(
-            code,
-            self.root.find(&self.prefix.join(path)),
-            path,
-            message,
-            help,
-        )
+        self.at(code, self.root.find(&self.prefix.join(path)), path, message, help)
     }
 
     /// A finding that points at a value.
@@ -92,14 +77,7 @@ impl Places {
     }
 
     /// A finding at a line and column of the document.
-    pub(super) fn at(
-        &self,
-        code: Code,
-        at: At,
-        path: &Path,
-        message: String,
-        help: String,
-    ) -> Diagnostic {
+    pub(super) fn at(&self, code: Code, at: At, path: &Path, message: String, help: String) -> Diagnostic {
         let source = if self.hidden || at.line == 0 {
             ""
         } else {
@@ -124,9 +102,6 @@ impl Places {
         if at.line == 0 {
             return at;
         }
-        At {
-            line: at.line + self.first_line.saturating_sub(1),
-            column: at.column,
-        }
+        At { line: at.line + self.first_line.saturating_sub(1), column: at.column }
     }
 }

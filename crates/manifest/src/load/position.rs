@@ -106,19 +106,12 @@ fn broken(error: &serde_saphyr::Error) -> Broken {
     ) || reason.contains("recursion limit");
     // The position is shown by us, in its own place.
     let reason = reason.split(" at line ").next().unwrap_or(reason);
-    Broken {
-        at,
-        reason: reason.trim_end_matches(['.', ',', ' ']).to_owned(),
-        limit,
-    }
+    Broken { at, reason: reason.trim_end_matches(['.', ',', ' ']).to_owned(), limit }
 }
 
 fn at(location: serde_saphyr::Location) -> At {
     let number = |n: u64| usize::try_from(n).unwrap_or(0);
-    At {
-        line: number(location.line()),
-        column: number(location.column()),
-    }
+    At { line: number(location.line()), column: number(location.column()) }
 }
 
 /// Where a value is used, not where its anchor stands: that is the line its author looks at.
@@ -133,11 +126,7 @@ impl Place {
     /// that holds it.
     pub(crate) fn find(&self, path: &Path) -> At {
         let (place, _) = self.walk(path);
-        if place.key == At::default() {
-            place.value
-        } else {
-            place.key
-        }
+        if place.key == At::default() { place.value } else { place.key }
     }
 
     /// As [`Self::find`], but of a mapping's value the value itself.
@@ -199,10 +188,7 @@ struct NodeVisitor;
 impl NodeVisitor {
     #[expect(clippy::unnecessary_wraps, reason = "shape of the visitor's answers")]
     fn scalar<E>(value: Value) -> Result<Node, E> {
-        Ok(Node {
-            value,
-            place: Place::default(),
-        })
+        Ok(Node { value, place: Place::default() })
     }
 
     fn float<E>(value: f64) -> Result<Node, E> {
@@ -229,18 +215,12 @@ impl<'de> Visitor<'de> for NodeVisitor {
         Self::scalar(value.into())
     }
 
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "as every reader of JSON numbers does"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "as every reader of JSON numbers does")]
     fn visit_i128<E>(self, value: i128) -> Result<Node, E> {
         Self::float(value as f64)
     }
 
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "as every reader of JSON numbers does"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "as every reader of JSON numbers does")]
     fn visit_u128<E>(self, value: u128) -> Result<Node, E> {
         Self::float(value as f64)
     }
@@ -282,10 +262,7 @@ impl<'de> Visitor<'de> for NodeVisitor {
         }
         Ok(Node {
             value: Value::Array(values),
-            place: Place {
-                below: Below::List(places),
-                ..Place::default()
-            },
+            place: Place { below: Below::List(places), ..Place::default() },
         })
     }
 
@@ -306,11 +283,7 @@ impl<'de> Visitor<'de> for NodeVisitor {
         }
         Ok(Node {
             value: Value::Object(values),
-            place: Place {
-                below: Below::Map(places),
-                twice,
-                ..Place::default()
-            },
+            place: Place { below: Below::Map(places), twice, ..Place::default() },
         })
     }
 }

@@ -5,9 +5,7 @@ use std::cell::Cell;
 use std::fmt;
 
 use serde::de::value::StrDeserializer;
-use serde::de::{
-    self, DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor,
-};
+use serde::de::{self, DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
 use super::path::{Path, Segment};
@@ -17,10 +15,7 @@ type Fields = &'static [&'static str];
 /// The fields that `T` takes at `path`; none where that cannot be said (a free mapping, an untagged choice).
 pub(super) fn known<T: DeserializeOwned>(path: &Path) -> Fields {
     let found: Cell<Fields> = Cell::new(&[]);
-    let _ = T::deserialize(Walk {
-        rest: &path.0,
-        found: &found,
-    });
+    let _ = T::deserialize(Walk { rest: &path.0, found: &found });
     found.get()
 }
 
@@ -123,10 +118,7 @@ impl<'de> MapAccess<'de> for Walk<'_> {
 impl<'de> SeqAccess<'de> for Walk<'_> {
     type Error = End;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(
-        &mut self,
-        seed: T,
-    ) -> Result<Option<T::Value>, End> {
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, End> {
         self.step(seed).map(Some)
     }
 }
@@ -169,14 +161,8 @@ mod tests {
     fn down_a_path() {
         let root = Path::root();
         assert_eq!(known::<Outer>(&root), ["list", "map"]);
-        assert_eq!(
-            known::<Outer>(&root.key("list").index(7)),
-            ["oneTwo", "free"]
-        );
-        assert_eq!(
-            known::<Outer>(&root.key("map").key("x")),
-            ["oneTwo", "free"]
-        );
+        assert_eq!(known::<Outer>(&root.key("list").index(7)), ["oneTwo", "free"]);
+        assert_eq!(known::<Outer>(&root.key("map").key("x")), ["oneTwo", "free"]);
         let free = root.key("list").index(0).key("free");
         assert!(known::<Outer>(&free).is_empty());
         assert!(known::<Outer>(&root.key("nothing")).is_empty());

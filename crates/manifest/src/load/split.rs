@@ -69,14 +69,7 @@ mod tests {
         let text = "# only a comment\n---\na: 1\n--- # two\nb: |\n  ---\n...\nc: 3\n---\n";
         let parts = documents(text);
         let seen: Vec<_> = parts.iter().map(|p| (p.first_line, p.text)).collect();
-        assert_eq!(
-            seen,
-            [
-                (2, "---\na: 1\n"),
-                (4, "--- # two\nb: |\n  ---\n"),
-                (8, "c: 3\n")
-            ]
-        );
+        assert_eq!(seen, [(2, "---\na: 1\n"), (4, "--- # two\nb: |\n  ---\n"), (8, "c: 3\n")]);
         assert_eq!(documents("%YAML 1.1\n# x\n---\na: 1\n---\nb: 2\n").len(), 2);
         assert!(documents("").is_empty());
         assert!(documents("---\n---\n").is_empty());

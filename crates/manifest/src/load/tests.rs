@@ -40,10 +40,7 @@ spec:
 
 #[test]
 fn a_bad_document_does_not_spoil_the_others() {
-    let text = format!(
-        "{WORKFLOW}---\na: [1\n---\n{}",
-        WORKFLOW.replace("hello", "two")
-    );
+    let text = format!("{WORKFLOW}---\na: [1\n---\n{}", WORKFLOW.replace("hello", "two"));
     let loaded = read(&text);
     assert_eq!(codes_of(&loaded), ["TIP-MAN-001"]);
     let names: Vec<_> = loaded.objects.iter().map(|o| o.name.as_str()).collect();
@@ -141,11 +138,7 @@ fn null_is_a_field_that_was_not_given() {
     );
     let loaded = read(&text);
     assert_eq!(shorts(&text), Vec::<String>::new());
-    assert!(
-        loaded.objects[0].document["spec"]
-            .as_object()
-            .is_some_and(|s| s.len() == 3)
-    );
+    assert!(loaded.objects[0].document["spec"].as_object().is_some_and(|s| s.len() == 3));
 }
 
 #[test]
@@ -155,29 +148,14 @@ fn what_stands_at_the_top() {
         ("- a\n", "TIP-MAN-004"),
         ("kind: Sensor\n", "TIP-MAN-006"),
         ("apiVersion: v1\nkind: Service\n", "TIP-MAN-005"),
-        (
-            "apiVersion: argoproj.io/v1alpha1\nkind: Sensr\n",
-            "TIP-MAN-005",
-        ),
+        ("apiVersion: argoproj.io/v1alpha1\nkind: Sensr\n", "TIP-MAN-005"),
         ("apiVersion: argoproj.io/v1\nkind: Sensor\n", "TIP-MAN-006"),
         ("apiVersion: apps/v1\nkind: Secret\n", "TIP-MAN-005"),
         ("apiVersion: v1\nkind: ConfigMap\n", "TIP-MAN-007"),
-        (
-            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a_b}\n",
-            "TIP-MAN-007",
-        ),
-        (
-            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndatta: {}\n",
-            "TIP-MAN-008",
-        ),
-        (
-            "apiVersion: argoproj.io/v1alpha1\nkind: Sensor\nmetadata: {name: a}\n",
-            "TIP-MAN-013",
-        ),
-        (
-            "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nspec: {}\n",
-            "TIP-MAN-016",
-        ),
+        ("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a_b}\n", "TIP-MAN-007"),
+        ("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndatta: {}\n", "TIP-MAN-008"),
+        ("apiVersion: argoproj.io/v1alpha1\nkind: Sensor\nmetadata: {name: a}\n", "TIP-MAN-013"),
+        ("apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nspec: {}\n", "TIP-MAN-016"),
     ];
     for (text, code) in cases {
         assert_eq!(codes_of(&read(text)), [code], "{text:?}");
@@ -186,8 +164,7 @@ fn what_stands_at_the_top() {
     assert!(read("apiVersion: argoproj.io/v1alpha1\nkind: Sensr\n").has_errors());
     assert!(!read("apiVersion: argoproj.io/v1alpha1\nkind: Rollout\n").has_errors());
     assert!(
-        shorts("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndatta: {}\n")[0]
-            .contains("`data`")
+        shorts("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndatta: {}\n")[0].contains("`data`")
     );
 }
 
@@ -218,10 +195,7 @@ fn lists_doubles_and_two_of_a_name() {
         ]
     );
     let twice = read(&WORKFLOW.replace("spec: {}", "spec: {priority: 1}\nspec: {priority: 2}"));
-    assert_eq!(
-        (twice.diagnostics[0].line, codes_of(&twice)),
-        (5, vec!["TIP-MAN-003"])
-    );
+    assert_eq!((twice.diagnostics[0].line, codes_of(&twice)), (5, vec!["TIP-MAN-003"]));
     assert_eq!(twice.objects[0].document["spec"]["priority"], 2);
 }
 
@@ -229,9 +203,7 @@ fn lists_doubles_and_two_of_a_name() {
 fn yaml_as_argo_reads_it() {
     let text = "mode: 0755\non: on\nno: No\nbig: 1795451516746609046\nf: 1.5\nn: ~\ns: '1'\nt: 2026-01-01\n\
                 base: &b {x: 1, y: 2}\nm:\n  <<: *b\n  y: 3\n1: one\ntrue: t\nnan: .nan\nu: \"\\u00e9\"\n";
-    let node = position::read(text)
-        .map_err(|broken| broken.reason)
-        .expect("valid");
+    let node = position::read(text).map_err(|broken| broken.reason).expect("valid");
     let expected = serde_json::json!({
         "mode": 493, "on": true, "no": false, "big": 1_795_451_516_746_609_046_i64, "f": 1.5, "n": null, "s": "1",
         "t": "2026-01-01", "base": {"x": 1, "y": 2}, "m": {"y": 3, "x": 1}, "1": "one", "true": "t", "nan": ".nan",
@@ -283,23 +255,16 @@ fn a_secret_is_read_and_not_shown() {
         let text = format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: s}}\n{body}\n");
         let loaded = read(&text);
         assert!(!loaded.diagnostics.is_empty(), "{body}");
-        assert!(
-            !format!("{loaded:?}").contains(CANARY),
-            "{body}: {:?}",
-            loaded.diagnostics
-        );
+        assert!(!format!("{loaded:?}").contains(CANARY), "{body}: {:?}", loaded.diagnostics);
     }
 }
 
 #[test]
 fn identity_follows_what_was_written() {
     let one = &read(WORKFLOW).objects[0];
-    let machine = WORKFLOW.replace(
-        "name: hello",
-        "name: hello\n  resourceVersion: '7'\n  generation: 3",
-    ) + "status: {phase: Running}\n";
-    let reordered =
-        "spec: {}\nmetadata: {name: hello}\nkind: Workflow\napiVersion: argoproj.io/v1alpha1\n";
+    let machine = WORKFLOW.replace("name: hello", "name: hello\n  resourceVersion: '7'\n  generation: 3")
+        + "status: {phase: Running}\n";
+    let reordered = "spec: {}\nmetadata: {name: hello}\nkind: Workflow\napiVersion: argoproj.io/v1alpha1\n";
     for same in [machine.as_str(), reordered] {
         let other = &read(same).objects[0];
         assert_eq!((&other.revision, &other.uid), (&one.revision, &one.uid));
@@ -307,10 +272,7 @@ fn identity_follows_what_was_written() {
     let other = &read(&WORKFLOW.replace("{}", "{priority: 1}")).objects[0];
     assert_ne!(other.revision, one.revision);
     assert_eq!(other.uid, one.uid);
-    assert_ne!(
-        read(&WORKFLOW.replace("hello", "two")).objects[0].uid,
-        one.uid
-    );
+    assert_ne!(read(&WORKFLOW.replace("hello", "two")).objects[0].uid, one.uid);
     let shape: Vec<usize> = one.uid.split('-').map(str::len).collect();
     assert_eq!(shape, [8, 4, 4, 4, 12]);
     let given = read(&WORKFLOW.replace("name: hello", "name: hello\n  uid: mine"));
@@ -334,12 +296,7 @@ fn hostile_text_ends_quickly() {
         format!("[{}]", "1,".repeat(200_000)),
     ];
     for text in hostile {
-        assert_eq!(
-            codes_of(&read(&text)),
-            ["TIP-MAN-002"],
-            "{:?}",
-            text.get(..20)
-        );
+        assert_eq!(codes_of(&read(&text)), ["TIP-MAN-002"], "{:?}", text.get(..20));
     }
     assert!(read("a: &a\n  <<: *a\n").has_errors());
 }

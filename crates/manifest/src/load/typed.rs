@@ -54,10 +54,7 @@ pub(super) fn read<T: DeserializeOwned>(
     }
 }
 
-fn attempt<T: DeserializeOwned>(
-    value: &Value,
-    unknown: &mut Vec<Path>,
-) -> Result<T, (Path, String)> {
+fn attempt<T: DeserializeOwned>(value: &Value, unknown: &mut Vec<Path>) -> Result<T, (Path, String)> {
     let mut track = Track::new();
     let tracked = serde_path_to_error::Deserializer::new(value, &mut track);
     let read: Result<T, serde_json::Error> =
@@ -142,8 +139,7 @@ fn explain(field: &str, error: &str) -> (String, String) {
         let help = match (expected.as_str(), found.split(' ').next()) {
             ("text", Some("number")) => "put the value in quotes".into(),
             ("text", Some("true" | "false")) => {
-                "put the value in quotes: YAML takes `y`, `no`, `on` and the like for true or false"
-                    .into()
+                "put the value in quotes: YAML takes `y`, `no`, `on` and the like for true or false".into()
             }
             ("a list", _) => "write each item on a line of its own that begins with `- `".into(),
             ("a mapping", _) => "write `key: value` lines below it, indented".into(),
@@ -155,10 +151,8 @@ fn explain(field: &str, error: &str) -> (String, String) {
         let (found, known) = rest.split_once(", expected ").unwrap_or((rest, ""));
         let known = known.trim_start_matches("one of ");
         let names: Vec<&str> = known.split(", ").map(|n| n.trim_matches('`')).collect();
-        let help = near(found.trim_matches('`'), names.iter().copied()).map_or_else(
-            || format!("known are {known}"),
-            |near| format!("did you mean `{near}`?"),
-        );
+        let help = near(found.trim_matches('`'), names.iter().copied())
+            .map_or_else(|| format!("known are {known}"), |near| format!("did you mean `{near}`?"));
         return (format!("{field} has no choice {found}"), help);
     }
     if let Some(missing) = error.strip_prefix("missing field ") {
@@ -203,12 +197,10 @@ fn plain_expected(expected: &str) -> String {
 }
 
 fn pointed<'a>(value: &'a Value, path: &Path) -> Option<&'a Value> {
-    path.0
-        .iter()
-        .try_fold(value, |value, segment| match segment {
-            Segment::Key(key) => value.get(key),
-            Segment::Index(index) => value.get(index),
-        })
+    path.0.iter().try_fold(value, |value, segment| match segment {
+        Segment::Key(key) => value.get(key),
+        Segment::Index(index) => value.get(index),
+    })
 }
 
 /// Takes an entry out of its mapping. Items of lists stay: the others would move.
@@ -216,15 +208,11 @@ fn remove(value: &mut Value, path: &Path) -> bool {
     let Some((Segment::Key(last), holder)) = path.0.split_last() else {
         return false;
     };
-    let holder = holder
-        .iter()
-        .try_fold(value, |value, segment| match segment {
-            Segment::Key(key) => value.get_mut(key),
-            Segment::Index(index) => value.get_mut(index),
-        });
-    holder
-        .and_then(Value::as_object_mut)
-        .is_some_and(|map| map.shift_remove(last).is_some())
+    let holder = holder.iter().try_fold(value, |value, segment| match segment {
+        Segment::Key(key) => value.get_mut(key),
+        Segment::Index(index) => value.get_mut(index),
+    });
+    holder.and_then(Value::as_object_mut).is_some_and(|map| map.shift_remove(last).is_some())
 }
 
 /// Takes every null out of its mapping; says whether there was one.
@@ -239,9 +227,7 @@ fn strip_nulls(value: &mut Value) -> bool {
             }
             found
         }
-        Value::Array(items) => items
-            .iter_mut()
-            .fold(false, |found, item| strip_nulls(item) | found),
+        Value::Array(items) => items.iter_mut().fold(false, |found, item| strip_nulls(item) | found),
         _ => false,
     }
 }

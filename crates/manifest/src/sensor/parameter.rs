@@ -39,10 +39,7 @@ pub struct TriggerParameterSource {
     #[serde(deserialize_with = "lenient::or_default")]
     pub data_template: String,
     /// Used where nothing else gives a value.
-    #[serde(
-        deserialize_with = "lenient::text",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(deserialize_with = "lenient::text", skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
     /// Keeps the JSON type of what `dataKey` finds, instead of making it a text.
     #[serde(deserialize_with = "lenient::or_default")]

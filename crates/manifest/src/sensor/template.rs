@@ -226,11 +226,7 @@ pub struct BasicAuth {
 #[serde(rename_all = "camelCase", default)]
 pub struct Tls {
     /// The authority.
-    #[serde(
-        rename = "caCertSecret",
-        alias = "caCert",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(rename = "caCertSecret", alias = "caCert", skip_serializing_if = "Option::is_none")]
     pub ca_cert_secret: Option<KeySelector>,
     /// Our certificate.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -23,10 +23,7 @@ fn null_and_absent_are_empty_and_scalars_are_text() {
     assert_eq!(filters.data[0].value, ["5", "6", "true"]);
     assert!(filters.exprs.is_empty());
     let trigger = &spec.triggers[0];
-    assert_eq!(
-        trigger.parameters[0].src.as_ref().unwrap().value.as_deref(),
-        Some("3")
-    );
+    assert_eq!(trigger.parameters[0].src.as_ref().unwrap().value.as_deref(), Some("3"));
     assert_eq!(trigger.retry_strategy.as_ref().unwrap().steps, Some(3));
     let template = trigger.template.as_ref().unwrap();
     assert!(template.log.is_some() && template.argo_workflow.is_some());

@@ -1,8 +1,5 @@
 //! Parameters and artifacts: what goes into a template and what comes out.
-#![expect(
-    missing_docs,
-    reason = "the fields are Argo's words, and its reference describes them"
-)]
+#![expect(missing_docs, reason = "the fields are Argo's words, and its reference describes them")]
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -127,8 +124,7 @@ impl Artifact {
             ("artifactory", &self.artifactory),
             ("plugin", &self.plugin),
         ];
-        all.into_iter()
-            .find_map(|(kind, value)| Some((kind, value.as_ref()?)))
+        all.into_iter().find_map(|(kind, value)| Some((kind, value.as_ref()?)))
     }
 }
 

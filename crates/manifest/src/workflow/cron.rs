@@ -1,8 +1,5 @@
 //! `spec` of a CronWorkflow.
-#![expect(
-    missing_docs,
-    reason = "the fields are Argo's words, and its reference describes them"
-)]
+#![expect(missing_docs, reason = "the fields are Argo's words, and its reference describes them")]
 
 use serde::{Deserialize, Serialize};
 
@@ -35,8 +32,7 @@ impl CronWorkflowSpec {
     /// All schedules, old spelling and new.
     pub fn all_schedules(&self) -> impl Iterator<Item = &str> {
         let old = self.schedule.as_deref().filter(|text| !text.is_empty());
-        old.into_iter()
-            .chain(self.schedules.iter().map(String::as_str))
+        old.into_iter().chain(self.schedules.iter().map(String::as_str))
     }
 }
 

@@ -57,14 +57,10 @@ pub(crate) fn any_texts<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<Strin
 }
 
 /// A table of texts, each lenient.
-pub(crate) fn text_table<'de, D: Deserializer<'de>>(
-    input: D,
-) -> Result<BTreeMap<String, String>, D::Error> {
+pub(crate) fn text_table<'de, D: Deserializer<'de>>(input: D) -> Result<BTreeMap<String, String>, D::Error> {
     let table: Option<BTreeMap<String, Value>> = Option::deserialize(input)?;
     let table = table.unwrap_or_default().into_iter();
-    Ok(table
-        .map(|(name, value)| (name, text_of(value).unwrap_or_default()))
-        .collect())
+    Ok(table.map(|(name, value)| (name, text_of(value).unwrap_or_default())).collect())
 }
 
 fn text_of(value: Value) -> Option<String> {

@@ -1,8 +1,5 @@
 //! What happens after a step: retries, tolerated failures, hooks, clean-up.
-#![expect(
-    missing_docs,
-    reason = "the fields are Argo's words, and its reference describes them"
-)]
+#![expect(missing_docs, reason = "the fields are Argo's words, and its reference describes them")]
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

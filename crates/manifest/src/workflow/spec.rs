@@ -1,14 +1,11 @@
 //! `spec` of a Workflow and of the templates of workflows.
-#![expect(
-    missing_docs,
-    reason = "the fields are Argo's words, and its reference describes them"
-)]
+#![expect(missing_docs, reason = "the fields are Argo's words, and its reference describes them")]
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
-    HostAlias, LocalObjectReference, PersistentVolumeClaim, PodDNSConfig, PodSecurityContext,
-    Toleration, Volume,
+    HostAlias, LocalObjectReference, PersistentVolumeClaim, PodDNSConfig, PodSecurityContext, Toleration,
+    Volume,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -1,8 +1,5 @@
 //! Steps and DAG tasks: who calls which template, when, with what, how often.
-#![expect(
-    missing_docs,
-    reason = "the fields are Argo's words, and its reference describes them"
-)]
+#![expect(missing_docs, reason = "the fields are Argo's words, and its reference describes them")]
 
 use std::collections::BTreeMap;
 
@@ -121,18 +118,12 @@ impl<'de> Deserialize<'de> for StepGroup {
                 Ok(StepGroup::default())
             }
 
-            fn visit_seq<A: serde::de::SeqAccess<'de>>(
-                self,
-                list: A,
-            ) -> Result<StepGroup, A::Error> {
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, list: A) -> Result<StepGroup, A::Error> {
                 let steps = serde::de::value::SeqAccessDeserializer::new(list);
                 Vec::deserialize(steps).map(StepGroup)
             }
 
-            fn visit_map<A: serde::de::MapAccess<'de>>(
-                self,
-                step: A,
-            ) -> Result<StepGroup, A::Error> {
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, step: A) -> Result<StepGroup, A::Error> {
                 let step = serde::de::value::MapAccessDeserializer::new(step);
                 WorkflowStep::deserialize(step).map(|step| StepGroup(vec![step]))
             }

@@ -1,14 +1,11 @@
 //! A template: one thing that can be run.
-#![expect(
-    missing_docs,
-    reason = "the fields are Argo's words, and its reference describes them"
-)]
+#![expect(missing_docs, reason = "the fields are Argo's words, and its reference describes them")]
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
-    Container, ContainerPort, EnvFromSource, EnvVar, HostAlias, Lifecycle, PodSecurityContext,
-    Probe, ResourceRequirements, SecurityContext, Toleration, Volume, VolumeDevice, VolumeMount,
+    Container, ContainerPort, EnvFromSource, EnvVar, HostAlias, Lifecycle, PodSecurityContext, Probe,
+    ResourceRequirements, SecurityContext, Toleration, Volume, VolumeDevice, VolumeMount,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -73,13 +73,7 @@ impl Auth {
         if let Some(hmac) = &spec.hmac {
             let keys = secrets.all(&hmac.secrets, "auth.hmac")?;
             let header = header_name(&hmac.header, "auth.hmac.header")?;
-            self.signature(Signature::new(
-                header,
-                &hmac.prefix,
-                hmac.algorithm,
-                hmac.encoding,
-                &keys,
-            )?);
+            self.signature(Signature::new(header, &hmac.prefix, hmac.algorithm, hmac.encoding, &keys)?);
         }
         let preset = preset::find(&spec.preset)?;
         match preset {
@@ -107,12 +101,7 @@ impl Auth {
     fn preset(&mut self, scheme: Scheme, keys: &[secrecy::SecretString]) -> Result<(), Error> {
         match scheme {
             Scheme::Token { header } => self.token(HeaderName::from_static(header), false, keys),
-            Scheme::Signature {
-                header,
-                prefix,
-                algorithm,
-                encoding,
-            } => {
+            Scheme::Signature { header, prefix, algorithm, encoding } => {
                 let header = HeaderName::from_static(header);
                 self.signature(Signature::new(header, prefix, algorithm, encoding, keys)?);
             }
@@ -127,11 +116,7 @@ impl Auth {
     fn token(&mut self, header: HeaderName, bearer: bool, keys: &[secrecy::SecretString]) {
         self.masked.push(header.clone());
         let digests = keys.iter().map(|key| digest(key.expose_secret())).collect();
-        self.checks.push(Check::Token(Token {
-            header,
-            bearer,
-            digests,
-        }));
+        self.checks.push(Check::Token(Token { header, bearer, digests }));
     }
 
     fn signature(&mut self, signature: Signature) {

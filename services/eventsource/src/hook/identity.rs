@@ -15,30 +15,17 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    pub(crate) fn new(
-        header: &str,
-        path: &str,
-        preset: Option<&'static Preset>,
-    ) -> Result<Self, Error> {
+    pub(crate) fn new(header: &str, path: &str, preset: Option<&'static Preset>) -> Result<Self, Error> {
         let header = match header {
             "" => None,
             name => Some(header_name(name, "idHeader")?),
         };
-        Ok(Self {
-            header,
-            path: (!path.is_empty()).then(|| path.to_owned()),
-            preset,
-        })
+        Ok(Self { header, path: (!path.is_empty()).then(|| path.to_owned()), preset })
     }
 
     /// The id. That of a preset counts only where the sender has proved who it is: an id that anybody may
     /// choose would let anybody have a message taken for a duplicate.
-    pub(crate) fn of(
-        &self,
-        headers: &HeaderMap,
-        body: &[u8],
-        authenticated: bool,
-    ) -> Option<String> {
+    pub(crate) fn of(&self, headers: &HeaderMap, body: &[u8], authenticated: bool) -> Option<String> {
         let from_header = |name: &HeaderName| {
             let text = headers.get(name)?.to_str().ok()?.trim();
             (!text.is_empty()).then(|| text.to_owned())
@@ -63,10 +50,7 @@ impl Identity {
 /// A header's name out of a manifest.
 pub(crate) fn header_name(name: &str, member: &str) -> Result<HeaderName, Error> {
     name.parse().map_err(|_| {
-        Error::config(
-            format!("`{member}: {name}` is no header name"),
-            "use letters, digits and hyphens",
-        )
+        Error::config(format!("`{member}: {name}` is no header name"), "use letters, digits and hyphens")
     })
 }
 

@@ -26,17 +26,14 @@ pub(crate) fn webhook(received: &Received<'_>) -> Result<Shaped, Refusal> {
     out.extend_from_slice(b",\"body\":");
     let start = out.len();
     let raw = if parts.method == Method::GET {
-        write(
-            &mut out,
-            &pairs(parts.uri.query().unwrap_or_default().as_bytes()),
-        )?;
+        write(&mut out, &pairs(parts.uri.query().unwrap_or_default().as_bytes()))?;
         Raw::Absent
     } else if is_form(&parts.headers) {
         write(&mut out, &pairs(received.body))?;
         Raw::Other
     } else {
-        let space = json::compact(received.body, &mut out)
-            .map_err(|wrong| Refusal::Malformed(wrong.to_string()))?;
+        let space =
+            json::compact(received.body, &mut out).map_err(|wrong| Refusal::Malformed(wrong.to_string()))?;
         Raw::Json(space)
     };
     let body = start..out.len();
@@ -45,11 +42,7 @@ pub(crate) fn webhook(received: &Received<'_>) -> Result<Shaped, Refusal> {
         out.extend_from_slice(received.metadata.as_bytes());
     }
     out.push(b'}');
-    Ok(Shaped {
-        payload: out,
-        body,
-        raw,
-    })
+    Ok(Shaped { payload: out, body, raw })
 }
 
 fn write(out: &mut Vec<u8>, value: &impl Serialize) -> Result<(), Refusal> {
@@ -60,19 +53,13 @@ fn write(out: &mut Vec<u8>, value: &impl Serialize) -> Result<(), Refusal> {
 fn is_form(headers: &HeaderMap) -> bool {
     let kind = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok());
     let media = kind.and_then(|kind| kind.split(';').next());
-    media.is_some_and(|media| {
-        media
-            .trim()
-            .eq_ignore_ascii_case("application/x-www-form-urlencoded")
-    })
+    media.is_some_and(|media| media.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded"))
 }
 
 fn pairs(text: &[u8]) -> Multi {
     let mut map = Multi::new();
     for (name, value) in form_urlencoded::parse(text) {
-        map.entry(name.into_owned())
-            .or_default()
-            .push(value.into_owned());
+        map.entry(name.into_owned()).or_default().push(value.into_owned());
     }
     map
 }
@@ -85,9 +72,7 @@ fn headers(headers: &HeaderMap, masked: &[HeaderName]) -> Multi {
             vec![MASK.to_owned()]
         } else {
             let values = headers.get_all(name).iter();
-            values
-                .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
-                .collect()
+            values.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect()
         };
         map.insert(canonical(name), values);
     }
@@ -98,11 +83,7 @@ fn headers(headers: &HeaderMap, masked: &[HeaderName]) -> Multi {
 fn canonical(name: &HeaderName) -> String {
     let mut upper = true;
     let chars = name.as_str().chars().map(|char| {
-        let written = if upper {
-            char.to_ascii_uppercase()
-        } else {
-            char
-        };
+        let written = if upper { char.to_ascii_uppercase() } else { char };
         upper = char == '-';
         written
     });
@@ -152,32 +133,20 @@ mod tests {
     #[test]
     fn a_query_and_a_form_are_maps_of_lists() {
         let get = Request::get("/x?b=2&a=1&b=%263+4").body("").unwrap();
-        assert_eq!(
-            payload(get, "").unwrap(),
-            r#"{"header":{},"body":{"a":["1"],"b":["2","&3 4"]}}"#
-        );
+        assert_eq!(payload(get, "").unwrap(), r#"{"header":{},"body":{"a":["1"],"b":["2","&3 4"]}}"#);
         let form = Request::post("/x?ignored=1")
-            .header(
-                "content-type",
-                "application/x-www-form-urlencoded; charset=UTF-8",
-            )
+            .header("content-type", "application/x-www-form-urlencoded; charset=UTF-8")
             .body("b=2&a=1&b=3")
             .unwrap();
         let text = payload(form, "").unwrap();
-        assert!(
-            text.ends_with(r#""body":{"a":["1"],"b":["2","3"]}}"#),
-            "{text}"
-        );
+        assert!(text.ends_with(r#""body":{"a":["1"],"b":["2","3"]}}"#), "{text}");
     }
 
     #[test]
     fn what_is_no_json_is_refused() {
         for body in ["", " ", "{", "a=b", "{}{}"] {
             let request = Request::post("/x").body(body).unwrap();
-            assert!(
-                matches!(payload(request, ""), Err(Refusal::Malformed(_))),
-                "{body:?}"
-            );
+            assert!(matches!(payload(request, ""), Err(Refusal::Malformed(_))), "{body:?}");
         }
     }
 }

@@ -10,12 +10,7 @@ pub(crate) enum Scheme {
     /// The secret itself stands in a header.
     Token { header: &'static str },
     /// A signature over the body.
-    Signature {
-        header: &'static str,
-        prefix: &'static str,
-        algorithm: Algorithm,
-        encoding: Encoding,
-    },
+    Signature { header: &'static str, prefix: &'static str, algorithm: Algorithm, encoding: Encoding },
     /// Standard Webhooks 1.0: a signature over id, time and body.
     Standard,
 }
@@ -32,12 +27,7 @@ pub(crate) struct Preset {
 }
 
 const fn hex_sha256(header: &'static str, prefix: &'static str) -> Scheme {
-    Scheme::Signature {
-        header,
-        prefix,
-        algorithm: Algorithm::Sha256,
-        encoding: Encoding::Hex,
-    }
+    Scheme::Signature { header, prefix, algorithm: Algorithm::Sha256, encoding: Encoding::Hex }
 }
 
 /// All of them. A new one is a row.
@@ -56,9 +46,7 @@ pub(crate) static PRESETS: &[Preset] = &[
     },
     Preset {
         name: "gitlab",
-        scheme: Scheme::Token {
-            header: "x-gitlab-token",
-        },
+        scheme: Scheme::Token { header: "x-gitlab-token" },
         id_headers: &["idempotency-key", "x-gitlab-event-uuid"],
         id_path: None,
     },
@@ -82,9 +70,7 @@ pub(crate) static PRESETS: &[Preset] = &[
     },
     Preset {
         name: "falcosidekick",
-        scheme: Scheme::Token {
-            header: "x-api-key",
-        },
+        scheme: Scheme::Token { header: "x-api-key" },
         id_headers: &[],
         id_path: Some("uuid"),
     },
@@ -98,9 +84,6 @@ pub(crate) fn find(name: &str) -> Result<Option<&'static Preset>, Error> {
     let found = PRESETS.iter().find(|preset| preset.name == name);
     found.map(Some).ok_or_else(|| {
         let known: Vec<_> = PRESETS.iter().map(|preset| preset.name).collect();
-        Error::config(
-            format!("there is no preset `{name}`"),
-            format!("use one of {}", known.join(", ")),
-        )
+        Error::config(format!("there is no preset `{name}`"), format!("use one of {}", known.join(", ")))
     })
 }

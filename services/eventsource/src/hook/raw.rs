@@ -41,9 +41,7 @@ impl Raw {
                 draft.attributes.insert("rawspace".into(), runs);
             }
             Self::Other if body.len() <= INLINE => {
-                draft
-                    .attributes
-                    .insert("rawbody".into(), STANDARD.encode(body));
+                draft.attributes.insert("rawbody".into(), STANDARD.encode(body));
             }
             Self::Json(Space::Much) | Self::Other => draft.blob = Some(("rawblob", body.clone())),
         }

@@ -14,11 +14,7 @@ const DISCARD_BYTES: usize = 1 << 20;
 const DISCARD_TIME: Duration = Duration::from_secs(1);
 
 /// Reads a body of at most `limit` bytes within `time`.
-pub(super) async fn read(
-    body: &mut BodyDataStream,
-    limit: usize,
-    time: Duration,
-) -> Result<Bytes, Refusal> {
+pub(super) async fn read(body: &mut BodyDataStream, limit: usize, time: Duration) -> Result<Bytes, Refusal> {
     match tokio::time::timeout(time, collect(body, limit)).await {
         Ok(outcome) => outcome,
         Err(_) => Err(Refusal::Slow),
@@ -41,11 +37,7 @@ async fn collect(body: &mut BodyDataStream, limit: usize) -> Result<Bytes, Refus
             parts.extend_from_slice(&part);
         }
     }
-    Ok(if parts.is_empty() {
-        whole
-    } else {
-        parts.freeze()
-    })
+    Ok(if parts.is_empty() { whole } else { parts.freeze() })
 }
 
 /// Throws away what is left of a refused body, within bounds.

@@ -143,13 +143,7 @@ async fn accept(
 }
 
 /// Serves one connection.
-async fn connect(
-    ingress: Ingress,
-    port: u16,
-    stream: TcpStream,
-    tls: Option<Tls>,
-    stop: CancellationToken,
-) {
+async fn connect(ingress: Ingress, port: u16, stream: TcpStream, tls: Option<Tls>, stop: CancellationToken) {
     // Answers are small; waiting to fill a packet would only delay them.
     let _ = stream.set_nodelay(true);
     let Some(tls) = tls else {

@@ -26,12 +26,7 @@ pub(super) struct Patient<S> {
 impl<S> Patient<S> {
     /// The first request must begin and end its headers within `limit`; each later one from its first byte.
     pub(super) fn new(inner: S, limit: Duration, answering: Answering) -> Self {
-        Self {
-            inner,
-            limit,
-            answering,
-            deadline: Some(Box::pin(sleep(limit))),
-        }
+        Self { inner, limit, answering, deadline: Some(Box::pin(sleep(limit))) }
     }
 }
 

@@ -86,10 +86,7 @@ impl Ingress {
 
 /// All that can be said before the body is read.
 fn check_head(hook: &Hook, parts: &Parts) -> Result<(), Refusal> {
-    let sizes = parts
-        .headers
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len());
+    let sizes = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
     if parts.headers.len() > MAX_HEADERS || sizes.sum::<usize>() > MAX_HEADER_BYTES {
         return Err(Refusal::Headers);
     }
@@ -104,12 +101,7 @@ fn check_head(hook: &Hook, parts: &Parts) -> Result<(), Refusal> {
 }
 
 fn announced(headers: &HeaderMap) -> Option<u64> {
-    headers
-        .get(header::CONTENT_LENGTH)?
-        .to_str()
-        .ok()?
-        .parse()
-        .ok()
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// 200 and no body: some senders keep their connection only then.

@@ -93,9 +93,7 @@ impl From<&Error> for Refusal {
         match error {
             Error::Bus(BusError::TooLarge { .. }) => Self::TooLarge,
             Error::Payload(wrong) => Self::Malformed(wrong.to_string()),
-            Error::Config { .. } | Error::Secret { .. } | Error::NotYet { .. } => {
-                Self::Misconfigured
-            }
+            Error::Config { .. } | Error::Secret { .. } | Error::NotYet { .. } => Self::Misconfigured,
             Error::Bus(_) | Error::Patience => Self::Bus,
         }
     }
@@ -106,10 +104,7 @@ impl IntoResponse for Refusal {
         let mut response = Response::new(Body::from(self.text() + "\n"));
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
-        headers.insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static("text/plain; charset=utf-8"),
-        );
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         match self {
             Self::Busy | Self::Bus | Self::Closed => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));

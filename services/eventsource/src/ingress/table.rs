@@ -66,28 +66,16 @@ impl Table {
         candidates.sort_by(|a, b| a.age.cmp(&b.age));
         let (mut table, mut found) = (Self::default(), Vec::new());
         for candidate in candidates {
-            let Candidate {
-                age,
-                spot,
-                hook,
-                place,
-            } = candidate;
+            let Candidate { age, spot, hook, place } = candidate;
             let hook = hook.map_err(|error| found.push(spot.failure(&error))).ok();
             let place = place.map_err(|error| found.push(spot.failure(&error)));
             let origin = age.origin;
-            let address = (
-                origin.namespace.clone(),
-                origin.source.clone(),
-                origin.event.clone(),
-            );
+            let address = (origin.namespace.clone(), origin.source.clone(), origin.event.clone());
             let route = Arc::new(Route { origin, hook });
             if table.canonical.contains_key(&address) {
                 found.push(spot.diagnostic(
                     CONFLICT,
-                    format!(
-                        "event `{}` stands under two kinds of one EventSource",
-                        address.2
-                    ),
+                    format!("event `{}` stands under two kinds of one EventSource", address.2),
                     "give one of them another name".into(),
                 ));
                 continue;

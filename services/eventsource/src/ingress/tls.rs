@@ -41,10 +41,7 @@ impl Tls {
             .with_single_cert(chain, key)
             .map_err(|reason| wrong("certificate", reason.to_string()))?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self {
-            fingerprint,
-            config: Arc::new(config),
-        })
+        Ok(Self { fingerprint, config: Arc::new(config) })
     }
 }
 

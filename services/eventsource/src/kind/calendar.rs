@@ -86,15 +86,9 @@ async fn emit(
     emitter: &Emitter,
     scope: &Scope,
 ) -> Result<bool, Error> {
-    let payload = Payload {
-        event_time: go::time_text(tick, zone),
-        metadata: &config.metadata,
-    };
+    let payload = Payload { event_time: go::time_text(tick, zone), metadata: &config.metadata };
     let draft = Draft {
-        native: Some(Native {
-            id: tick.to_string(),
-            fingerprint: None,
-        }),
+        native: Some(Native { id: tick.to_string(), fingerprint: None }),
         payload: Bytes::from(serde_json::to_vec(&payload).map_err(Error::Payload)?),
         occurred: Some(tick),
         ..Draft::default()

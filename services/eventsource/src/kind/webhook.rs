@@ -25,10 +25,7 @@ impl HttpKind for Webhook {
             return Ok(None);
         }
         let port = config.port.parse().map_err(|_| {
-            Error::config(
-                format!("`port: {}` is no port", config.port),
-                "use a number up to 65535",
-            )
+            Error::config(format!("`port: {}` is no port", config.port), "use a number up to 65535")
         })?;
         let endpoint = format!("/{}", config.endpoint.trim_start_matches('/'));
         // Argo speaks TLS where both are given. With one of them TLS was wanted, and plain would be a trap.
@@ -42,11 +39,7 @@ impl HttpKind for Webhook {
                 ));
             }
         };
-        Ok(Some(Place {
-            port,
-            endpoint,
-            tls,
-        }))
+        Ok(Some(Place { port, endpoint, tls }))
     }
 
     fn hook(config: &Config, scope: &Scope, secrets: Secrets<'_>) -> Result<Hook, Error> {

@@ -33,10 +33,7 @@ async fn a_stored_event_is_answered_with_its_id_and_nothing_else() {
     let url = stage.canonical("hooks", "any");
     let response = stage.post(&url, r#"{"n": 1795348800123456789}"#).await;
     assert_eq!(response.status(), 200);
-    let id = response.headers()["x-event-id"]
-        .to_str()
-        .unwrap()
-        .to_owned();
+    let id = response.headers()["x-event-id"].to_str().unwrap().to_owned();
     assert_eq!(response.bytes().await.unwrap(), "");
 
     let own = stage.port(0).unwrap();
@@ -83,11 +80,7 @@ async fn each_fault_has_its_answer() {
         let shown = format!("{} {}", request.method(), request.url());
         let response = stage.client.execute(request).await.unwrap();
         assert_eq!(response.status(), status, "{shown}");
-        assert_eq!(
-            response.headers().contains_key("x-event-id"),
-            status == 200,
-            "{shown}"
-        );
+        assert_eq!(response.headers().contains_key("x-event-id"), status == 200, "{shown}");
         if status == 405 {
             assert!(response.headers().contains_key("allow"));
         }
@@ -111,17 +104,11 @@ stringData: {token: \"t0ken\\n\"}
 ";
     stage.put(&format!("{PLAIN}{secret}"));
     until("the secret is read", || stage.codes().is_empty()).await;
-    let request = stage
-        .client
-        .post(stage.canonical("hooks", "closed"))
-        .body("{}");
+    let request = stage.client.post(stage.canonical("hooks", "closed")).body("{}");
     let response = request.bearer_auth("t0ken").send().await.unwrap();
     assert_eq!(response.status(), 200);
     let payload: Value = serde_json::from_slice(&stage.events().await[0].data).unwrap();
-    assert_eq!(
-        payload["header"]["Authorization"],
-        json!(["*** Masked Auth Secret ***"])
-    );
+    assert_eq!(payload["header"]["Authorization"], json!(["*** Masked Auth Secret ***"]));
     stage.end().await;
 }
 
@@ -129,18 +116,10 @@ stringData: {token: \"t0ken\\n\"}
 async fn what_the_filter_refuses_is_answered_but_not_stored() {
     let stage = Stage::start(PLAIN).await;
     let url = stage.canonical("hooks", "only-high");
-    for (body, is_event) in [
-        (r#"{"level":3}"#, false),
-        (r#"{"level":4}"#, true),
-        ("{}", false),
-    ] {
+    for (body, is_event) in [(r#"{"level":3}"#, false), (r#"{"level":4}"#, true), ("{}", false)] {
         let response = stage.post(&url, body).await;
         assert_eq!(response.status(), 200, "{body}");
-        assert_eq!(
-            response.headers().contains_key("x-event-id"),
-            is_event,
-            "{body}"
-        );
+        assert_eq!(response.headers().contains_key("x-event-id"), is_event, "{body}");
     }
     assert_eq!(stage.events().await.len(), 1);
     stage.end().await;
@@ -150,10 +129,7 @@ async fn what_the_filter_refuses_is_answered_but_not_stored() {
 async fn a_full_bus_tells_senders_to_come_again() {
     let bus = memory();
     let stage = Stage::with(PLAIN, bus.clone(), Config::default()).await;
-    let mut small = streams::all()
-        .into_iter()
-        .find(|s| s.name == streams::EVENTS)
-        .unwrap();
+    let mut small = streams::all().into_iter().find(|s| s.name == streams::EVENTS).unwrap();
     (small.max_messages, small.trim_acked) = (1, false);
     bus.ensure_stream(&small).await.unwrap();
     let url = stage.canonical("hooks", "any");
@@ -168,10 +144,7 @@ async fn a_full_bus_tells_senders_to_come_again() {
 #[tokio::test]
 async fn a_bus_that_is_away_is_tried_until_patience_ends() {
     let bus = Faulty::new();
-    let config = Config {
-        publish_patience: Duration::from_millis(200),
-        ..Config::default()
-    };
+    let config = Config { publish_patience: Duration::from_millis(200), ..Config::default() };
     let stage = Stage::with(PLAIN, bus.clone(), config).await;
     bus.away(true);
     let url = stage.canonical("hooks", "any");
@@ -208,10 +181,7 @@ async fn what_is_being_stored_is_stored_though_the_sender_hangs_up() {
     stream.write_all(request).await.unwrap();
     until("the event is on its way", || bus.waiting() == 1).await;
     drop(stream);
-    until("the connection is gone", || {
-        stage.ingress.open_connections() == 0
-    })
-    .await;
+    until("the connection is gone", || stage.ingress.open_connections() == 0).await;
     drop(gate);
     let last = stage.bus.wait_for(streams::EVENTS, 0, DEADLINE).await;
     assert_eq!(last, Ok(1));
@@ -221,10 +191,7 @@ async fn what_is_being_stored_is_stored_though_the_sender_hangs_up() {
 #[tokio::test]
 async fn too_much_at_once_is_told_to_come_again() {
     let bus = Faulty::new();
-    let config = Config {
-        max_in_flight: 2,
-        ..Config::default()
-    };
+    let config = Config { max_in_flight: 2, ..Config::default() };
     let stage = Stage::with(PLAIN, bus.clone(), config).await;
     let gate = bus.shut().await;
     let url = stage.canonical("hooks", "any");
@@ -238,10 +205,7 @@ async fn too_much_at_once_is_told_to_come_again() {
     let ((first, second), third) = futures::future::join(two, third).await;
     assert_eq!(third.status(), 503);
     assert!(third.headers().contains_key("retry-after"));
-    assert_eq!(
-        (first.status(), second.status()),
-        (StatusCode::OK, StatusCode::OK)
-    );
+    assert_eq!((first.status(), second.status()), (StatusCode::OK, StatusCode::OK));
     assert_eq!(stage.events().await.len(), 2);
     stage.end().await;
 }
@@ -253,24 +217,14 @@ async fn what_happens_is_counted() {
     let _installed = metrics::set_default_local_recorder(&recorder);
     let stage = Stage::start(PLAIN).await;
     let post = |event: &str, body: &'static str| {
-        stage
-            .client
-            .post(stage.canonical("hooks", event))
-            .body(body)
-            .send()
+        stage.client.post(stage.canonical("hooks", event)).body(body).send()
     };
-    for (event, body) in [
-        ("any", "{}"),
-        ("any", "{}"),
-        ("any", "{"),
-        ("only-high", "{\"level\":1}"),
-    ] {
+    for (event, body) in [("any", "{}"), ("any", "{}"), ("any", "{"), ("only-high", "{\"level\":1}")] {
         post(event, body).await.unwrap();
     }
     let text = handle.render();
-    let labels = |event: &str| {
-        format!("{{namespace=\"default\",eventsource_name=\"hooks\",event_name=\"{event}\"}}")
-    };
+    let labels =
+        |event: &str| format!("{{namespace=\"default\",eventsource_name=\"hooks\",event_name=\"{event}\"}}");
     for line in [
         format!("argo_events_events_sent_total{} 2", labels("any")),
         format!("argo_events_event_processing_duration_milliseconds_count{} 2", labels("any")),

@@ -20,16 +20,10 @@ const MEMORY: &str = "cron.default.calendar.clock%2Ftick";
 /// Waits for so many events.
 async fn events(bus: &dyn Bus, n: usize) -> Vec<tiphys_core::Event> {
     let after = n as u64 - 1;
-    let last = bus
-        .wait_for(streams::EVENTS, after, DEADLINE)
-        .await
-        .unwrap();
+    let last = bus.wait_for(streams::EVENTS, after, DEADLINE).await.unwrap();
     assert!(last > after, "{last} of {n} events");
     let messages = bus.read(streams::EVENTS, "", 0, 1000).await.unwrap();
-    messages
-        .iter()
-        .map(|m| tiphys_core::Event::decode(&m.payload).unwrap())
-        .collect()
+    messages.iter().map(|m| tiphys_core::Event::decode(&m.payload).unwrap()).collect()
 }
 
 #[tokio::test]
@@ -50,13 +44,7 @@ async fn a_tick_is_an_event_in_argos_shape() {
     let record: Value = serde_json::from_slice(&remembered.unwrap().payload).unwrap();
     assert_eq!(record["version"], 1);
     // Nobody may forge a tick.
-    assert_eq!(
-        stage
-            .post(&stage.canonical("clock", "tick"), "{}")
-            .await
-            .status(),
-        404
-    );
+    assert_eq!(stage.post(&stage.canonical("clock", "tick"), "{}").await.status(), 404);
     stage.end().await;
 }
 
@@ -75,9 +63,7 @@ spec: {calendar: {tick: {interval: 1h, persistence: {catchup: {enabled: true, ma
     let last = Timestamp::from_second(Timestamp::now().as_second() - 5 * 3600 - 60).unwrap();
     let record = json!({"version": 1, "rule": "|1h|", "last": last});
     let record = serde_json::to_vec(&record).unwrap();
-    bus.publish(Publish::new(MEMORY, record.clone()))
-        .await
-        .unwrap();
+    bus.publish(Publish::new(MEMORY, record.clone())).await.unwrap();
 
     let stage = Stage::with(manifest, bus.clone(), Config::default()).await;
     let missed = events(bus.as_ref(), 2).await;
@@ -118,22 +104,13 @@ async fn a_calendar_that_makes_no_sense_is_a_diagnostic_until_it_is_mended() {
 async fn a_tick_waits_for_a_bus_that_is_away() {
     let bus = Faulty::new();
     bus.away(true);
-    let config = Config {
-        publish_patience: std::time::Duration::from_millis(50),
-        ..Config::default()
-    };
+    let config = Config { publish_patience: std::time::Duration::from_millis(50), ..Config::default() };
     let stage = Stage::with(EVERY_SECOND, bus.clone(), config).await;
     let began = Timestamp::now();
-    until("a tick is due", || {
-        Timestamp::now().duration_since(began).as_secs() >= 2
-    })
-    .await;
+    until("a tick is due", || Timestamp::now().duration_since(began).as_secs() >= 2).await;
     assert!(stage.events().await.is_empty());
     bus.away(false);
     let first = events(bus.as_ref(), 1).await[0].occurred.unwrap();
-    assert!(
-        first.duration_since(began).as_secs() < 2,
-        "the first tick was let go"
-    );
+    assert!(first.duration_since(began).as_secs() < 2, "the first tick was let go");
     stage.end().await;
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use tiphys_bus::{
-    Acked, Bus, BusError, Claim, Consumer, ConsumerConfig, ConsumerInfo, Message, Publish,
-    StreamConfig, StreamInfo, memory,
+    Acked, Bus, BusError, Claim, Consumer, ConsumerConfig, ConsumerInfo, Message, Publish, StreamConfig,
+    StreamInfo, memory,
 };
 use tokio::sync::{OwnedRwLockWriteGuard, RwLock};
 
@@ -54,9 +54,7 @@ impl Faulty {
 }
 
 fn unavailable() -> BusError {
-    BusError::Unavailable {
-        reason: "on purpose".into(),
-    }
+    BusError::Unavailable { reason: "on purpose".into() }
 }
 
 #[async_trait]
@@ -74,10 +72,7 @@ impl Bus for Faulty {
         drop(open);
         self.waiting.fetch_sub(1, Ordering::AcqRel);
         let lost = |left: usize| left.checked_sub(1);
-        match self
-            .lose
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, lost)
-        {
+        match self.lose.fetch_update(Ordering::AcqRel, Ordering::Acquire, lost) {
             Ok(_) => Err(unavailable()),
             Err(_) => answer,
         }
@@ -117,19 +112,11 @@ impl Bus for Faulty {
         self.inner.info(stream).await
     }
 
-    async fn consumer(
-        &self,
-        stream: &str,
-        config: ConsumerConfig,
-    ) -> Result<Box<dyn Consumer>, BusError> {
+    async fn consumer(&self, stream: &str, config: ConsumerConfig) -> Result<Box<dyn Consumer>, BusError> {
         self.inner.consumer(stream, config).await
     }
 
-    async fn consumer_info(
-        &self,
-        stream: &str,
-        name: &str,
-    ) -> Result<Option<ConsumerInfo>, BusError> {
+    async fn consumer_info(&self, stream: &str, name: &str) -> Result<Option<ConsumerInfo>, BusError> {
         self.inner.consumer_info(stream, name).await
     }
 
@@ -137,12 +124,7 @@ impl Bus for Faulty {
         self.inner.delete_consumer(stream, name).await
     }
 
-    async fn claim(
-        &self,
-        key: &str,
-        owner: &str,
-        time: Duration,
-    ) -> Result<Option<Claim>, BusError> {
+    async fn claim(&self, key: &str, owner: &str, time: Duration) -> Result<Option<Claim>, BusError> {
         self.inner.claim(key, owner, time).await
     }
 

@@ -25,19 +25,13 @@ spec:
 ";
 
 async fn send(stage: &Stage, event: &str, headers: &[(&str, &str)], body: &str) -> String {
-    let mut request = stage
-        .client
-        .post(stage.canonical("s", event))
-        .body(body.to_owned());
+    let mut request = stage.client.post(stage.canonical("s", event)).body(body.to_owned());
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
     let response = request.send().await.unwrap();
     assert_eq!(response.status(), 200);
-    response.headers()["x-event-id"]
-        .to_str()
-        .unwrap()
-        .to_owned()
+    response.headers()["x-event-id"].to_str().unwrap().to_owned()
 }
 
 #[tokio::test]
@@ -59,14 +53,8 @@ async fn one_id_for_two_bodies_is_two_events_and_reported() {
     let first = send(&stage, "by-header", &header, r#"{"a":1}"#).await;
     let second = send(&stage, "by-header", &header, r#"{"a":2}"#).await;
     assert_ne!(first, second);
-    assert_eq!(
-        send(&stage, "by-header", &header, r#"{"a":1}"#).await,
-        first
-    );
-    assert_eq!(
-        send(&stage, "by-header", &header, r#"{"a":2}"#).await,
-        second
-    );
+    assert_eq!(send(&stage, "by-header", &header, r#"{"a":1}"#).await, first);
+    assert_eq!(send(&stage, "by-header", &header, r#"{"a":2}"#).await, second);
     let events = stage.events().await;
     assert_eq!(events.len(), 2);
     assert_eq!(events[1].attributes["conflictswith"], first);
@@ -90,10 +78,7 @@ async fn an_id_counts_where_it_may() {
     assert_eq!(send(&stage, "preset", &known, "{}").await, preset);
     // Without id each request is an event.
     let fresh = send(&stage, "by-header", &[], "{}").await;
-    assert_ne!(
-        send(&stage, "by-header", &[("x-message-id", " ")], "{}").await,
-        fresh
-    );
+    assert_ne!(send(&stage, "by-header", &[("x-message-id", " ")], "{}").await, fresh);
     assert_eq!(stage.events().await.len(), 1 + 2 + 1 + 2);
     stage.end().await;
 }

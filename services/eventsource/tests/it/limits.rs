@@ -46,36 +46,19 @@ async fn a_body_that_is_too_large_is_refused_however_it_comes() {
     let parts: Vec<Result<Bytes, std::io::Error>> = vec![Ok(exact.into()), Ok(" ".into())];
     let chunked = reqwest::Body::wrap_stream(futures::stream::iter(parts));
     assert_eq!(stage.post(&url, chunked).await.status(), 413);
-    let form = stage
-        .client
-        .post(&url)
-        .header("content-type", "application/x-www-form-urlencoded");
+    let form = stage.client.post(&url).header("content-type", "application/x-www-form-urlencoded");
     let form = form.body("a".repeat(101)).send().await.unwrap();
     assert_eq!(form.status(), 413);
     // The default is one MiB.
     let url = stage.canonical("s", "default");
     let size = (1 << 20) - 2;
-    assert_eq!(
-        stage
-            .post(&url, format!("\"{}\"", "x".repeat(size)))
-            .await
-            .status(),
-        200
-    );
-    assert_eq!(
-        stage
-            .post(&url, format!("\"{}\"", "x".repeat(size + 1)))
-            .await
-            .status(),
-        413
-    );
+    assert_eq!(stage.post(&url, format!("\"{}\"", "x".repeat(size))).await.status(), 200);
+    assert_eq!(stage.post(&url, format!("\"{}\"", "x".repeat(size + 1))).await.status(), 413);
     // Nobody has to send a body that is refused by its headers.
-    let announced =
-        "POST /events/default/s/small HTTP/1.1\r\nhost: h\r\ncontent-length: 10737418240\r\n\r\n";
+    let announced = "POST /events/default/s/small HTTP/1.1\r\nhost: h\r\ncontent-length: 10737418240\r\n\r\n";
     let told = send_raw(stage.main(), announced.as_bytes()).await;
     assert!(told.starts_with("HTTP/1.1 413"), "{told}");
-    let unknown =
-        "POST /events/default/s/closed HTTP/1.1\r\nhost: h\r\ncontent-length: 1000\r\n\r\n";
+    let unknown = "POST /events/default/s/closed HTTP/1.1\r\nhost: h\r\ncontent-length: 1000\r\n\r\n";
     let told = send_raw(stage.main(), unknown.as_bytes()).await;
     assert!(told.starts_with("HTTP/1.1 401"), "{told}");
     assert_eq!(stage.events().await.len(), 2);
@@ -112,8 +95,7 @@ async fn too_many_headers_are_refused() {
     let many: String = (0..101).map(|n| format!("x-{n}: 1\r\n")).collect();
     let large = format!("x-large: {}\r\n", "x".repeat(40_000));
     for headers in [many, large] {
-        let request =
-            format!("POST /small HTTP/1.1\r\nhost: h\r\n{headers}content-length: 2\r\n\r\n{{}}");
+        let request = format!("POST /small HTTP/1.1\r\nhost: h\r\n{headers}content-length: 2\r\n\r\n{{}}");
         let told = send_raw(own, request.as_bytes()).await;
         assert!(told.starts_with("HTTP/1.1 431"), "{told}");
         let main = request.replace("/small", "/events/default/s/default");
@@ -161,11 +143,7 @@ async fn until_closed(stream: &mut TcpStream) {
             () = closed => {}
         }
     };
-    assert!(
-        tokio::time::timeout(crate::stage::DEADLINE, either)
-            .await
-            .is_ok()
-    );
+    assert!(tokio::time::timeout(crate::stage::DEADLINE, either).await.is_ok());
 }
 
 #[tokio::test]
@@ -210,10 +188,7 @@ async fn a_sender_that_hangs_up_leaves_a_whole_event_or_none() {
     }
     let last = stage.post(&stage.canonical("s", "default"), "{}").await;
     assert_eq!(last.status(), 200);
-    until("all connections ended", || {
-        stage.ingress.open_connections() == 0
-    })
-    .await;
+    until("all connections ended", || stage.ingress.open_connections() == 0).await;
     let events = stage.events().await;
     assert!((1..=sent + 1).contains(&events.len()), "{}", events.len());
     stage.end().await;
@@ -223,8 +198,7 @@ async fn a_sender_that_hangs_up_leaves_a_whole_event_or_none() {
 async fn smuggling_is_refused() {
     let stage = Stage::start(SOURCE).await;
     let own = stage.port(0).unwrap();
-    let both =
-        b"POST /small HTTP/1.1\r\nhost: h\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n{}";
+    let both = b"POST /small HTTP/1.1\r\nhost: h\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n{}";
     let told = send_raw(own, both).await;
     assert!(told.starts_with("HTTP/1.1 400"), "{told}");
     stage.end().await;

@@ -1,9 +1,5 @@
 //! The event sources on the memory bus, over real connections.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test that cannot be set up has failed"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot be set up has failed")]
 
 mod answers;
 mod calendar;

@@ -32,11 +32,7 @@ async fn the_older_keeps_port_and_endpoint() {
     until("the conflict is seen", || stage.codes() == ["TIP-SRC-006"]).await;
     let found = &stage.ingress.diagnostics()[0];
     assert_eq!(found.object, "EventSource/alpha");
-    assert!(
-        found.message.contains("EventSource/zulu"),
-        "{}",
-        found.message
-    );
+    assert!(found.message.contains("EventSource/zulu"), "{}", found.message);
     let own = format!("http://127.0.0.1:{port}");
     for url in [
         format!("{own}/in"),
@@ -47,12 +43,7 @@ async fn the_older_keeps_port_and_endpoint() {
         assert_eq!(stage.post(&url, "{}").await.status(), 200, "{url}");
     }
     assert_eq!(stage.post(&format!("{own}/none"), "{}").await.status(), 404);
-    let sources: Vec<_> = stage
-        .events()
-        .await
-        .into_iter()
-        .map(|e| e.origin.source)
-        .collect();
+    let sources: Vec<_> = stage.events().await.into_iter().map(|e| e.origin.source).collect();
     assert_eq!(sources, ["zulu", "beta", "alpha", "zulu"]);
     // The older goes, the younger takes its place.
     stage.put(&source("alpha", port, "/in", ""));
@@ -68,13 +59,7 @@ async fn a_foreign_listener_is_a_diagnostic_until_it_is_gone() {
     let manifests = source("s", port, "/in", "");
     let stage = Stage::start(&manifests).await;
     assert_eq!(stage.codes(), ["TIP-SRC-007"]);
-    assert_eq!(
-        stage
-            .post(&stage.canonical("s", "hit"), "{}")
-            .await
-            .status(),
-        200
-    );
+    assert_eq!(stage.post(&stage.canonical("s", "hit"), "{}").await.status(), 200);
     drop(foreign);
     until("the port is open", || stage.port(port).is_some()).await;
     until("the diagnostic is gone", || stage.codes().is_empty()).await;
@@ -84,13 +69,7 @@ async fn a_foreign_listener_is_a_diagnostic_until_it_is_gone() {
     until("the port is closed", || stage.port(port).is_none()).await;
     let rebind = || std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
     until("the port is free", rebind).await;
-    assert_eq!(
-        stage
-            .post(&stage.canonical("s", "hit"), "{}")
-            .await
-            .status(),
-        404
-    );
+    assert_eq!(stage.post(&stage.canonical("s", "hit"), "{}").await.status(), 404);
     stage.end().await;
 }
 
@@ -132,23 +111,11 @@ stringData:
         .resolve("localhost", ([127, 0, 0, 1], port).into())
         .build()
         .unwrap();
-    let send = |path: &str| {
-        client
-            .post(format!("https://localhost:{port}{path}"))
-            .body("{}")
-            .send()
-    };
+    let send = |path: &str| client.post(format!("https://localhost:{port}{path}")).body("{}").send();
     assert_eq!(send("/in").await.unwrap().status(), 200);
     assert_eq!(send("/plain").await.unwrap().status(), 404);
     for name in ["a-safe", "b-plain", "c-half"] {
-        assert_eq!(
-            stage
-                .post(&stage.canonical(name, "hit"), "{}")
-                .await
-                .status(),
-            200,
-            "{name}"
-        );
+        assert_eq!(stage.post(&stage.canonical(name, "hit"), "{}").await.status(), 200, "{name}");
     }
     stage.end().await;
 }
@@ -170,9 +137,7 @@ async fn routes_change_without_a_lost_request() {
     let changes = async {
         for n in 0..50 {
             let more = format!(", metadata: {{n: '{n}'}}");
-            stage.put(
-                &(source("s", port, "/in", &more) + &source(&format!("t{n}"), port, "/t", "")),
-            );
+            stage.put(&(source("s", port, "/in", &more) + &source(&format!("t{n}"), port, "/t", "")));
             tokio::task::yield_now().await;
             let url = stage.canonical(&format!("t{n}"), "hit");
             while stage.post(&url, "{}").await.status() != 200 {}
@@ -181,10 +146,7 @@ async fn routes_change_without_a_lost_request() {
     };
     let (sent, ()) = futures::future::join(sender, changes).await;
     let events = stage.events().await;
-    assert_eq!(
-        events.iter().filter(|e| e.origin.source == "s").count(),
-        sent
-    );
+    assert_eq!(events.iter().filter(|e| e.origin.source == "s").count(), sent);
     stage.end().await;
 }
 
@@ -203,12 +165,6 @@ spec: {sqs: {jobs: {region: eu-west-1}}}
     assert_eq!(found[0].code, "TIP-SRC-003");
     assert_eq!(found[0].path, "spec.sqs.jobs");
     assert!(found[0].message.contains("`sqs`"), "{}", found[0].message);
-    assert_eq!(
-        stage
-            .post(&stage.canonical("q", "jobs"), "{}")
-            .await
-            .status(),
-        404
-    );
+    assert_eq!(stage.post(&stage.canonical("q", "jobs"), "{}").await.status(), 404);
     stage.end().await;
 }

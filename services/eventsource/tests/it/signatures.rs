@@ -42,8 +42,7 @@ spec:
 type Headers<'a> = &'a [(&'a str, &'a str)];
 
 /// Odd spacing, CRLF, a 19-digit integer, escapes.
-const BODY: &str =
-    "{ \"a\":\t[1 ,2],\r\n  \"n\": 1795348800123456789, \"e\": \"\\u003c x \\\" \" }\r\n";
+const BODY: &str = "{ \"a\":\t[1 ,2],\r\n  \"n\": 1795348800123456789, \"e\": \"\\u003c x \\\" \" }\r\n";
 const COMPACT: &str = r#"{"a":[1,2],"n":1795348800123456789,"e":"\u003c x \" "}"#;
 
 fn sha256(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
@@ -53,10 +52,7 @@ fn sha256(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
 }
 
 fn hub(key: &str, body: &str) -> String {
-    format!(
-        "sha256={}",
-        hex::encode(sha256(key.as_bytes(), &[body.as_bytes()]))
-    )
+    format!("sha256={}", hex::encode(sha256(key.as_bytes(), &[body.as_bytes()])))
 }
 
 fn sha1(key: &str, body: &str) -> String {
@@ -68,18 +64,12 @@ fn sha1(key: &str, body: &str) -> String {
 fn standard(id: &str, seconds: i64, body: &str) -> String {
     let time = seconds.to_string();
     let parts = [id.as_bytes(), b".", time.as_bytes(), b".", body.as_bytes()];
-    format!(
-        "v1,{}",
-        STANDARD.encode(sha256(b"012345678901234567890123", &parts))
-    )
+    format!("v1,{}", STANDARD.encode(sha256(b"012345678901234567890123", &parts)))
 }
 
 /// Sends `BODY`; gives the status.
 async fn status(stage: &Stage, event: &str, headers: Headers<'_>, body: &str) -> u16 {
-    let mut request = stage
-        .client
-        .post(stage.canonical("s", event))
-        .body(body.to_owned());
+    let mut request = stage.client.post(stage.canonical("s", event)).body(body.to_owned());
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
@@ -95,11 +85,7 @@ async fn a_signature_must_fit_the_bytes() {
     let cases: &[(Headers<'_>, &str, u16)] = &[
         (&[("x-hub-signature", &old)], BODY, 200),
         (&[("x-hub-signature", &new)], BODY, 200),
-        (
-            &[("x-hub-signature", &old.to_uppercase().replace("SHA", "sha"))],
-            BODY,
-            200,
-        ),
+        (&[("x-hub-signature", &old.to_uppercase().replace("SHA", "sha"))], BODY, 200),
         (&[("x-hub-signature", &hub("other", BODY))], BODY, 401),
         (&[("x-hub-signature", &old)], &altered, 401),
         (&[("x-hub-signature", &old)], COMPACT, 401),
@@ -111,11 +97,7 @@ async fn a_signature_must_fit_the_bytes() {
         (&[], BODY, 401),
     ];
     for (headers, body, expected) in cases {
-        assert_eq!(
-            status(&stage, "jira", headers, body).await,
-            *expected,
-            "{headers:?}"
-        );
+        assert_eq!(status(&stage, "jira", headers, body).await, *expected, "{headers:?}");
     }
     let events = stage.events().await;
     assert_eq!(events.len(), 3);
@@ -135,21 +117,10 @@ async fn each_scheme_that_is_configured_must_pass() {
         (&[("x-api-key", "new-secret"), ("x-sig", &good)], 401),
         (&[("x-sig", &good)], 401),
         (&[("x-api-key", "old-secret")], 401),
-        (
-            &[
-                ("x-api-key", "old-secret"),
-                ("x-api-key", "x"),
-                ("x-sig", &good),
-            ],
-            401,
-        ),
+        (&[("x-api-key", "old-secret"), ("x-api-key", "x"), ("x-sig", &good)], 401),
     ];
     for (headers, expected) in cases {
-        assert_eq!(
-            status(&stage, "both", headers, BODY).await,
-            *expected,
-            "{headers:?}"
-        );
+        assert_eq!(status(&stage, "both", headers, BODY).await, *expected, "{headers:?}");
     }
     let cases = [
         ("Bearer old-secret", 200),
@@ -160,11 +131,7 @@ async fn each_scheme_that_is_configured_must_pass() {
         ("Basic old-secret", 401),
     ];
     for (value, expected) in cases {
-        assert_eq!(
-            status(&stage, "bearer", &[("authorization", value)], BODY).await,
-            expected,
-            "{value}"
-        );
+        assert_eq!(status(&stage, "bearer", &[("authorization", value)], BODY).await, expected, "{value}");
     }
     assert_eq!(status(&stage, "open-by-mistake", &[], BODY).await, 500);
     for event in stage.events().await {
@@ -181,10 +148,7 @@ async fn standard_webhooks_sign_id_and_time_too() {
     let good = standard("m1", now, BODY);
     let list = format!("v1,AAAA v1a,zzz {good}");
     let dotted = standard("m.1", now, BODY);
-    let (old, early) = (
-        standard("m1", now - 400, BODY),
-        standard("m1", now + 400, BODY),
-    );
+    let (old, early) = (standard("m1", now - 400, BODY), standard("m1", now + 400, BODY));
     let cases = [
         ("m1", now, &good, 200),
         ("m1", now, &list, 200),
@@ -196,22 +160,10 @@ async fn standard_webhooks_sign_id_and_time_too() {
     ];
     for (id, time, signature, expected) in cases {
         let time = time.to_string();
-        let headers = [
-            ("webhook-id", id),
-            ("webhook-timestamp", &time),
-            ("webhook-signature", signature),
-        ];
-        assert_eq!(
-            status(&stage, "std", &headers, BODY).await,
-            expected,
-            "{id} {time} {signature}"
-        );
+        let headers = [("webhook-id", id), ("webhook-timestamp", &time), ("webhook-signature", signature)];
+        assert_eq!(status(&stage, "std", &headers, BODY).await, expected, "{id} {time} {signature}");
     }
-    assert_eq!(
-        stage.events().await.len(),
-        1,
-        "the second one is a duplicate"
-    );
+    assert_eq!(stage.events().await.len(), 1, "the second one is a duplicate");
     stage.end().await;
 }
 
@@ -233,9 +185,6 @@ async fn a_falcosidekick_request_survives_byte_for_byte() {
     assert!(body.contains("1772608500000000042") && body.contains("\\u003c"));
     let bytes = raw::original(&events[0], stage.bus.as_ref()).await.unwrap();
     assert_eq!(bytes.unwrap(), body);
-    assert_eq!(
-        events[0].attributes["nativeid"],
-        "9b0c6a51-52f5-4f5d-8f0e-6f6d0b6f3c11"
-    );
+    assert_eq!(events[0].attributes["nativeid"], "9b0c6a51-52f5-4f5d-8f0e-6f6d0b6f3c11");
     stage.end().await;
 }

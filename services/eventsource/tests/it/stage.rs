@@ -51,10 +51,7 @@ impl Stage {
         let closing = stop.clone();
         tasks.spawn("main port", async move {
             let serve = axum::serve(listener, router);
-            serve
-                .with_graceful_shutdown(closing.cancelled_owned())
-                .await
-                .unwrap();
+            serve.with_graceful_shutdown(closing.cancelled_owned()).await.unwrap();
         });
         let stage = Self {
             bus: bus.clone(),
@@ -67,12 +64,7 @@ impl Stage {
             tasks,
         };
         stage.put(manifests);
-        let deps = Deps {
-            bus,
-            catalog,
-            clock: Arc::new(SystemClock),
-            health,
-        };
+        let deps = Deps { bus, catalog, clock: Arc::new(SystemClock), health };
         stage.tasks.spawn("eventsource", async move {
             run(config, deps, ingress, stop).await.unwrap();
         });
@@ -104,11 +96,7 @@ impl Stage {
         open.into_iter().find(|(p, _)| *p == port).map(|(_, a)| a)
     }
 
-    pub(crate) async fn post(
-        &self,
-        url: &str,
-        body: impl Into<reqwest::Body>,
-    ) -> reqwest::Response {
+    pub(crate) async fn post(&self, url: &str, body: impl Into<reqwest::Body>) -> reqwest::Response {
         self.client.post(url).body(body).send().await.unwrap()
     }
 
@@ -120,19 +108,12 @@ impl Stage {
     /// All stored events.
     pub(crate) async fn events(&self) -> Vec<Event> {
         let messages = self.messages().await;
-        messages
-            .iter()
-            .map(|m| Event::decode(&m.payload).unwrap())
-            .collect()
+        messages.iter().map(|m| Event::decode(&m.payload).unwrap()).collect()
     }
 
     /// The codes of the diagnostics.
     pub(crate) fn codes(&self) -> Vec<String> {
-        self.ingress
-            .diagnostics()
-            .into_iter()
-            .map(|d| d.code)
-            .collect()
+        self.ingress.diagnostics().into_iter().map(|d| d.code).collect()
     }
 
     pub(crate) async fn end(self) {
@@ -148,10 +129,7 @@ pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    assert!(
-        tokio::time::timeout(DEADLINE, wait).await.is_ok(),
-        "never came about: {what}"
-    );
+    assert!(tokio::time::timeout(DEADLINE, wait).await.is_ok(), "never came about: {what}");
 }
 
 /// Sends bytes over a connection of their own; gives all that comes back.
@@ -176,9 +154,7 @@ pub(crate) async fn answer(stream: &mut TcpStream) -> String {
             }
         }
     };
-    tokio::time::timeout(DEADLINE, read)
-        .await
-        .expect("an answer");
+    tokio::time::timeout(DEADLINE, read).await.expect("an answer");
     String::from_utf8_lossy(&all).into_owned()
 }
 

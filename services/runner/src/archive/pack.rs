@@ -27,10 +27,7 @@ pub fn pack(path: &Path, to: &Path) -> io::Result<()> {
     // Only here a link is followed: it is what the manifest names.
     add(&mut tar, path, Path::new(name), &std::fs::metadata(path)?)?;
     let buffer = tar.into_inner()?.finish()?;
-    buffer
-        .into_inner()
-        .map(drop)
-        .map_err(io::IntoInnerError::into_error)
+    buffer.into_inner().map(drop).map_err(io::IntoInnerError::into_error)
 }
 
 type Tar = Builder<GzEncoder<BufWriter<File>>>;
@@ -38,11 +35,7 @@ type Tar = Builder<GzEncoder<BufWriter<File>>>;
 fn add(tar: &mut Tar, path: &Path, name: &Path, meta: &Metadata) -> io::Result<()> {
     let kind = meta.file_type();
     if kind.is_dir() {
-        tar.append_data(
-            &mut header(EntryType::Directory, meta, 0),
-            name,
-            io::empty(),
-        )?;
+        tar.append_data(&mut header(EntryType::Directory, meta, 0), name, io::empty())?;
         let mut names = std::fs::read_dir(path)?
             .map(|entry| entry.map(|entry| entry.file_name()))
             .collect::<io::Result<Vec<_>>>()?;
@@ -55,15 +48,8 @@ fn add(tar: &mut Tar, path: &Path, name: &Path, meta: &Metadata) -> io::Result<(
         let target = std::fs::read_link(path)?;
         tar.append_link(&mut header(EntryType::Symlink, meta, 0), name, target)?;
     } else if kind.is_file() {
-        let mut content = Exactly {
-            file: File::open(path)?,
-            left: meta.len(),
-        };
-        tar.append_data(
-            &mut header(EntryType::Regular, meta, meta.len()),
-            name,
-            &mut content,
-        )?;
+        let mut content = Exactly { file: File::open(path)?, left: meta.len() };
+        tar.append_data(&mut header(EntryType::Regular, meta, meta.len()), name, &mut content)?;
     }
     Ok(())
 }
@@ -89,9 +75,7 @@ impl Read for Exactly {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = Read::by_ref(&mut self.file).take(self.left).read(buffer)?;
         if count == 0 && self.left > 0 && !buffer.is_empty() {
-            return Err(io::Error::other(
-                "the file became shorter while it was packed",
-            ));
+            return Err(io::Error::other("the file became shorter while it was packed"));
         }
         self.left -= count as u64;
         Ok(count)

@@ -67,77 +67,30 @@ fn hostile() -> Vec<(&'static str, Forged)> {
         ("dot dot", new().file("../canary", "x")),
         ("dot dot within", new().file("a/../../canary", "x")),
         ("absolute", new().file("/tmp/tiphys-canary", "x")),
-        (
-            "dot dot folder",
-            new().entry(EntryType::Directory, "../canary", "", 0o777, b""),
-        ),
+        ("dot dot folder", new().entry(EntryType::Directory, "../canary", "", 0o777, b"")),
         ("absolute link", new().link("l", "/etc/passwd")),
         ("climbing link", new().link("l", "../canary")),
-        (
-            "link climbing in the middle",
-            new().file("a/b/f", "x").link("a/l", "b/../../../canary"),
-        ),
-        (
-            "link through a link",
-            new().link("p/q/r", "../..").link("l", "p/q/r/../canary"),
-        ),
-        (
-            "file through a link",
-            new().link("d", ".").file("d/../../canary", "x"),
-        ),
-        (
-            "file below a link",
-            new().link("d", "a").link("d/canary", "x"),
-        ),
+        ("link climbing in the middle", new().file("a/b/f", "x").link("a/l", "b/../../../canary")),
+        ("link through a link", new().link("p/q/r", "../..").link("l", "p/q/r/../canary")),
+        ("file through a link", new().link("d", ".").file("d/../../canary", "x")),
+        ("file below a link", new().link("d", "a").link("d/canary", "x")),
         ("link over a file", new().file("f", "x").link("f", "a")),
         ("hard link out", new().hard("h", "../secret")),
         ("hard link absolute", new().hard("h", "/etc/passwd")),
         ("hard link to nothing", new().hard("h", "nothing")),
         ("hard link to a link", new().link("l", "a").hard("h", "l")),
-        (
-            "hard link to a folder",
-            new()
-                .entry(EntryType::Directory, "d", "", 0o755, b"")
-                .hard("h", "d"),
-        ),
-        (
-            "device",
-            new().entry(EntryType::Char, "null", "", 0o666, b""),
-        ),
-        (
-            "block device",
-            new().entry(EntryType::Block, "sda", "", 0o666, b""),
-        ),
+        ("hard link to a folder", new().entry(EntryType::Directory, "d", "", 0o755, b"").hard("h", "d")),
+        ("device", new().entry(EntryType::Char, "null", "", 0o666, b"")),
+        ("block device", new().entry(EntryType::Block, "sda", "", 0o666, b"")),
         ("pipe", new().entry(EntryType::Fifo, "pipe", "", 0o666, b"")),
-        (
-            "sparse",
-            new().entry(EntryType::GNUSparse, "sparse", "", 0o666, b""),
-        ),
-        (
-            "folder over a file",
-            new().file("f", "x").file("f/canary", "x"),
-        ),
+        ("sparse", new().entry(EntryType::GNUSparse, "sparse", "", 0o666, b"")),
+        ("folder over a file", new().file("f", "x").file("f/canary", "x")),
         ("file over a folder", new().file("d/f", "x").file("d", "x")),
-        (
-            "long name with dot dot",
-            long(EntryType::GNULongName, "../canary\0").file("y", "x"),
-        ),
-        (
-            "long link out",
-            long(EntryType::GNULongLink, "../canary\0").link("y", "x"),
-        ),
-        (
-            "pax name with dot dot",
-            long(EntryType::XHeader, &record("path", "../canary")).file("y", "x"),
-        ),
-        (
-            "pax link out",
-            long(EntryType::XHeader, &record("linkpath", "../canary")).link("y", "x"),
-        ),
-        (
-            "pax absolute",
-            long(EntryType::XHeader, &record("path", "/tmp/tiphys-canary")).file("y", "x"),
-        ),
+        ("long name with dot dot", long(EntryType::GNULongName, "../canary\0").file("y", "x")),
+        ("long link out", long(EntryType::GNULongLink, "../canary\0").link("y", "x")),
+        ("pax name with dot dot", long(EntryType::XHeader, &record("path", "../canary")).file("y", "x")),
+        ("pax link out", long(EntryType::XHeader, &record("linkpath", "../canary")).link("y", "x")),
+        ("pax absolute", long(EntryType::XHeader, &record("path", "/tmp/tiphys-canary")).file("y", "x")),
         (
             "size beyond the end",
             Forged({
@@ -151,33 +104,20 @@ fn hostile() -> Vec<(&'static str, Forged)> {
 
 /// Everything below a folder, with modes and link targets.
 fn listing(dir: &Path) -> Vec<String> {
-    let mut names: Vec<_> = fs::read_dir(dir)
-        .unwrap()
-        .map(|e| e.unwrap().path())
-        .collect();
+    let mut names: Vec<_> = fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()).collect();
     names.sort();
     let mut all = Vec::new();
     for path in names {
         let meta = path.symlink_metadata().unwrap();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         if meta.is_symlink() {
-            all.push(format!(
-                "{name} -> {}",
-                fs::read_link(&path).unwrap().display()
-            ));
+            all.push(format!("{name} -> {}", fs::read_link(&path).unwrap().display()));
         } else if meta.is_dir() {
-            all.extend(
-                listing(&path)
-                    .into_iter()
-                    .map(|below| format!("{name}/{below}")),
-            );
+            all.extend(listing(&path).into_iter().map(|below| format!("{name}/{below}")));
             all.push(format!("{name}/"));
         } else {
             let mode = meta.permissions().mode() & 0o7777;
-            all.push(format!(
-                "{name} {mode:o} {}",
-                fs::read_to_string(&path).unwrap()
-            ));
+            all.push(format!("{name} {mode:o} {}", fs::read_to_string(&path).unwrap()));
         }
     }
     all
@@ -192,10 +132,7 @@ fn nothing_hostile_leaves_the_folder() {
         fs::create_dir(&into).unwrap();
         let outcome = unpack(&forged.zipped()[..], &into, Limits::default());
         assert!(outcome.is_err(), "{what} was accepted");
-        let around: Vec<_> = listing(dir.path())
-            .into_iter()
-            .filter(|n| !n.starts_with("into/"))
-            .collect();
+        let around: Vec<_> = listing(dir.path()).into_iter().filter(|n| !n.starts_with("into/")).collect();
         assert_eq!(around, ["secret 644 s"], "{what}");
         assert!(!Path::new("/tmp/tiphys-canary").exists(), "{what}");
     }
@@ -232,11 +169,7 @@ fn honest_links_are_kept_and_modes_are_tamed() {
 
 #[test]
 fn what_costs_too_much_is_refused() {
-    let limits = Limits {
-        entries: 10,
-        bytes: 64 << 20,
-        ratio: 200,
-    };
+    let limits = Limits { entries: 10, bytes: 64 << 20, ratio: 200 };
     let into = || tempfile::tempdir().unwrap();
     let refused = |bytes: &[u8]| match unpack(bytes, into().path(), limits) {
         Err(Refused::TooLarge(what)) => what,
@@ -246,15 +179,12 @@ fn what_costs_too_much_is_refused() {
     assert!(refused(&many.zipped()).contains("too many entries"));
     let zeros = "\0".repeat(40 << 20);
     assert!(refused(&Forged::default().file("zeros", &zeros).zipped()).contains("grows"));
-    let noise: String = (0..33_u32 << 20)
-        .map(|n| char::from(b' ' + (n.wrapping_mul(2_654_435_761) >> 27) as u8))
-        .collect();
+    let noise: String =
+        (0..33_u32 << 20).map(|n| char::from(b' ' + (n.wrapping_mul(2_654_435_761) >> 27) as u8)).collect();
     let large = Forged::default().file("a", &noise).file("b", &noise);
     assert!(refused(&large.zipped()).contains("too many bytes"));
     let header = "x".repeat(2 << 20);
-    let large = Forged::default()
-        .entry(EntryType::GNULongName, "x", "", 0, header.as_bytes())
-        .file("y", "");
+    let large = Forged::default().entry(EntryType::GNULongName, "x", "", 0, header.as_bytes()).file("y", "");
     assert!(refused(&large.zipped()).contains("large a header"));
     let small = Forged::default().file("zeros", &"\0".repeat(1 << 20));
     unpack(&small.zipped()[..], into().path(), limits).unwrap();
@@ -263,16 +193,8 @@ fn what_costs_too_much_is_refused() {
 #[test]
 fn what_is_no_archive_is_an_error() {
     let into = tempfile::tempdir().unwrap();
-    for bytes in [
-        &b""[..],
-        b"plain",
-        &[0x1f, 0x8b],
-        &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1, 2, 3],
-    ] {
-        assert!(matches!(
-            unpack(bytes, into.path(), Limits::default()),
-            Err(Refused::Io(_))
-        ));
+    for bytes in [&b""[..], b"plain", &[0x1f, 0x8b], &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1, 2, 3]] {
+        assert!(matches!(unpack(bytes, into.path(), Limits::default()), Err(Refused::Io(_))));
     }
     let whole = Forged::default().file("f", &"x".repeat(100_000)).zipped();
     let half = &whole[..whole.len() / 2];
@@ -307,11 +229,6 @@ fn packing_is_the_same_each_time_and_comes_back() {
     pack(&file, &dir.path().join("single.tgz")).unwrap();
     let into = dir.path().join("into2");
     fs::create_dir(&into).unwrap();
-    unpack(
-        &fs::read(dir.path().join("single.tgz")).unwrap()[..],
-        &into,
-        Limits::default(),
-    )
-    .unwrap();
+    unpack(&fs::read(dir.path().join("single.tgz")).unwrap()[..], &into, Limits::default()).unwrap();
     assert_eq!(listing(&into), ["single 644 content"]);
 }

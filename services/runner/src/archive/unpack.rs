@@ -27,11 +27,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            entries: 100_000,
-            bytes: 10 << 30,
-            ratio: 200,
-        }
+        Self { entries: 100_000, bytes: 10 << 30, ratio: 200 }
     }
 }
 
@@ -217,18 +213,11 @@ fn fresh(place: &Path, path: &Path) -> Result<File, Refused> {
         Ok(_) => std::fs::remove_file(place)?,
         Err(_) => {}
     }
-    Ok(OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(place)?)
+    Ok(OpenOptions::new().write(true).create_new(true).mode(0o600).open(place)?)
 }
 
 fn refuse(name: &Path, why: &'static str) -> Refused {
-    Refused::Unsafe {
-        name: name.display().to_string(),
-        why,
-    }
+    Refused::Unsafe { name: name.display().to_string(), why }
 }
 
 /// Counts both sides of the decompression.

@@ -28,11 +28,7 @@ fn written(limit: u64, pieces: &[(Stream, &[u8])]) -> Vec<(Stream, String)> {
 fn lines_are_put_together_per_stream() {
     let lines = written(
         10_000,
-        &[
-            (Stream::Output, b"one\ntw"),
-            (Stream::Error, b"oops\n"),
-            (Stream::Output, b"o\n\n  three"),
-        ],
+        &[(Stream::Output, b"one\ntw"), (Stream::Error, b"oops\n"), (Stream::Output, b"o\n\n  three")],
     );
     let expected = [
         (Stream::Output, "one"),
@@ -41,10 +37,7 @@ fn lines_are_put_together_per_stream() {
         (Stream::Output, ""),
         (Stream::Output, "  three"),
     ];
-    assert_eq!(
-        lines,
-        expected.map(|(stream, text)| (stream, text.to_owned()))
-    );
+    assert_eq!(lines, expected.map(|(stream, text)| (stream, text.to_owned())));
 }
 
 #[test]
@@ -68,13 +61,7 @@ fn a_full_log_says_so_once() {
     let (stream, last) = lines.last().unwrap();
     assert_eq!(*stream, Stream::Error);
     assert!(last.contains("full at 1000 bytes"));
-    assert_eq!(
-        lines
-            .iter()
-            .filter(|(_, text)| text.contains("full"))
-            .count(),
-        1
-    );
+    assert_eq!(lines.iter().filter(|(_, text)| text.contains("full")).count(), 1);
 }
 
 #[test]
@@ -94,13 +81,7 @@ fn only_the_end_of_a_long_output_is_the_result() {
 
 #[test]
 fn what_is_no_line_is_not_read_as_one() {
-    for line in [
-        "",
-        "x",
-        "1970-01-01T00:00:00Z",
-        "1970-01-01T00:00:00Z x text",
-        "yesterday o text",
-    ] {
+    for line in ["", "x", "1970-01-01T00:00:00Z", "1970-01-01T00:00:00Z x text", "yesterday o text"] {
         assert_eq!(parse(line.as_bytes()), None, "{line}");
     }
 }

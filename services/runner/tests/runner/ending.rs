@@ -15,11 +15,7 @@ fn out_of_time(script: &str, grace: u64) -> Exit {
         step.spec.deadline = Some(Timestamp::now() + wait.milliseconds());
         step.spec.grace = grace;
         let exit = step.run();
-        if exit
-            .result
-            .as_ref()
-            .is_some_and(|text| text.starts_with("ready"))
-        {
+        if exit.result.as_ref().is_some_and(|text| text.starts_with("ready")) {
             return exit;
         }
     }
@@ -31,10 +27,7 @@ fn a_step_out_of_time_is_ended_gently_and_then_not() {
     let polite = "trap 'echo bye; exit 0' TERM; echo ready; while :; do sleep 0.01; done";
     let exit = out_of_time(polite, 60_000);
     assert_eq!((exit.verdict, exit.exit_code), (Verdict::Failed, Some(0)));
-    assert_eq!(
-        exit.message,
-        "Pod was active on the node longer than the specified deadline"
-    );
+    assert_eq!(exit.message, "Pod was active on the node longer than the specified deadline");
     assert!(exit.result.unwrap().ends_with("bye"));
 
     let deaf = "trap '' TERM; echo ready; while :; do sleep 0.01; done";
@@ -45,11 +38,7 @@ fn a_step_out_of_time_is_ended_gently_and_then_not() {
 fn a_step_is_stopped_on_term() {
     for (script, grace, code) in [
         ("echo $$$$ > pid; exec sleep 1000", 60_000, 143),
-        (
-            "trap '' TERM; echo $$$$ > pid; while :; do sleep 0.01; done",
-            100,
-            137,
-        ),
+        ("trap '' TERM; echo $$$$ > pid; while :; do sleep 0.01; done", 100, 137),
     ] {
         let mut step = Step::sh(script);
         step.spec.grace = grace;
@@ -59,10 +48,7 @@ fn a_step_is_stopped_on_term() {
         rustix::process::kill_process(own, rustix::process::Signal::TERM).unwrap();
         assert_eq!(ended(&mut runner), Some(DONE));
         let exit = Exit::read(step.dir.path()).unwrap();
-        assert_eq!(
-            (exit.verdict, exit.exit_code),
-            (Verdict::Failed, Some(code))
-        );
+        assert_eq!((exit.verdict, exit.exit_code), (Verdict::Failed, Some(code)));
         assert!(!runs(pid));
     }
 }
@@ -85,10 +71,7 @@ fn nothing_outlives_the_command() {
     let mut step = Step::sh(script);
     step.spec.grace = 300;
     let exit = step.run();
-    assert_eq!(
-        (exit.verdict, exit.result.as_deref()),
-        (Verdict::Succeeded, Some("done"))
-    );
+    assert_eq!((exit.verdict, exit.result.as_deref()), (Verdict::Succeeded, Some("done")));
     for name in ["group", "session", "orphan"] {
         let pid = number(&step.path(name)).unwrap();
         assert!(!runs(pid), "{name} still runs");
@@ -99,9 +82,7 @@ fn nothing_outlives_the_command() {
 fn two_runners_run_the_command_once() {
     let step = Step::sh("echo x >> count; while ! test -e go; do sleep 0.01; done");
     let mut first = step.runner().spawn().unwrap();
-    let started = until("one has the folder", || {
-        Started::read(step.dir.path()).unwrap()
-    });
+    let started = until("one has the folder", || Started::read(step.dir.path()).unwrap());
     let boot = proc::boot_id().unwrap();
     assert!(started.is_alive(&boot));
     assert!(!started.is_alive("another boot"));
@@ -118,9 +99,6 @@ fn a_folder_that_is_not_whole_is_left_alone() {
     let step = Step::sh("true");
     let mut runner = step.runner();
     fs::write(step.path("spec.json"), "{\"key\":").unwrap();
-    assert_eq!(
-        runner.stderr(Stdio::null()).status().unwrap().code(),
-        Some(UNUSABLE)
-    );
+    assert_eq!(runner.stderr(Stdio::null()).status().unwrap().code(), Some(UNUSABLE));
     assert!(!step.path("started").exists());
 }

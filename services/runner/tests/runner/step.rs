@@ -13,36 +13,21 @@ fn a_step_that_succeeds() {
     let step = Step::sh("echo one; echo two >&2; printf 'th ree'; exit 0");
     let before = Timestamp::now();
     let exit = step.run();
-    assert_eq!(
-        (exit.verdict, exit.exit_code),
-        (Verdict::Succeeded, Some(0))
-    );
+    assert_eq!((exit.verdict, exit.exit_code), (Verdict::Succeeded, Some(0)));
     assert_eq!(exit.message, "");
     assert_eq!(exit.result.as_deref(), Some("one\nth ree"));
     assert!(before <= exit.started.unwrap() && exit.started.unwrap() <= exit.finished);
     let mut lines = step.lines();
     lines.sort();
     let expected = [("stderr", "two"), ("stdout", "one"), ("stdout", "th ree")];
-    assert_eq!(
-        lines,
-        expected.map(|(stream, text)| (stream.into(), text.into()))
-    );
+    assert_eq!(lines, expected.map(|(stream, text)| (stream.into(), text.into())));
 }
 
 #[test]
 fn exit_codes_and_signals() {
-    for (script, code) in [
-        ("exit 1", 1),
-        ("exit 42", 42),
-        ("kill -9 $$$$", 137),
-        ("kill -TERM $$$$", 143),
-    ] {
+    for (script, code) in [("exit 1", 1), ("exit 42", 42), ("kill -9 $$$$", 137), ("kill -TERM $$$$", 143)] {
         let exit = Step::sh(script).run();
-        assert_eq!(
-            (exit.verdict, exit.exit_code),
-            (Verdict::Failed, Some(code)),
-            "{script}"
-        );
+        assert_eq!((exit.verdict, exit.exit_code), (Verdict::Failed, Some(code)), "{script}");
         assert_eq!(exit.message, format!("main: Error (exit code {code})"));
     }
 }
@@ -53,58 +38,37 @@ fn what_cannot_start_is_an_error() {
     step.spec.program = "/etc/passwd".into();
     let exit = step.run();
     assert_eq!((exit.verdict, exit.exit_code), (Verdict::Error, None));
-    assert!(
-        exit.message
-            .contains("could not start /etc/passwd: Permission denied"),
-        "{}",
-        exit.message
-    );
+    assert!(exit.message.contains("could not start /etc/passwd: Permission denied"), "{}", exit.message);
 
     let mut step = Step::sh("");
     step.spec.work = "/nonexistent".into();
     assert!(step.run().message.contains("working directory"));
 
     let mut step = Step::sh("");
-    step.spec
-        .environment
-        .push(variable("BIG", Some(&"x".repeat(1 << 20))));
+    step.spec.environment.push(variable("BIG", Some(&"x".repeat(1 << 20))));
     assert!(step.run().message.contains("as an artifact"));
 }
 
 #[test]
 fn the_environment_is_what_is_named_and_nothing_else() {
     let mut step = Step::sh("env | sort");
-    step.spec
-        .environment
-        .push(variable("NAME", Some("[$(PATH)]")));
+    step.spec.environment.push(variable("NAME", Some("[$(PATH)]")));
     step.spec.environment.push(variable("TOKEN", None));
     step.spec.environment.push(variable("AGAIN", Some("a")));
-    step.spec
-        .environment
-        .push(variable("AGAIN", Some("$(AGAIN)b")));
+    step.spec.environment.push(variable("AGAIN", Some("$(AGAIN)b")));
     step.spec.command.push("$(TOKEN)".into());
     let mut runner = step.runner();
-    runner
-        .env("TIPHYS_SECRET_TOKEN", "canary-51c1")
-        .env("STRAY", "s");
+    runner.env("TIPHYS_SECRET_TOKEN", "canary-51c1").env("STRAY", "s");
     assert!(runner.status().unwrap().success());
     let result = Exit::read(step.dir.path()).unwrap().result.unwrap();
-    let names: Vec<_> = result
-        .lines()
-        .filter(|line| !line.starts_with("PWD=") && !line.starts_with("_="))
-        .collect();
+    let names: Vec<_> =
+        result.lines().filter(|line| !line.starts_with("PWD=") && !line.starts_with("_=")).collect();
     assert_eq!(
         names,
-        [
-            "AGAIN=ab",
-            "NAME=[/usr/bin:/bin]",
-            "PATH=/usr/bin:/bin",
-            "SHLVL=0",
-            "TOKEN=canary-51c1"
-        ]
-        .into_iter()
-        .filter(|line| *line != "SHLVL=0" || result.contains("SHLVL"))
-        .collect::<Vec<_>>()
+        ["AGAIN=ab", "NAME=[/usr/bin:/bin]", "PATH=/usr/bin:/bin", "SHLVL=0", "TOKEN=canary-51c1"]
+            .into_iter()
+            .filter(|line| *line != "SHLVL=0" || result.contains("SHLVL"))
+            .collect::<Vec<_>>()
     );
 }
 
@@ -114,36 +78,14 @@ fn a_secret_is_in_no_file() {
     step.spec.environment.push(variable("TOKEN", None));
     step.spec.command.push("$(TOKEN)".into());
     let mut runner = step.runner();
-    assert!(
-        runner
-            .env("TIPHYS_SECRET_TOKEN", "canary-51c1")
-            .status()
-            .unwrap()
-            .success()
-    );
-    assert_eq!(
-        Exit::read(step.dir.path()).unwrap().verdict,
-        Verdict::Succeeded
-    );
-    let grep = Command::new("grep")
-        .args(["-r", "canary"])
-        .arg(step.dir.path())
-        .output()
-        .unwrap();
-    assert_eq!(
-        grep.status.code(),
-        Some(1),
-        "{}",
-        String::from_utf8_lossy(&grep.stdout)
-    );
+    assert!(runner.env("TIPHYS_SECRET_TOKEN", "canary-51c1").status().unwrap().success());
+    assert_eq!(Exit::read(step.dir.path()).unwrap().verdict, Verdict::Succeeded);
+    let grep = Command::new("grep").args(["-r", "canary"]).arg(step.dir.path()).output().unwrap();
+    assert_eq!(grep.status.code(), Some(1), "{}", String::from_utf8_lossy(&grep.stdout));
 
     let exit = step_without_secret();
     assert_eq!(exit.verdict, Verdict::Error);
-    assert!(
-        exit.message.contains("the secret for TOKEN"),
-        "{}",
-        exit.message
-    );
+    assert!(exit.message.contains("the secret for TOKEN"), "{}", exit.message);
 }
 
 fn step_without_secret() -> Exit {
@@ -154,9 +96,8 @@ fn step_without_secret() -> Exit {
 
 #[test]
 fn outputs_are_gathered() {
-    let mut step = Step::sh(
-        "printf 'v\\n\\n' > p; mkdir -p tree/sub; echo f > tree/sub/f; echo raw > raw; echo said",
-    );
+    let mut step =
+        Step::sh("printf 'v\\n\\n' > p; mkdir -p tree/sub; echo f > tree/sub/f; echo raw > raw; echo said");
     let parameter = |name: &str, file: &str, default: Option<&str>| Parameter {
         name: name.into(),
         path: step.path(file),
@@ -171,10 +112,7 @@ fn outputs_are_gathered() {
         archive,
         optional,
     };
-    let parameters = vec![
-        parameter("there", "p", None),
-        parameter("not", "nothing", Some("default")),
-    ];
+    let parameters = vec![parameter("there", "p", None), parameter("not", "nothing", Some("default"))];
     let artifacts = vec![
         artifact("tree", "tree", Archive::Tar, false),
         artifact("raw", "raw", Archive::None, false),
@@ -187,19 +125,8 @@ fn outputs_are_gathered() {
     assert_eq!(exit.message, "");
     assert_eq!(exit.parameters["there"], "v\n");
     assert_eq!(exit.parameters["not"], "default");
-    let names: Vec<_> = exit
-        .artifacts
-        .iter()
-        .map(|a| (a.name.as_str(), a.key.as_str()))
-        .collect();
-    assert_eq!(
-        names,
-        [
-            ("tree", "wf/pod/tree"),
-            ("raw", "wf/pod/raw"),
-            ("main-logs", "wf/pod/main.log")
-        ]
-    );
+    let names: Vec<_> = exit.artifacts.iter().map(|a| (a.name.as_str(), a.key.as_str())).collect();
+    assert_eq!(names, [("tree", "wf/pod/tree"), ("raw", "wf/pod/raw"), ("main-logs", "wf/pod/main.log")]);
     let content = |name: &str| {
         let packed = exit.artifacts.iter().find(|a| a.name == name).unwrap();
         fs::read(step.path("artifacts").join(&packed.file)).unwrap()
@@ -263,9 +190,5 @@ fn the_script_is_the_last_argument() {
     step.spec.script = Some(script);
     let exit = step.run();
     assert_eq!(exit.exit_code, Some(2));
-    assert!(
-        step.lines()
-            .iter()
-            .any(|(_, text)| text.ends_with(" is not replaced in scripts"))
-    );
+    assert!(step.lines().iter().any(|(_, text)| text.ends_with(" is not replaced in scripts")));
 }

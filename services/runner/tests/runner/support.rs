@@ -41,16 +41,9 @@ impl Step {
     }
 
     pub(crate) fn runner(&self) -> Command {
-        fs::write(
-            self.path("spec.json"),
-            serde_json::to_vec(&self.spec).unwrap(),
-        )
-        .unwrap();
+        fs::write(self.path("spec.json"), serde_json::to_vec(&self.spec).unwrap()).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_tiphys-runner"));
-        command
-            .arg(self.dir.path())
-            .env_clear()
-            .stdin(Stdio::null());
+        command.arg(self.dir.path()).env_clear().stdin(Stdio::null());
         command
     }
 
@@ -61,9 +54,7 @@ impl Step {
 
     pub(crate) fn lines(&self) -> Vec<(String, String)> {
         let bytes = fs::read(self.path("log")).unwrap();
-        let lines = bytes
-            .split(|byte| *byte == b'\n')
-            .filter(|line| !line.is_empty());
+        let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         lines
             .map(|line| log::parse(line).unwrap())
             .map(|(_, stream, text)| (stream.name().to_owned(), text))
@@ -72,10 +63,7 @@ impl Step {
 }
 
 pub(crate) fn variable(name: &str, value: Option<&str>) -> Variable {
-    Variable {
-        name: name.into(),
-        value: value.map(String::from),
-    }
+    Variable { name: name.into(), value: value.map(String::from) }
 }
 
 pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
@@ -84,10 +72,7 @@ pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         if let Some(found) = look() {
             return found;
         }
-        assert!(
-            begin.elapsed() < Duration::from_secs(30),
-            "waited too long: {what}"
-        );
+        assert!(begin.elapsed() < Duration::from_secs(30), "waited too long: {what}");
         std::thread::yield_now();
     }
 }
@@ -98,11 +83,7 @@ pub(crate) fn ended(child: &mut Child) -> Option<i32> {
 }
 
 pub(crate) fn number(path: &Path) -> Option<i32> {
-    fs::read_to_string(path)
-        .ok()?
-        .strip_suffix('\n')?
-        .parse()
-        .ok()
+    fs::read_to_string(path).ok()?.strip_suffix('\n')?.parse().ok()
 }
 
 pub(crate) fn runs(pid: i32) -> bool {

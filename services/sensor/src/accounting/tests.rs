@@ -25,13 +25,7 @@ fn book() -> Book {
         "triggers": [trigger("single", "a"), both]}));
     let mut accounting = Accounting::new();
     accounting.track(&sensor, 0);
-    Book {
-        sensor,
-        state: State::new(),
-        accounting,
-        verdicts: Vec::new(),
-        firings: Vec::new(),
-    }
+    Book { sensor, state: State::new(), accounting, verdicts: Vec::new(), firings: Vec::new() }
 }
 
 impl Book {
@@ -82,41 +76,20 @@ fn high(id: &str) -> Event {
 fn an_event_moves_from_bucket_to_bucket() {
     let mut book = book();
     book.store(1, event("a", "a1", "{}"));
-    let expected = Counts {
-        accepted: 1,
-        in_flight: 1,
-        ..Counts::default()
-    };
+    let expected = Counts { accepted: 1, in_flight: 1, ..Counts::default() };
     assert_eq!(book.counts("single", "a"), expected);
     book.tell();
     assert_eq!(book.counts("single", "a"), expected);
     book.settle(Settled::Done);
-    assert_eq!(
-        book.counts("single", "a"),
-        Counts {
-            accepted: 1,
-            fired: 1,
-            ..Counts::default()
-        }
-    );
+    assert_eq!(book.counts("single", "a"), Counts { accepted: 1, fired: 1, ..Counts::default() });
     assert_eq!(book.counts("both", "a"), expected);
     book.store(2, event("a", "a2", "{}"));
     book.store(3, event("b", "b1", "{}"));
     book.store(4, high("b2"));
     book.tell();
-    let expected = Counts {
-        accepted: 2,
-        superseded: 1,
-        in_flight: 1,
-        ..Counts::default()
-    };
+    let expected = Counts { accepted: 2, superseded: 1, in_flight: 1, ..Counts::default() };
     assert_eq!(book.counts("both", "a"), expected);
-    let expected = Counts {
-        accepted: 2,
-        filtered: 1,
-        in_flight: 1,
-        ..Counts::default()
-    };
+    let expected = Counts { accepted: 2, filtered: 1, in_flight: 1, ..Counts::default() };
     assert_eq!(book.counts("both", "b"), expected);
     let firing = book.firings.last().unwrap().id.clone();
     book.settle(Settled::Dead);
@@ -128,22 +101,14 @@ fn an_event_moves_from_bucket_to_bucket() {
     assert_eq!(book.counts("both", "b").dead_lettered, 0);
     book.accounting.on_settled(&firing, Settled::Done);
     assert_eq!(book.counts("both", "a").fired, 1);
-    assert!(
-        book.accounting
-            .rows()
-            .iter()
-            .all(|row| row.counts.accepted == sum(row.counts))
-    );
+    assert!(book.accounting.rows().iter().all(|row| row.counts.accepted == sum(row.counts)));
 }
 
 #[test]
 fn resets_duplicates_and_second_copies_have_their_buckets() {
     let mut book = book();
     book.store(1, event("a", "a1", "{}"));
-    let later = Event {
-        received: time("2026-03-01T13:30:00Z"),
-        ..event("a", "a2", "{}")
-    };
+    let later = Event { received: time("2026-03-01T13:30:00Z"), ..event("a", "a2", "{}") };
     book.store(2, later);
     // The same event, stored again after the bus forgot its id.
     book.store(3, event("a", "a1", "{}"));
@@ -153,20 +118,9 @@ fn resets_duplicates_and_second_copies_have_their_buckets() {
         book.accounting.on_verdict(verdict);
     }
     book.settle(Settled::Done);
-    let expected = Counts {
-        accepted: 3,
-        reset: 1,
-        suppressed: 1,
-        in_flight: 1,
-        ..Counts::default()
-    };
+    let expected = Counts { accepted: 3, reset: 1, suppressed: 1, in_flight: 1, ..Counts::default() };
     assert_eq!(book.counts("both", "a"), expected);
-    let expected = Counts {
-        accepted: 3,
-        fired: 2,
-        suppressed: 1,
-        ..Counts::default()
-    };
+    let expected = Counts { accepted: 3, fired: 2, suppressed: 1, ..Counts::default() };
     assert_eq!(book.counts("single", "a"), expected);
 }
 
@@ -174,19 +128,11 @@ fn resets_duplicates_and_second_copies_have_their_buckets() {
 fn verdicts_and_ledger_may_come_first() {
     let mut book = book();
     let decision = feed(&book.sensor, &mut book.state, 5, event("a", "a1", "{}"));
-    book.accounting
-        .on_settled(&decision.firings[0].id, Settled::Done);
+    book.accounting.on_settled(&decision.firings[0].id, Settled::Done);
     book.accounting.on_verdict(&decision.verdict.unwrap());
     assert_eq!(book.counts("single", "a"), Counts::default());
     book.accounting.on_event("events.ns.src.a", 5);
-    assert_eq!(
-        book.counts("single", "a"),
-        Counts {
-            accepted: 1,
-            fired: 1,
-            ..Counts::default()
-        }
-    );
+    assert_eq!(book.counts("single", "a"), Counts { accepted: 1, fired: 1, ..Counts::default() });
     assert_eq!(book.accounting.position(), 5);
 }
 
@@ -198,12 +144,7 @@ fn a_condition_may_be_told_before_the_event_that_waited() {
     book.store(3, high("b1"));
     book.verdicts.reverse();
     book.tell();
-    let expected = Counts {
-        accepted: 2,
-        superseded: 1,
-        in_flight: 1,
-        ..Counts::default()
-    };
+    let expected = Counts { accepted: 2, superseded: 1, in_flight: 1, ..Counts::default() };
     assert_eq!(book.counts("both", "a"), expected);
     book.settle(Settled::Done);
     assert_eq!(book.counts("both", "a").fired, 1);
@@ -219,12 +160,7 @@ fn a_hidden_verdict_shows_as_in_flight() {
     book.verdicts.remove(4);
     book.tell();
     book.settle(Settled::Done);
-    let expected = Counts {
-        accepted: 10,
-        fired: 9,
-        in_flight: 1,
-        ..Counts::default()
-    };
+    let expected = Counts { accepted: 10, fired: 9, in_flight: 1, ..Counts::default() };
     assert_eq!(book.counts("single", "a"), expected);
 }
 

@@ -42,17 +42,11 @@ pub(super) struct Unit {
 
 impl Unit {
     pub(super) fn since(sequence: u64) -> Self {
-        Self {
-            since: sequence,
-            ..Self::default()
-        }
+        Self { since: sequence, ..Self::default() }
     }
 
     pub(super) fn counts(&self) -> Counts {
-        Counts {
-            in_flight: self.open.len() as u64,
-            ..self.counts
-        }
+        Counts { in_flight: self.open.len() as u64, ..self.counts }
     }
 
     pub(super) fn accept(&mut self, sequence: u64) {

@@ -36,9 +36,7 @@ fn waiting(missing: &[&str], superseded: Option<&str>) -> Outcome {
 
 fn members(decision: &Decision) -> Vec<String> {
     let events = decision.firings[0].events.iter();
-    events
-        .map(|event| format!("{}={}", event.dependency, event.id))
-        .collect()
+    events.map(|event| format!("{}={}", event.dependency, event.id)).collect()
 }
 
 #[test]
@@ -52,9 +50,7 @@ fn the_latest_event_of_each_dependency_wins() {
     assert_eq!(*outcome(&second), waiting(&["b"], Some("a1")));
     let third = feed(&sensor, &mut state, 3, event("b", "b1", "{}"));
     assert_eq!(members(&third), ["a=a2", "b=b1"]);
-    let Outcome::Fired { consumed, .. } = outcome(&third) else {
-        panic!()
-    };
+    let Outcome::Fired { consumed, .. } = outcome(&third) else { panic!() };
     assert_eq!(*consumed, ["a=a2", "b=b1"]);
     // Everything is used up.
     let fourth = feed(&sensor, &mut state, 4, event("b", "b2", "{}"));
@@ -76,35 +72,20 @@ fn alternatives_fire_with_one_event_and_keep_nothing() {
     let sensor = sensor(spec("a || b"));
     let mut state = State::new();
     for (sequence, name) in [(1, "a"), (2, "b"), (3, "a")] {
-        let decision = feed(
-            &sensor,
-            &mut state,
-            sequence,
-            event(name, &format!("{name}{sequence}"), "{}"),
-        );
+        let decision = feed(&sensor, &mut state, sequence, event(name, &format!("{name}{sequence}"), "{}"));
         assert_eq!(members(&decision), [format!("{name}={name}{sequence}")]);
     }
     assert!(state.is_empty());
-    assert!(
-        feed(&sensor, &mut state, 4, event("c", "c1", "{}"))
-            .verdict
-            .is_none()
-    );
+    assert!(feed(&sensor, &mut state, 4, event("c", "c1", "{}")).verdict.is_none());
 }
 
 #[test]
 fn an_empty_condition_waits_for_all_dependencies() {
     let sensor = sensor(spec(""));
     let mut state = State::new();
-    assert_eq!(
-        *outcome(&feed(&sensor, &mut state, 1, event("b", "b1", "{}"))),
-        waiting(&["a", "c"], None)
-    );
+    assert_eq!(*outcome(&feed(&sensor, &mut state, 1, event("b", "b1", "{}"))), waiting(&["a", "c"], None));
     feed(&sensor, &mut state, 2, event("a", "a1", "{}"));
-    assert_eq!(
-        members(&feed(&sensor, &mut state, 3, event("c", "c1", "{}"))),
-        ["a=a1", "b=b1", "c=c1"]
-    );
+    assert_eq!(members(&feed(&sensor, &mut state, 3, event("c", "c1", "{}"))), ["a=a1", "b=b1", "c=c1"]);
 }
 
 #[test]
@@ -149,86 +130,36 @@ fn a_replay_is_a_new_generation() {
     };
     feed(&sensor, &mut state, 1, event("a", "a1", "{}"));
     let original = feed(&sensor, &mut state, 2, event("b", "b1", "{}"));
-    assert_eq!(
-        *outcome(&feed(&sensor, &mut state, 3, replayed("a", "a1", "1"))),
-        waiting(&["b"], None)
-    );
+    assert_eq!(*outcome(&feed(&sensor, &mut state, 3, replayed("a", "a1", "1"))), waiting(&["b"], None));
     let again = feed(&sensor, &mut state, 4, replayed("b", "b1", "1"));
-    assert_eq!(
-        (
-            again.firings[0].replay,
-            again.verdict.as_ref().unwrap().replay
-        ),
-        (1, 1)
-    );
-    assert_eq!(
-        again.firings[0].events[0].id,
-        original.firings[0].events[0].id
-    );
+    assert_eq!((again.firings[0].replay, again.verdict.as_ref().unwrap().replay), (1, 1));
+    assert_eq!(again.firings[0].events[0].id, original.firings[0].events[0].id);
     assert_ne!(again.firings[0].id, original.firings[0].id);
 }
 
 #[test]
 fn a_reset_drops_what_was_received_before_it() {
     let sensor = resetting("a && b", "0 13 * * *", "");
-    let at = |name: &str, id: &str, received: &str| Event {
-        received: time(received),
-        ..event(name, id, "{}")
-    };
+    let at =
+        |name: &str, id: &str, received: &str| Event { received: time(received), ..event(name, id, "{}") };
     let mut state = State::new();
-    feed(
-        &sensor,
-        &mut state,
-        1,
-        at("a", "a1", "2026-03-01T12:59:00Z"),
-    );
+    feed(&sensor, &mut state, 1, at("a", "a1", "2026-03-01T12:59:00Z"));
     // A backlog is judged as it would have been without the delay: both came before the reset.
     let mut late = state.clone();
     let now = time("2026-03-01T15:00:00Z");
-    let input = Input::Event {
-        event: at("b", "b1", "2026-03-01T12:59:59Z"),
-        sequence: 2,
-    };
+    let input = Input::Event { event: at("b", "b1", "2026-03-01T12:59:59Z"), sequence: 2 };
     assert_eq!(eval(&sensor, &mut late, now, input).firings.len(), 1);
     // An event from after the reset finds nothing.
     let mut after = state.clone();
-    let decision = feed(
-        &sensor,
-        &mut after,
-        2,
-        at("b", "b1", "2026-03-01T13:00:01Z"),
-    );
+    let decision = feed(&sensor, &mut after, 2, at("b", "b1", "2026-03-01T13:00:01Z"));
     assert_eq!(*outcome(&decision), waiting(&["a"], None));
     let dropped = decision.resets.unwrap().reset;
     assert_eq!(dropped, [("t".into(), "a".into(), EventId("a1".into()))]);
     // So does a tick, once.
-    assert!(
-        eval(
-            &sensor,
-            &mut state,
-            time("2026-03-01T12:59:59Z"),
-            Input::Tick
-        )
-        .resets
-        .is_none()
-    );
-    let tick = eval(
-        &sensor,
-        &mut state,
-        time("2026-03-01T13:00:00Z"),
-        Input::Tick,
-    );
+    assert!(eval(&sensor, &mut state, time("2026-03-01T12:59:59Z"), Input::Tick).resets.is_none());
+    let tick = eval(&sensor, &mut state, time("2026-03-01T13:00:00Z"), Input::Tick);
     assert_eq!(tick.resets.unwrap().reset.len(), 1);
-    assert!(
-        eval(
-            &sensor,
-            &mut state,
-            time("2026-03-02T13:00:00Z"),
-            Input::Tick
-        )
-        .changed
-        .is_empty()
-    );
+    assert!(eval(&sensor, &mut state, time("2026-03-02T13:00:00Z"), Input::Tick).changed.is_empty());
 }
 
 #[test]
@@ -260,11 +191,7 @@ fn an_edit_drops_what_is_no_longer_waited_for() {
 
 #[test]
 fn bad_resets_are_found_when_the_manifest_loads() {
-    for (cron, zone) in [
-        ("every day", ""),
-        ("0 3 * * *", "Mars/Olympus"),
-        ("61 * * * *", ""),
-    ] {
+    for (cron, zone) in [("every day", ""), ("0 3 * * *", "Mars/Olympus"), ("61 * * * *", "")] {
         let mut spec = spec("a && b");
         spec["triggers"][0]["template"]["conditionsReset"] =
             json!([{"byTime": {"cron": cron, "timezone": zone}}]);
@@ -275,23 +202,16 @@ fn bad_resets_are_found_when_the_manifest_loads() {
 /// One move of the world: an event of a dependency, by its number, delivered so many times.
 #[derive(Debug, Clone)]
 enum Move {
-    Event {
-        dependency: usize,
-        number: u8,
-        copies: u8,
-    },
-    Tick {
-        minutes: i64,
-    },
+    Event { dependency: usize, number: u8, copies: u8 },
+    Tick { minutes: i64 },
 }
 
 fn moves() -> impl Strategy<Value = Vec<Move>> {
-    let event =
-        (0..3usize, any::<u8>(), 1..4u8).prop_map(|(dependency, number, copies)| Move::Event {
-            dependency,
-            number,
-            copies,
-        });
+    let event = (0..3usize, any::<u8>(), 1..4u8).prop_map(|(dependency, number, copies)| Move::Event {
+        dependency,
+        number,
+        copies,
+    });
     let tick = (1..90i64).prop_map(|minutes| Move::Tick { minutes });
     proptest::collection::vec(prop_oneof![5 => event, 1 => tick], 0..60)
 }
@@ -307,8 +227,7 @@ impl Naive {
     fn reset(&mut self, time: Timestamp) -> usize {
         let hour = time.as_second() / 3600 * 3600;
         let before = self.held.len();
-        self.held
-            .retain(|_, (_, received)| received.as_second() >= hour);
+        self.held.retain(|_, (_, received)| received.as_second() >= hour);
         before - self.held.len()
     }
 }

@@ -18,10 +18,7 @@ fn one_event_is_judged_for_every_trigger_and_dependency() {
     let mut state = State::new();
     let low = feed(&sensor, &mut state, 7, event("d", "e1", r#"{"p":"low"}"#));
     let verdict = low.verdict.unwrap();
-    assert_eq!(
-        (verdict.sequence, verdict.event.unwrap().0.as_str()),
-        (7, "e1")
-    );
+    assert_eq!((verdict.sequence, verdict.event.unwrap().0.as_str()), (7, "e1"));
     let rows: Vec<_> = (verdict.triggers.iter())
         .map(|row| {
             let word = match &row.outcome {
@@ -46,11 +43,7 @@ fn one_event_is_judged_for_every_trigger_and_dependency() {
     );
     // One event may satisfy both sides of a condition.
     let high = feed(&sensor, &mut state, 8, event("d", "e2", r#"{"p":"high"}"#));
-    let both = high
-        .firings
-        .iter()
-        .find(|firing| firing.trigger == "both")
-        .unwrap();
+    let both = high.firings.iter().find(|firing| firing.trigger == "both").unwrap();
     assert_eq!(both.events.len(), 2);
     assert!(both.events.iter().all(|event| event.id.0 == "e2"));
 }
@@ -63,15 +56,9 @@ fn a_firing_has_the_identity_of_its_event_set() {
     sent.attributes.insert("nativeid".into(), "n".into());
     let decision = feed(&sensor, &mut State::new(), 1, sent.clone());
     let firing = &decision.firings[0];
-    assert_eq!(
-        firing.id,
-        FiringId::derive("ns", "watch", "t", &[("d", &sent.id)], 0)
-    );
+    assert_eq!(firing.id, FiringId::derive("ns", "watch", "t", &[("d", &sent.id)], 0));
     assert_eq!((firing.sensor_uid.as_str(), firing.replay), ("uid-1", 0));
-    assert_eq!(
-        (firing.decided, firing.received),
-        (sent.received, sent.received)
-    );
+    assert_eq!((firing.decided, firing.received), (sent.received, sent.received));
     assert_eq!(firing.attributes.len(), 1);
     assert_eq!(firing.trigger_spec, trigger("t", ""));
     // However often it is delivered, it is the same; a replay is another.
@@ -81,10 +68,7 @@ fn a_firing_has_the_identity_of_its_event_set() {
     }
     sent.attributes.insert("replay".into(), "2".into());
     let replayed = feed(&sensor, &mut State::new(), 9, sent.clone());
-    assert_eq!(
-        replayed.firings[0].id,
-        FiringId::derive("ns", "watch", "t", &[("d", &sent.id)], 2)
-    );
+    assert_eq!(replayed.firings[0].id, FiringId::derive("ns", "watch", "t", &[("d", &sent.id)], 2));
     assert_eq!(replayed.verdict.unwrap().replay, 2);
 }
 
@@ -106,16 +90,13 @@ fn a_condition_that_cannot_be_fired_takes_its_events_along() {
     let mut failing = trigger("t", "a && b");
     failing["template"]["k8s"] =
         json!({"parameters": [{"src": {"dependencyName": "a", "dataKey": "none"}, "dest": "x"}]});
-    let sensor =
-        sensor(json!({"dependencies": [dependency("a"), dependency("b")], "triggers": [failing]}));
+    let sensor = sensor(json!({"dependencies": [dependency("a"), dependency("b")], "triggers": [failing]}));
     let mut state = State::new();
     feed(&sensor, &mut state, 1, event("a", "a1", "{}"));
     let decision = feed(&sensor, &mut state, 2, event("b", "b1", "{}"));
     assert_eq!(decision.dead[0].events.len(), 2);
     assert!(state["t"].held.is_empty());
-    let Outcome::Dead { consumed, .. } = &decision.verdict.unwrap().triggers[0].outcome else {
-        panic!()
-    };
+    let Outcome::Dead { consumed, .. } = &decision.verdict.unwrap().triggers[0].outcome else { panic!() };
     assert_eq!(*consumed, ["a=a1", "b=b1"]);
 }
 
@@ -140,19 +121,12 @@ fn the_whole_event_reaches_a_workflow_with_every_digit() {
     alert.origin.source = "webhook".into();
     let decision = feed(&sensor, &mut State::new(), 1, alert);
     let firing = &decision.firings[0];
-    assert_eq!(
-        firing.parameters[0].dest,
-        "spec.arguments.parameters.0.value"
-    );
-    assert_eq!(
-        firing.trigger_spec["template"]["argoWorkflow"]["resource"],
-        "workflows"
-    );
+    assert_eq!(firing.parameters[0].dest, "spec.arguments.parameters.0.value");
+    assert_eq!(firing.trigger_spec["template"]["argoWorkflow"]["resource"], "workflows");
     let text: String = serde_json::from_str(&firing.parameters[0].value).unwrap();
     let whole: serde_json::Value = serde_json::from_str(&text).unwrap();
     let encoded = whole["data"].as_str().unwrap();
-    let decoded =
-        base64::Engine::decode(&base64::engine::general_purpose::STANDARD, encoded).unwrap();
+    let decoded = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, encoded).unwrap();
     assert_eq!(decoded, data.as_bytes());
     assert_eq!(whole["context"]["source"], "webhook");
 }
@@ -163,16 +137,8 @@ fn structure_is_checked_when_the_manifest_loads() {
     let cases = [
         ("/dependencies", json!([]), "no dependency"),
         ("/triggers", json!([]), "no trigger"),
-        (
-            "/triggers",
-            json!([trigger("t", ""), trigger("t", "")]),
-            "two triggers",
-        ),
-        (
-            "/dependencies",
-            json!([dependency("d"), dependency("d")]),
-            "two dependencies",
-        ),
+        ("/triggers", json!([trigger("t", ""), trigger("t", "")]), "two triggers"),
+        ("/dependencies", json!([dependency("d"), dependency("d")]), "two dependencies"),
         ("/dependencies/0/eventName", json!(""), "no eventName"),
         ("/triggers/0/template/name", json!(""), "no name"),
     ];
@@ -180,13 +146,7 @@ fn structure_is_checked_when_the_manifest_loads() {
         let mut spec = sound.clone();
         *spec.pointer_mut(pointer).unwrap() = value;
         let found = wrong(spec);
-        assert!(
-            found.iter().any(|one| one.message.contains(message)),
-            "{message}: {found:?}"
-        );
-        assert_eq!(
-            (found[0].file.as_str(), found[0].object.as_str()),
-            ("sensor.yaml", "Sensor/watch")
-        );
+        assert!(found.iter().any(|one| one.message.contains(message)), "{message}: {found:?}");
+        assert_eq!((found[0].file.as_str(), found[0].object.as_str()), ("sensor.yaml", "Sensor/watch"));
     }
 }

@@ -11,11 +11,7 @@ use crate::compile::Report;
 pub(super) struct ContextFilter(Vec<(&'static str, String)>);
 
 impl ContextFilter {
-    pub(super) fn compile(
-        context: &EventContext,
-        path: &str,
-        report: &mut Report<'_>,
-    ) -> Option<Self> {
+    pub(super) fn compile(context: &EventContext, path: &str, report: &mut Report<'_>) -> Option<Self> {
         let wanted = [
             ("type", &context.kind),
             ("subject", &context.subject),
@@ -32,9 +28,7 @@ impl ContextFilter {
             return None;
         }
         let wanted = wanted.into_iter().filter(|(_, value)| !value.is_empty());
-        Some(Self(
-            wanted.map(|(name, value)| (name, value.clone())).collect(),
-        ))
+        Some(Self(wanted.map(|(name, value)| (name, value.clone())).collect()))
     }
 
     pub(super) fn judge(&self, event: &Event, clauses: &mut Vec<Clause>) -> bool {

@@ -59,34 +59,20 @@ impl DataFilters {
         }
         let operator = path.replace(".data", ".dataLogicalOperator");
         let combine = Combine::compile(&filters.data_logical_operator, &operator, report);
-        let all = filters
-            .data
-            .iter()
-            .enumerate()
-            .filter_map(|(index, filter)| {
+        let all =
+            filters.data.iter().enumerate().filter_map(|(index, filter)| {
                 One::compile(filter, index, &format!("{path}[{index}]"), report)
             });
-        Some(Self {
-            all: all.collect(),
-            combine,
-        })
+        Some(Self { all: all.collect(), combine })
     }
 
     pub(super) fn judge(&self, parsed: &Parsed, text: &str, clauses: &mut Vec<Clause>) -> bool {
-        text.is_empty()
-            || self
-                .combine
-                .over(&self.all, clauses, |one| one.judge(parsed, text))
+        text.is_empty() || self.combine.over(&self.all, clauses, |one| one.judge(parsed, text))
     }
 }
 
 impl One {
-    fn compile(
-        filter: &DataFilter,
-        index: usize,
-        path: &str,
-        report: &mut Report<'_>,
-    ) -> Option<Self> {
+    fn compile(filter: &DataFilter, index: usize, path: &str, report: &mut Report<'_>) -> Option<Self> {
         if filter.value.is_empty() {
             report.error(
                 &format!("{path}.value"),
@@ -120,11 +106,7 @@ impl One {
                 Ok(found) => self.compare(&found),
             },
         };
-        Clause {
-            filter: self.name.clone(),
-            passed,
-            detail,
-        }
+        Clause { filter: self.name.clone(), passed, detail }
     }
 
     fn templated<'a>(&self, parsed: &Parsed, found: Found<'a>) -> Result<Found<'a>, String> {
@@ -140,10 +122,7 @@ impl One {
         }
         // The result is a text, and compares as one: "3.14" also as a number.
         let raw = serde_json::to_string(&rendered).unwrap_or_default();
-        Ok(Found {
-            kind: Type::String,
-            raw: Cow::Owned(raw),
-        })
+        Ok(Found { kind: Type::String, raw: Cow::Owned(raw) })
     }
 
     fn compare(&self, found: &Found<'_>) -> (bool, String) {
@@ -158,9 +137,7 @@ impl One {
             }
             Wanted::Numbers(numbers) => {
                 let have = found.number();
-                numbers
-                    .iter()
-                    .position(|wanted| self.comparator.holds(have, *wanted))
+                numbers.iter().position(|wanted| self.comparator.holds(have, *wanted))
             }
             Wanted::Truths(truths) => {
                 let have = found.boolean();
@@ -180,11 +157,7 @@ impl One {
     }
 
     fn told(&self, word: &str) -> String {
-        if matches!(self.wanted, Wanted::Texts(_)) {
-            quoted(word)
-        } else {
-            word.to_owned()
-        }
+        if matches!(self.wanted, Wanted::Texts(_)) { quoted(word) } else { word.to_owned() }
     }
 
     const fn verb(&self) -> &'static str {
@@ -200,12 +173,7 @@ impl One {
 impl Wanted {
     fn compile(filter: &DataFilter, path: &str, report: &mut Report<'_>) -> Option<Self> {
         let mut bad = |word: &str, what: String, help: &str| {
-            report.error(
-                &format!("{path}.value"),
-                "TIP-SEN-002",
-                format!("`{word}` {what}"),
-                help,
-            );
+            report.error(&format!("{path}.value"), "TIP-SEN-002", format!("`{word}` {what}"), help);
         };
         let values = filter.value.iter();
         match filter.kind.as_str() {
@@ -227,11 +195,7 @@ impl Wanted {
                 .map(|word| {
                     word.parse()
                         .map_err(|_| {
-                            bad(
-                                word,
-                                "is no number".into(),
-                                "write a number, or choose type string",
-                            )
+                            bad(word, "is no number".into(), "write a number, or choose type string")
                         })
                         .ok()
                 })

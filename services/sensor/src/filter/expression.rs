@@ -39,17 +39,10 @@ impl Expressions {
         }
         let operator = path.replace(".exprs", ".exprLogicalOperator");
         let combine = Combine::compile(&filters.expr_logical_operator, &operator, report);
-        let all = filters
-            .exprs
-            .iter()
-            .enumerate()
-            .filter_map(|(index, filter)| {
-                Expression::compile(filter, index, &format!("{path}[{index}]"), report)
-            });
-        Some(Self {
-            all: all.collect(),
-            combine,
-        })
+        let all = filters.exprs.iter().enumerate().filter_map(|(index, filter)| {
+            Expression::compile(filter, index, &format!("{path}[{index}]"), report)
+        });
+        Some(Self { all: all.collect(), combine })
     }
 
     pub(super) fn judge(&self, _: &Parsed, text: &str, clauses: &mut Vec<Clause>) -> bool {
@@ -58,12 +51,7 @@ impl Expressions {
 }
 
 impl Expression {
-    fn compile(
-        filter: &ExprFilter,
-        index: usize,
-        path: &str,
-        report: &mut Report<'_>,
-    ) -> Option<Self> {
+    fn compile(filter: &ExprFilter, index: usize, path: &str, report: &mut Report<'_>) -> Option<Self> {
         let program = Program::compile(&filter.expr)
             .map_err(|error| {
                 report.error(
@@ -74,11 +62,8 @@ impl Expression {
                 );
             })
             .ok()?;
-        let fields: Vec<(String, String)> = filter
-            .fields
-            .iter()
-            .map(|f| (f.name.clone(), f.path.clone()))
-            .collect();
+        let fields: Vec<(String, String)> =
+            filter.fields.iter().map(|f| (f.name.clone(), f.path.clone())).collect();
         for variable in program.variables() {
             if !fields.iter().any(|(name, _)| *name == variable) {
                 report.warning(
@@ -89,12 +74,7 @@ impl Expression {
                 );
             }
         }
-        Some(Self {
-            name: format!("exprs[{index}]"),
-            text: filter.expr.clone(),
-            program,
-            fields,
-        })
+        Some(Self { name: format!("exprs[{index}]"), text: filter.expr.clone(), program, fields })
     }
 
     fn judge(&self, text: &str) -> Clause {
@@ -110,11 +90,7 @@ impl Expression {
                 (passed, format!("{} {outcome} with {words}", self.text))
             }
         };
-        Clause {
-            filter: self.name.clone(),
-            passed,
-            detail,
-        }
+        Clause { filter: self.name.clone(), passed, detail }
     }
 
     /// The variables and how they are told, or the path at which nothing stands.

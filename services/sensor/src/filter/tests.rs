@@ -18,11 +18,8 @@ fn judge(more: Value, data: &str) -> (bool, String) {
     let sensor = sensor(spec(more));
     let decision = feed(&sensor, &mut State::new(), 1, event("e", "1", data));
     let row = decision.verdict.unwrap().triggers.remove(0);
-    let told: Vec<String> = row
-        .clauses
-        .iter()
-        .map(|c| format!("{} {}: {}", c.passed, c.filter, c.detail))
-        .collect();
+    let told: Vec<String> =
+        row.clauses.iter().map(|c| format!("{} {}: {}", c.passed, c.filter, c.detail)).collect();
     let passed = match row.outcome {
         Outcome::Fired { .. } => true,
         Outcome::Filtered => false,
@@ -43,13 +40,7 @@ fn data_filters_compare_as_argo_does() {
         ("string", json!(["Critical"]), "", r#""Critical""#, true),
         ("string", json!(["Crit"]), "=", r#""very Critical""#, true),
         ("string", json!(["^Crit$"]), "", r#""Critical""#, false),
-        (
-            "string",
-            json!(["Error", "Critical"]),
-            "",
-            r#""Critical""#,
-            true,
-        ),
+        ("string", json!(["Error", "Critical"]), "", r#""Critical""#, true),
         ("string", json!(["a"]), "!=", r#""b""#, true),
         ("string", json!(["a"]), "!=", r#""a""#, false),
         // Values are always one or the other, also where they are denied.
@@ -76,14 +67,9 @@ fn data_filters_compare_as_argo_does() {
         ("bool", json!(["true"]), "", "1", true),
     ];
     for (kind, values, comparator, value, passes) in table {
-        let (passed, told) = judge(
-            data(kind, values.clone(), comparator),
-            &format!(r#"{{"body":{{"x":{value}}}}}"#),
-        );
-        assert_eq!(
-            passed, passes,
-            "{kind} {values} {comparator} {value}: {told}"
-        );
+        let (passed, told) =
+            judge(data(kind, values.clone(), comparator), &format!(r#"{{"body":{{"x":{value}}}}}"#));
+        assert_eq!(passed, passes, "{kind} {values} {comparator} {value}: {told}");
     }
 }
 
@@ -92,10 +78,7 @@ fn each_compared_value_is_named() {
     let filter = data("string", json!(["Critical", "Error"]), "");
     let (passed, told) = judge(filter, r#"{"body":{"x":"Notice"}}"#);
     assert!(!passed);
-    assert_eq!(
-        told,
-        r#"false data[0] body.x: "Notice" matches none of "Critical", "Error""#
-    );
+    assert_eq!(told, r#"false data[0] body.x: "Notice" matches none of "Critical", "Error""#);
     let (_, told) = judge(data("number", json!(["5"]), ">"), r#"{"body":{"x":7}}"#);
     assert_eq!(told, "true data[0] body.x: 7 > 5");
     let (passed, told) = judge(data("string", json!(["a"]), ""), r#"{"body":{}}"#);
@@ -109,20 +92,8 @@ fn each_compared_value_is_named() {
 #[test]
 fn templates_run_before_the_comparison() {
     let with = |template: &str, kind: &str, value: &str| json!({"filters": {"data": [{"path": "x", "type": kind, "value": [value], "template": template}]}});
-    assert!(
-        judge(
-            with("{{ .Input | upper }}", "string", "^ABC$"),
-            r#"{"x":"abc"}"#
-        )
-        .0
-    );
-    assert!(
-        judge(
-            with("{{ .Input | b64dec }}", "number", "3.14"),
-            r#"{"x":"My4xNA=="}"#
-        )
-        .0
-    );
+    assert!(judge(with("{{ .Input | upper }}", "string", "^ABC$"), r#"{"x":"abc"}"#).0);
+    assert!(judge(with("{{ .Input | b64dec }}", "number", "3.14"), r#"{"x":"My4xNA=="}"#).0);
     let (passed, told) = judge(with("{{ \"\" }}", "string", ".*"), r#"{"x":"abc"}"#);
     assert!(!passed && told.contains("makes nothing"), "{told}");
 }
@@ -165,10 +136,7 @@ fn expressions_need_their_fields_and_exactly_true() {
         assert_eq!(passed, passes, "{told}");
     }
     let (passed, told) = judge(one("n > 3"), r#"{"body":{"n":5}}"#);
-    assert!(
-        !passed && told.contains("nothing stands at body.p"),
-        "{told}"
-    );
+    assert!(!passed && told.contains("nothing stands at body.p"), "{told}");
     let (_, told) = judge(one("n > 3"), text);
     assert_eq!(told, r#"true exprs[0]: n > 3 holds with p = "high", n = 5"#);
 }
@@ -203,11 +171,7 @@ fn kinds_of_filters_combine() {
         ("or", "2", "e == 1", true),
         ("or", "2", "e == 2", false),
     ] {
-        assert_eq!(
-            judge(all(operator, data, expr), text).0,
-            passes,
-            "{operator} {data} {expr}"
-        );
+        assert_eq!(judge(all(operator, data, expr), text).0, passes, "{operator} {data} {expr}");
     }
     // Absent kinds do not count as true under `or`.
     assert!(!judge(json!({"filtersLogicalOperator": "or", "filters": {}}), text).0);
@@ -217,28 +181,12 @@ fn kinds_of_filters_combine() {
 #[test]
 fn context_compares_four_attributes() {
     let context = |context: Value| json!({"filters": {"context": context}});
-    assert!(
-        judge(
-            context(json!({"type": "webhook", "subject": "e", "source": "src"})),
-            "{}"
-        )
-        .0
-    );
-    assert!(
-        judge(
-            context(json!({"datacontenttype": "application/json", "id": "ignored"})),
-            "{}"
-        )
-        .0
-    );
+    assert!(judge(context(json!({"type": "webhook", "subject": "e", "source": "src"})), "{}").0);
+    assert!(judge(context(json!({"datacontenttype": "application/json", "id": "ignored"})), "{}").0);
     let (passed, told) = judge(context(json!({"source": "other"})), "{}");
     assert!(!passed);
     assert_eq!(told, r#"false context.source: "src" is not "other""#);
-    assert!(
-        wrong(spec(context(json!({"id": "x"}))))[0]
-            .message
-            .contains("nothing")
-    );
+    assert!(wrong(spec(context(json!({"id": "x"}))))[0].message.contains("nothing"));
 }
 
 #[test]
@@ -250,53 +198,21 @@ fn time_windows_are_half_open_and_know_zones() {
         ("22:00:00", "06:00:00", "", "2026-03-01T23:30:00Z", true),
         ("22:00:00", "06:00:00", "", "2026-03-01T05:59:59Z", true),
         ("22:00:00", "06:00:00", "", "2026-03-01T06:00:00Z", false),
-        (
-            "09:00:00",
-            "17:00:00",
-            "America/New_York",
-            "2026-03-01T14:00:00Z",
-            true,
-        ),
-        (
-            "09:00:00",
-            "17:00:00",
-            "America/New_York",
-            "2026-03-01T13:59:59Z",
-            false,
-        ),
+        ("09:00:00", "17:00:00", "America/New_York", "2026-03-01T14:00:00Z", true),
+        ("09:00:00", "17:00:00", "America/New_York", "2026-03-01T13:59:59Z", false),
         // Summer time moves the window.
-        (
-            "09:00:00",
-            "17:00:00",
-            "America/New_York",
-            "2026-07-01T13:00:00Z",
-            true,
-        ),
-        (
-            "09:00:00",
-            "17:00:00",
-            "Asia/Tokyo",
-            "2026-07-01T00:00:00Z",
-            true,
-        ),
+        ("09:00:00", "17:00:00", "America/New_York", "2026-07-01T13:00:00Z", true),
+        ("09:00:00", "17:00:00", "Asia/Tokyo", "2026-07-01T00:00:00Z", true),
     ] {
         let filter = json!({"filters": {"time": {"start": start, "stop": stop, "timezone": zone}}});
         let sensor = sensor(spec(filter));
         let mut event = event("e", "1", "{}");
         event.received = time(received);
         let decision = feed(&sensor, &mut State::new(), 1, event);
-        assert_eq!(
-            decision.firings.len() == 1,
-            passes,
-            "{start} {stop} {zone} {received}"
-        );
+        assert_eq!(decision.firings.len() == 1, passes, "{start} {stop} {zone} {received}");
     }
     let of = |start: &str, zone: &str| json!({"filters": {"time": {"start": start, "stop": "10:00:00", "timezone": zone}}});
-    for bad in [
-        of("10:00:00", ""),
-        of("10:00", ""),
-        of("09:00:00", "Mars/Olympus"),
-    ] {
+    for bad in [of("10:00:00", ""), of("10:00", ""), of("09:00:00", "Mars/Olympus")] {
         assert_eq!(wrong(spec(bad))[0].code, "TIP-SEN-006");
     }
 }
@@ -309,24 +225,11 @@ fn what_is_not_run_is_a_dead_letter_that_names_it() {
     assert!(!judge(script.clone(), r#"{"a":"2"}"#).0);
     for (more, construct, code) in [
         (script, "filters.script", "TIP-SEN-021"),
-        (
-            json!({"transform": {"jq": "."}}),
-            "transform.jq",
-            "TIP-SEN-020",
-        ),
-        (
-            json!({"transform": {"script": "return event"}}),
-            "transform.script",
-            "TIP-SEN-020",
-        ),
+        (json!({"transform": {"jq": "."}}), "transform.jq", "TIP-SEN-020"),
+        (json!({"transform": {"script": "return event"}}), "transform.script", "TIP-SEN-020"),
     ] {
         let sensor = sensor(spec(more));
-        let decision = feed(
-            &sensor,
-            &mut State::new(),
-            1,
-            event("e", "1", r#"{"a":"1"}"#),
-        );
+        let decision = feed(&sensor, &mut State::new(), 1, event("e", "1", r#"{"a":"1"}"#));
         assert!(decision.firings.is_empty());
         assert_eq!(decision.dead[0].code, code);
         assert!(decision.dead[0].reason.contains(construct));
@@ -347,42 +250,14 @@ fn an_empty_payload_passes_data_and_expressions() {
 #[test]
 fn mistakes_are_found_when_the_manifest_loads() {
     for (more, code, path) in [
-        (
-            data("string", json!(["("]), ""),
-            "TIP-SEN-002",
-            "data[0].value",
-        ),
-        (
-            data("number", json!(["x"]), ""),
-            "TIP-SEN-002",
-            "data[0].value",
-        ),
-        (
-            data("bool", json!(["yes"]), ""),
-            "TIP-SEN-002",
-            "data[0].value",
-        ),
+        (data("string", json!(["("]), ""), "TIP-SEN-002", "data[0].value"),
+        (data("number", json!(["x"]), ""), "TIP-SEN-002", "data[0].value"),
+        (data("bool", json!(["yes"]), ""), "TIP-SEN-002", "data[0].value"),
         (data("int", json!(["1"]), ""), "TIP-SEN-002", "data[0].type"),
-        (
-            data("string", json!([]), ""),
-            "TIP-SEN-002",
-            "data[0].value",
-        ),
-        (
-            data("number", json!(["1"]), "=>"),
-            "TIP-SEN-002",
-            "data[0].comparator",
-        ),
-        (
-            json!({"filtersLogicalOperator": "AND"}),
-            "TIP-SEN-002",
-            "filtersLogicalOperator",
-        ),
-        (
-            json!({"filters": {"exprs": [{"expr": "a =="}]}}),
-            "TIP-SEN-003",
-            "exprs[0].expr",
-        ),
+        (data("string", json!([]), ""), "TIP-SEN-002", "data[0].value"),
+        (data("number", json!(["1"]), "=>"), "TIP-SEN-002", "data[0].comparator"),
+        (json!({"filtersLogicalOperator": "AND"}), "TIP-SEN-002", "filtersLogicalOperator"),
+        (json!({"filters": {"exprs": [{"expr": "a =="}]}}), "TIP-SEN-003", "exprs[0].expr"),
     ] {
         let found = wrong(spec(more.clone()));
         assert_eq!(found[0].code, code, "{more}");

@@ -17,16 +17,8 @@ pub(super) struct Window {
 }
 
 impl Window {
-    pub(super) fn compile(
-        filter: &TimeFilter,
-        path: &str,
-        report: &mut Report<'_>,
-    ) -> Option<Self> {
-        let zone_name = if filter.timezone.is_empty() {
-            "UTC"
-        } else {
-            &filter.timezone
-        };
+    pub(super) fn compile(filter: &TimeFilter, path: &str, report: &mut Report<'_>) -> Option<Self> {
+        let zone_name = if filter.timezone.is_empty() { "UTC" } else { &filter.timezone };
         let start = clock_time(&filter.start, &format!("{path}.start"), report);
         let stop = clock_time(&filter.stop, &format!("{path}.stop"), report);
         let zone = report.zone(zone_name, &format!("{path}.timezone"));
@@ -41,12 +33,7 @@ impl Window {
             return None;
         }
         let words = format!("{} to {} {zone_name}", filter.start, filter.stop);
-        Some(Self {
-            start,
-            stop,
-            zone,
-            words,
-        })
+        Some(Self { start, stop, zone, words })
     }
 
     pub(super) fn judge(&self, event: &Event, clauses: &mut Vec<Clause>) -> bool {

@@ -20,12 +20,7 @@ fn spec(template: Value) -> Value {
 }
 
 fn decide(spec: Value) -> Decision {
-    feed(
-        &sensor(spec),
-        &mut State::new(),
-        1,
-        event("d", "id-1", DATA),
-    )
+    feed(&sensor(spec), &mut State::new(), 1, event("d", "id-1", DATA))
 }
 
 fn fire(spec: Value) -> Firing {
@@ -39,10 +34,7 @@ fn value(src: Value) -> String {
     let mut src = src;
     src["dependencyName"] = "d".into();
     let parameters = json!([{"src": src, "dest": "x"}]);
-    fire(spec(json!({"k8s": {"parameters": parameters}})))
-        .parameters
-        .remove(0)
-        .value
+    fire(spec(json!({"k8s": {"parameters": parameters}}))).parameters.remove(0).value
 }
 
 #[test]
@@ -50,11 +42,7 @@ fn keys_read_text_and_keep_digits() {
     for (key, plain, raw) in [
         ("body.s", r#""a\"b""#, r#""a\"b""#),
         ("body.n", r#""1795348800123456789""#, "1795348800123456789"),
-        (
-            "body.big",
-            r#""12345678901234567890""#,
-            "12345678901234567890",
-        ),
+        ("body.big", r#""12345678901234567890""#, "12345678901234567890"),
         ("body.f", r#""1.5""#, "1.5"),
         ("body.e", r#""1000""#, "1000"),
         ("body.t", r#""true""#, "true"),
@@ -64,11 +52,7 @@ fn keys_read_text_and_keep_digits() {
         ("header.X-Y.0", r#""z""#, r#""z""#),
     ] {
         assert_eq!(value(json!({"dataKey": key})), plain, "{key}");
-        assert_eq!(
-            value(json!({"dataKey": key, "useRawData": true})),
-            raw,
-            "{key}"
-        );
+        assert_eq!(value(json!({"dataKey": key, "useRawData": true})), raw, "{key}");
     }
 }
 
@@ -82,41 +66,19 @@ fn sources_have_an_order() {
         (json!({"contextKey": "type"}), "webhook"),
         (json!({"contextTemplate": "{{ .Input.subject }}!"}), "d!"),
         // A template beats a key.
-        (
-            json!({"dataKey": "body.s", "dataTemplate": "{{ .Input.body.t }}"}),
-            "true",
-        ),
+        (json!({"dataKey": "body.s", "dataTemplate": "{{ .Input.body.t }}"}), "true"),
         // What fails gives way to the key, and that to `value`.
-        (
-            json!({"dataKey": "body.t", "dataTemplate": "{{ nosuchfunction }}"}),
-            "true",
-        ),
-        (
-            json!({"dataKey": "body.t", "dataTemplate": "{{ \"\" }}"}),
-            "true",
-        ),
-        (
-            json!({"dataKey": "body.t", "dataTemplate": "{{ .Input.none }}"}),
-            "true",
-        ),
+        (json!({"dataKey": "body.t", "dataTemplate": "{{ nosuchfunction }}"}), "true"),
+        (json!({"dataKey": "body.t", "dataTemplate": "{{ \"\" }}"}), "true"),
+        (json!({"dataKey": "body.t", "dataTemplate": "{{ .Input.none }}"}), "true"),
         (json!({"dataKey": "none", "value": "v"}), "v"),
-        (
-            json!({"dataTemplate": "{{ nosuchfunction }}", "value": "v"}),
-            "v",
-        ),
+        (json!({"dataTemplate": "{{ nosuchfunction }}", "value": "v"}), "v"),
         // Nothing but `value`: it is used although there is an event.
         (json!({"value": "v"}), "v"),
         // Templates see numbers as floats, as Go does.
-        (
-            json!({"dataTemplate": "{{ .Input.body.m }}"}),
-            "1.234567e+06",
-        ),
+        (json!({"dataTemplate": "{{ .Input.body.m }}"}), "1.234567e+06"),
     ] {
-        assert_eq!(
-            value(src.clone()),
-            Value::from(expected).to_string(),
-            "{src}"
-        );
+        assert_eq!(value(src.clone()), Value::from(expected).to_string(), "{src}");
     }
 }
 
@@ -140,11 +102,7 @@ fn nothing_found_is_a_dead_letter_that_names_the_parameter() {
     let decision = decide(spec(json!({"k8s": {"parameters": parameters}})));
     assert!(decision.firings.is_empty());
     assert_eq!(decision.dead[0].code, "TIP-SEN-022");
-    assert!(
-        decision.dead[0].reason.contains("k8s.parameters[0]"),
-        "{}",
-        decision.dead[0].reason
-    );
+    assert!(decision.dead[0].reason.contains("k8s.parameters[0]"), "{}", decision.dead[0].reason);
     assert!(decision.dead[0].reason.contains("body.none"));
     assert_eq!(decision.dead[0].events[0].id.0, "id-1");
     let outcome = &decision.verdict.unwrap().triggers[0].outcome;
@@ -160,17 +118,11 @@ fn a_dependency_without_an_event_is_skipped_or_has_a_value() {
     let firing = fire(spec(json!({"http": {
         "url": "http://x", "payload": list.clone(), "parameters": list.clone(), "dynamicHeaders": list}})));
     let dests = |values: &[tiphys_core::Value]| -> Vec<String> {
-        values
-            .iter()
-            .map(|value| format!("{}={}", value.dest, value.value))
-            .collect()
+        values.iter().map(|value| format!("{}={}", value.dest, value.value)).collect()
     };
     assert_eq!(dests(&firing.payload), [r#"y="v""#, r#"z="true""#]);
     assert_eq!(dests(&firing.parameters), [r#"y="v""#, r#"z="true""#]);
-    assert_eq!(
-        firing.headers,
-        [("y".into(), "v".into()), ("z".into(), "true".into())]
-    );
+    assert_eq!(firing.headers, [("y".into(), "v".into()), ("z".into(), "true".into())]);
 }
 
 #[test]
@@ -182,11 +134,7 @@ fn operations_travel_with_the_values() {
         {"src": src, "dest": "c", "operation": "overwrite"},
         {"src": src, "dest": "d"}]);
     let firing = fire(spec(json!({"argoWorkflow": {"parameters": list}})));
-    let operations: Vec<_> = firing
-        .parameters
-        .iter()
-        .map(|value| value.operation)
-        .collect();
+    let operations: Vec<_> = firing.parameters.iter().map(|value| value.operation).collect();
     assert_eq!(operations, [Append, Prepend, Overwrite, Overwrite]);
 }
 
@@ -213,14 +161,9 @@ fn template_level_values_are_written_into_the_trigger() {
 #[test]
 fn an_empty_destination_is_for_http_payloads_only() {
     let list = json!([{"src": {"dependencyName": "d"}, "dest": ""}]);
-    let firing = fire(spec(
-        json!({"http": {"url": "http://x", "payload": list.clone()}}),
-    ));
+    let firing = fire(spec(json!({"http": {"url": "http://x", "payload": list.clone()}})));
     assert_eq!(firing.payload[0].dest, "");
-    for template in [
-        json!({"k8s": {"parameters": list.clone()}}),
-        json!({"kafka": {"payload": list}}),
-    ] {
+    for template in [json!({"k8s": {"parameters": list.clone()}}), json!({"kafka": {"payload": list}})] {
         assert_eq!(wrong(spec(template))[0].code, "TIP-SEN-007");
     }
 }
@@ -240,14 +183,8 @@ fn mistakes_are_found_when_the_manifest_loads() {
     let with = |parameter: Value| spec(json!({"k8s": {"parameters": [parameter]}}));
     for (parameter, code) in [
         (json!({"dest": "x"}), "TIP-SEN-007"),
-        (
-            json!({"src": {"dependencyName": "d"}, "dest": "x", "operation": "add"}),
-            "TIP-SEN-007",
-        ),
-        (
-            json!({"src": {"dependencyName": "d", "dataTemplate": "{{ nosuch }}"}, "dest": "x"}),
-            "TIP-SEN-004",
-        ),
+        (json!({"src": {"dependencyName": "d"}, "dest": "x", "operation": "add"}), "TIP-SEN-007"),
+        (json!({"src": {"dependencyName": "d", "dataTemplate": "{{ nosuch }}"}, "dest": "x"}), "TIP-SEN-004"),
     ] {
         assert_eq!(wrong(with(parameter.clone()))[0].code, code, "{parameter}");
     }

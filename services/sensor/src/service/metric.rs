@@ -7,10 +7,7 @@ use tiphys_core::{Outcome, Timestamp, Verdict};
 
 /// Counts a verdict.
 pub(super) fn verdict(verdict: &Verdict) {
-    let labels = [
-        ("namespace", verdict.namespace.clone()),
-        ("sensor", verdict.sensor.clone()),
-    ];
+    let labels = [("namespace", verdict.namespace.clone()), ("sensor", verdict.sensor.clone())];
     counter!("tiphys_sensor_verdicts_total", &labels).increment(1);
     let mut told = BTreeSet::new();
     for row in &verdict.triggers {

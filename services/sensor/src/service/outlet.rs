@@ -40,11 +40,7 @@ impl Outlet {
 
     async fn verdict(&self, verdict: &Verdict) -> Result<(), BusError> {
         let subject = streams::subject(streams::VERDICTS, &[&verdict.namespace, &verdict.sensor]);
-        let mut parts = vec![
-            self.uid.clone(),
-            verdict.sequence.to_string(),
-            verdict.replay.to_string(),
-        ];
+        let mut parts = vec![self.uid.clone(), verdict.sequence.to_string(), verdict.replay.to_string()];
         parts.extend(verdict.event.as_ref().map(|event| event.0.clone()));
         for (trigger, dependency, event) in &verdict.reset {
             parts.extend([trigger.clone(), dependency.clone(), event.0.clone()]);
@@ -58,10 +54,7 @@ impl Outlet {
             // The comparisons are what is long; the outcome matters more.
             Err(BusError::TooLarge { .. }) => {
                 let mut short = verdict.clone();
-                short
-                    .triggers
-                    .iter_mut()
-                    .for_each(|row| row.clauses.clear());
+                short.triggers.iter_mut().for_each(|row| row.clauses.clear());
                 self.store(&subject, &id, &short).await
             }
             other => other,
@@ -91,34 +84,16 @@ impl Outlet {
         let mut parts = vec![self.uid.clone(), trigger.to_owned(), letter.code.clone()];
         parts.extend(letter.raw.clone());
         for event in &letter.events {
-            parts.extend([
-                event.dependency.clone(),
-                event.id.0.clone(),
-                event.sequence.to_string(),
-            ]);
+            parts.extend([event.dependency.clone(), event.id.0.clone(), event.sequence.to_string()]);
         }
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-        self.store(
-            &subject,
-            &format!("dead-{}", id::digest(&parts, 16)),
-            letter,
-        )
-        .await
+        self.store(&subject, &format!("dead-{}", id::digest(&parts, 16)), letter).await
     }
 
-    async fn store<T: Serialize>(
-        &self,
-        subject: &str,
-        id: &str,
-        record: &T,
-    ) -> Result<(), BusError> {
-        let record = serde_json::to_vec(record).map_err(|error| BusError::Invalid {
-            reason: format!("record of {subject}: {error}"),
-        })?;
-        self.bus
-            .publish(Publish::new(subject, record).id(id))
-            .await
-            .map(|_| ())
+    async fn store<T: Serialize>(&self, subject: &str, id: &str, record: &T) -> Result<(), BusError> {
+        let record = serde_json::to_vec(record)
+            .map_err(|error| BusError::Invalid { reason: format!("record of {subject}: {error}") })?;
+        self.bus.publish(Publish::new(subject, record).id(id)).await.map(|_| ())
     }
 }
 

@@ -40,23 +40,10 @@ impl Registry {
         let subject = subject(namespace, sensor);
         let there = self.bus.last(&subject).await?;
         let known = there.and_then(|message| serde_json::from_slice(&message.payload).ok());
-        if matches!(
-            known,
-            Some(Entry {
-                absent_since: None,
-                ..
-            })
-        ) {
+        if matches!(known, Some(Entry { absent_since: None, .. })) {
             return Ok(());
         }
-        self.write(
-            &subject,
-            &Entry {
-                version: 1,
-                absent_since: None,
-            },
-        )
-        .await
+        self.write(&subject, &Entry { version: 1, absent_since: None }).await
     }
 
     /// Deletes the consumer and the state of each sensor that is gone for longer than `retire_after`.
@@ -68,21 +55,13 @@ impl Registry {
     ) -> Result<(), BusError> {
         let mut from = 1;
         loop {
-            let page = self
-                .bus
-                .read(streams::STATE, "state.*.*.%", from, 256)
-                .await?;
+            let page = self.bus.read(streams::STATE, "state.*.*.%", from, 256).await?;
             let Some(last) = page.last() else {
                 return Ok(());
             };
             from = last.sequence + 1;
             for message in &page {
-                let names: Vec<String> = message
-                    .subject
-                    .split('.')
-                    .skip(1)
-                    .map(streams::name_of)
-                    .collect();
+                let names: Vec<String> = message.subject.split('.').skip(1).map(streams::name_of).collect();
                 let [namespace, sensor, _] = names.as_slice() else {
                     continue;
                 };
@@ -92,10 +71,7 @@ impl Registry {
                 let entry: Entry = serde_json::from_slice(&message.payload).unwrap_or_default();
                 match entry.absent_since {
                     None => {
-                        let entry = Entry {
-                            version: 1,
-                            absent_since: Some(now),
-                        };
+                        let entry = Entry { version: 1, absent_since: Some(now) };
                         self.write(&message.subject, &entry).await?;
                     }
                     Some(since) if now.duration_since(since).unsigned_abs() >= retire_after => {
@@ -108,27 +84,15 @@ impl Registry {
     }
 
     async fn retire(&self, namespace: &str, sensor: &str) -> Result<(), BusError> {
-        info!(
-            namespace,
-            sensor, "the sensor is gone for good, its position is forgotten"
-        );
-        self.bus
-            .delete_consumer(streams::EVENTS, &consumer_name(namespace, sensor))
-            .await?;
-        let all = format!(
-            "{}.>",
-            streams::subject(streams::STATE, &[namespace, sensor])
-        );
+        info!(namespace, sensor, "the sensor is gone for good, its position is forgotten");
+        self.bus.delete_consumer(streams::EVENTS, &consumer_name(namespace, sensor)).await?;
+        let all = format!("{}.>", streams::subject(streams::STATE, &[namespace, sensor]));
         self.bus.purge(streams::STATE, &all, None).await.map(|_| ())
     }
 
     async fn write(&self, subject: &str, entry: &Entry) -> Result<(), BusError> {
-        let record = serde_json::to_vec(entry).map_err(|error| BusError::Invalid {
-            reason: format!("registry entry: {error}"),
-        })?;
-        self.bus
-            .publish(Publish::new(subject, record))
-            .await
-            .map(|_| ())
+        let record = serde_json::to_vec(entry)
+            .map_err(|error| BusError::Invalid { reason: format!("registry entry: {error}") })?;
+        self.bus.publish(Publish::new(subject, record)).await.map(|_| ())
     }
 }

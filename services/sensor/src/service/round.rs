@@ -43,20 +43,14 @@ impl Round {
 }
 
 /// The decision about a record that is no event.
-pub(super) fn unreadable(
-    sensor: &Compiled,
-    message: &Message,
-    reason: &str,
-    now: Timestamp,
-) -> Decision {
+pub(super) fn unreadable(sensor: &Compiled, message: &Message, reason: &str, now: Timestamp) -> Decision {
     let failure = Failure::Unreadable(reason.to_owned());
     let mut letter = dead_letter(sensor, None, &EventSet(Vec::new()), &failure, now);
     letter.raw = Some(STANDARD.encode(&message.payload));
     let mut verdict = empty_verdict(sensor, now);
     verdict.sequence = message.sequence;
     for (trigger, dependency, source, event) in sensor.units() {
-        if streams::subject(streams::EVENTS, &[&sensor.namespace, source, event]) == message.subject
-        {
+        if streams::subject(streams::EVENTS, &[&sensor.namespace, source, event]) == message.subject {
             verdict.triggers.push(TriggerVerdict {
                 trigger: trigger.to_owned(),
                 dependency: dependency.to_owned(),
@@ -65,9 +59,5 @@ pub(super) fn unreadable(
             });
         }
     }
-    Decision {
-        verdict: Some(verdict),
-        dead: vec![letter],
-        ..Decision::default()
-    }
+    Decision { verdict: Some(verdict), dead: vec![letter], ..Decision::default() }
 }

@@ -85,10 +85,7 @@ impl Store {
         self.last.clear();
         self.blobs.clear();
         let mut state = State::new();
-        let filter = format!(
-            "{}.*",
-            streams::subject(streams::STATE, &[&self.namespace, &self.sensor])
-        );
+        let filter = format!("{}.*", streams::subject(streams::STATE, &[&self.namespace, &self.sensor]));
         let mut from = 1;
         loop {
             let page = self.bus.read(streams::STATE, &filter, from, 64).await?;
@@ -97,12 +94,7 @@ impl Store {
             };
             from = last.sequence + 1;
             for message in &page {
-                let trigger = message
-                    .subject
-                    .rsplit('.')
-                    .next()
-                    .map(streams::name_of)
-                    .unwrap_or_default();
+                let trigger = message.subject.rsplit('.').next().map(streams::name_of).unwrap_or_default();
                 // The sensor's own entry stands under the empty name.
                 if trigger.is_empty() {
                     continue;
@@ -114,25 +106,14 @@ impl Store {
     }
 
     /// Writes one trigger's record; durable when it returns.
-    pub(super) async fn save(
-        &mut self,
-        trigger: &str,
-        state: &ConditionState,
-    ) -> Result<(), BusError> {
+    pub(super) async fn save(&mut self, trigger: &str, state: &ConditionState) -> Result<(), BusError> {
         let mut held = Vec::with_capacity(state.held.len());
         for (dependency, one) in &state.held {
             let sequence = one.event.sequence;
             let event = match self.blobs.get(&sequence) {
-                Some(blob) => Content {
-                    inline: None,
-                    blob: Some(blob.clone()),
-                },
+                Some(blob) => Content { inline: None, blob: Some(blob.clone()) },
                 None => {
-                    let text = one
-                        .event
-                        .event
-                        .encode()
-                        .map_err(|error| invalid(trigger, &error))?;
+                    let text = one.event.event.encode().map_err(|error| invalid(trigger, &error))?;
                     let content = self.content(trigger, text).await?;
                     if let Some(blob) = &content.blob {
                         self.blobs.insert(sequence, blob.clone());
@@ -140,11 +121,7 @@ impl Store {
                     content
                 }
             };
-            held.push(HeldRecord {
-                dependency: dependency.clone(),
-                sequence,
-                event,
-            });
+            held.push(HeldRecord { dependency: dependency.clone(), sequence, event });
         }
         let mut firings = Vec::with_capacity(state.outbox.firings.len());
         for firing in &state.outbox.firings {
@@ -181,9 +158,7 @@ impl Store {
     /// Removes the record of a trigger that no longer waits for anything.
     pub(super) async fn remove(&mut self, trigger: &str) -> Result<(), BusError> {
         if let Some(last) = self.last.remove(trigger) {
-            self.bus
-                .purge(streams::STATE, &self.subject(trigger), Some(last))
-                .await?;
+            self.bus.purge(streams::STATE, &self.subject(trigger), Some(last)).await?;
         }
         Ok(())
     }
@@ -194,27 +169,16 @@ impl Store {
 
     async fn content(&self, trigger: &str, text: Bytes) -> Result<Content, BusError> {
         if text.len() > INLINE {
-            return Ok(Content {
-                inline: None,
-                blob: Some(self.bus.put_blob(text).await?),
-            });
+            return Ok(Content { inline: None, blob: Some(self.bus.put_blob(text).await?) });
         }
         let inline = serde_json::from_slice(&text).map_err(|error| invalid(trigger, &error))?;
-        Ok(Content {
-            inline: Some(inline),
-            blob: None,
-        })
+        Ok(Content { inline: Some(inline), blob: None })
     }
 
     async fn text(&self, trigger: &str, content: Content) -> Result<Bytes, BusError> {
         match content {
-            Content {
-                inline: Some(inline),
-                ..
-            } => Ok(Bytes::from(inline.get().to_owned())),
-            Content {
-                blob: Some(blob), ..
-            } => {
+            Content { inline: Some(inline), .. } => Ok(Bytes::from(inline.get().to_owned())),
+            Content { blob: Some(blob), .. } => {
                 let found = self.bus.get_blob(&blob).await?;
                 found.ok_or_else(|| BusError::Missing {
                     what: format!("blob `{blob}` of trigger `{trigger}`"),
@@ -229,10 +193,7 @@ impl Store {
         let record: Record =
             serde_json::from_slice(&message.payload).map_err(|error| invalid(subject, &error))?;
         if record.version > VERSION {
-            return Err(invalid(
-                subject,
-                &format!("format {} is newer than {VERSION}", record.version),
-            ));
+            return Err(invalid(subject, &format!("format {} is newer than {VERSION}", record.version)));
         }
         let mut held = BTreeMap::new();
         for one in record.held {
@@ -242,10 +203,7 @@ impl Store {
             let text = self.text(subject, one.event).await?;
             let event = Event::decode(&text).map_err(|error| invalid(subject, &error))?;
             // When it is due for a reset depends on the trigger as it now is.
-            held.insert(
-                one.dependency,
-                Held::new(Arc::new(Parsed::new(event, one.sequence)), &[]),
-            );
+            held.insert(one.dependency, Held::new(Arc::new(Parsed::new(event, one.sequence)), &[]));
         }
         let mut firings = Vec::with_capacity(record.firings.len());
         for content in record.firings {
@@ -255,11 +213,7 @@ impl Store {
         }
         Ok(ConditionState {
             held,
-            outbox: Outbox {
-                firings,
-                dead: record.dead,
-                dropped: record.dropped,
-            },
+            outbox: Outbox { firings, dead: record.dead, dropped: record.dropped },
             rows: record.rows,
             seen: record.seen,
             floor: record.floor,
@@ -268,7 +222,5 @@ impl Store {
 }
 
 fn invalid(what: &str, reason: &dyn std::fmt::Display) -> BusError {
-    BusError::Invalid {
-        reason: format!("condition state of `{what}`: {reason}"),
-    }
+    BusError::Invalid { reason: format!("condition state of `{what}`: {reason}") }
 }

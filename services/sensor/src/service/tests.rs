@@ -38,19 +38,11 @@ impl World {
         let catalog = Catalog::new();
         let feeder = catalog.feeder();
         feeder.replace(vec![Arc::new(object(spec))], Vec::new());
-        Self {
-            bus,
-            catalog,
-            feeder,
-            running: None,
-            config: Config::default(),
-            begun: None,
-        }
+        Self { bus, catalog, feeder, running: None, config: Config::default(), begun: None }
     }
 
     fn edit(&self, spec: Value) {
-        self.feeder
-            .replace(vec![Arc::new(object(spec))], Vec::new());
+        self.feeder.replace(vec![Arc::new(object(spec))], Vec::new());
     }
 
     /// Starts the service on `bus` and waits until it is ready.
@@ -59,24 +51,15 @@ impl World {
             self.begun = Some(self.bus.info(streams::EVENTS).await.unwrap().last);
         }
         let health = Health::default();
-        let deps = Deps {
-            bus,
-            catalog: self.catalog.clone(),
-            clock: Arc::new(SystemClock),
-            health: health.clone(),
-        };
+        let deps =
+            Deps { bus, catalog: self.catalog.clone(), clock: Arc::new(SystemClock), health: health.clone() };
         health.expect("sensor");
         let tasks = Tasks::new(CancellationToken::new());
         let (config, stop) = (self.config.clone(), tasks.stop().clone());
-        tasks.spawn(
-            "sensor",
-            async move { run(config, deps, stop).await.unwrap() },
-        );
+        tasks.spawn("sensor", async move { run(config, deps, stop).await.unwrap() });
         self.running = Some((tasks, health.clone()));
-        until("the service to be ready", async || {
-            health.parts().get("sensor").is_some_and(Option::is_none)
-        })
-        .await;
+        until("the service to be ready", async || health.parts().get("sensor").is_some_and(Option::is_none))
+            .await;
     }
 
     async fn start(&mut self) {
@@ -86,28 +69,18 @@ impl World {
     async fn stop(&mut self) {
         let (tasks, _) = self.running.take().unwrap();
         tasks.stop().cancel();
-        assert!(
-            tasks.drain(Duration::from_secs(20)).await,
-            "the service did not stop"
-        );
+        assert!(tasks.drain(Duration::from_secs(20)).await, "the service did not stop");
     }
 
     fn problems(&self) -> String {
-        self.running
-            .as_ref()
-            .map_or_else(String::new, |(_, health)| {
-                format!("{:?}", health.problems())
-            })
+        self.running.as_ref().map_or_else(String::new, |(_, health)| format!("{:?}", health.problems()))
     }
 
     /// Stores an event under a bus id of its own.
     async fn put(&self, event: &Event, id: &str) {
         let origin = &event.origin;
         let names = [origin.namespace.as_str(), &origin.source, &origin.event];
-        let publish = Publish::new(
-            streams::subject(streams::EVENTS, &names),
-            event.encode().unwrap(),
-        );
+        let publish = Publish::new(streams::subject(streams::EVENTS, &names), event.encode().unwrap());
         self.bus.publish(publish.id(id)).await.unwrap();
     }
 
@@ -117,9 +90,7 @@ impl World {
 
     async fn records<T: serde::de::DeserializeOwned>(&self, stream: &str) -> Vec<T> {
         let all = self.bus.read(stream, "", 1, 10_000).await.unwrap();
-        all.iter()
-            .map(|message| serde_json::from_slice(&message.payload).unwrap())
-            .collect()
+        all.iter().map(|message| serde_json::from_slice(&message.payload).unwrap()).collect()
     }
 
     async fn firings(&self) -> Vec<Firing> {
@@ -139,20 +110,12 @@ impl World {
             let firings = self.firings().await;
             let there: BTreeSet<&str> = firings.iter().map(|firing| firing.id.0.as_str()).collect();
             let outcomes = verdicts.iter().flat_map(|verdict| &verdict.triggers);
-            let events = self
-                .bus
-                .read(streams::EVENTS, "", begun + 1, 10_000)
-                .await
-                .unwrap();
-            events
-                .iter()
-                .all(|message| judged.contains(&message.sequence))
-                && outcomes
-                    .map(|row| &row.outcome)
-                    .all(|outcome| match outcome {
-                        Outcome::Fired { firing, .. } => there.contains(firing.0.as_str()),
-                        _ => true,
-                    })
+            let events = self.bus.read(streams::EVENTS, "", begun + 1, 10_000).await.unwrap();
+            events.iter().all(|message| judged.contains(&message.sequence))
+                && outcomes.map(|row| &row.outcome).all(|outcome| match outcome {
+                    Outcome::Fired { firing, .. } => there.contains(firing.0.as_str()),
+                    _ => true,
+                })
         })
         .await;
     }
@@ -162,11 +125,8 @@ impl World {
         let firings = self.firings().await;
         let mine = firings.iter().filter(|firing| firing.trigger == trigger);
         let set = |firing: &Firing| {
-            let events: Vec<String> = firing
-                .events
-                .iter()
-                .map(|one| format!("{}={}", one.dependency, one.id))
-                .collect();
+            let events: Vec<String> =
+                firing.events.iter().map(|one| format!("{}={}", one.dependency, one.id)).collect();
             events.join(",")
         };
         mine.map(set).collect()
@@ -175,11 +135,7 @@ impl World {
     /// The buckets, recomputed from the streams, with every firing done.
     async fn counts(&self) -> Accounting {
         let mut accounting = Accounting::new();
-        for object in self
-            .catalog
-            .snapshot()
-            .of_kind(tiphys_manifest::Kind::Sensor)
-        {
+        for object in self.catalog.snapshot().of_kind(tiphys_manifest::Kind::Sensor) {
             accounting.track(&crate::compile(object).unwrap(), 0);
         }
         for message in self.bus.read(streams::EVENTS, "", 1, 10_000).await.unwrap() {
@@ -197,10 +153,7 @@ impl World {
 
 fn counts(accounting: &Accounting, trigger: &str, dependency: &str) -> Counts {
     let rows = accounting.rows();
-    rows.iter()
-        .find(|row| row.trigger == trigger && row.dependency == dependency)
-        .unwrap()
-        .counts
+    rows.iter().find(|row| row.trigger == trigger && row.dependency == dependency).unwrap().counts
 }
 
 /// Waits for a condition, for at most 20 seconds.

@@ -50,11 +50,7 @@ pub(super) struct Worker {
 
 impl Worker {
     /// Makes the consumer where there is none yet; a new one begins with what is stored from here on.
-    pub(super) async fn open(
-        compiled: Compiled,
-        config: &Config,
-        deps: &Deps,
-    ) -> Result<Self, BusError> {
+    pub(super) async fn open(compiled: Compiled, config: &Config, deps: &Deps) -> Result<Self, BusError> {
         let consumer = ConsumerConfig {
             name: consumer_name(&compiled.namespace, &compiled.name),
             filters: compiled.subjects(),
@@ -99,10 +95,7 @@ impl Worker {
                     continue;
                 }
                 Ok(false) => {
-                    debug!(
-                        sensor = self.name(),
-                        "another instance has the sensor, this one stands by"
-                    );
+                    debug!(sensor = self.name(), "another instance has the sensor, this one stands by");
                     self.deps.health.ready(&part);
                     RENEW
                 }
@@ -135,8 +128,7 @@ impl Worker {
             self.load().await?;
         }
         if self.taken.is_empty() {
-            self.taken
-                .extend(self.consumer.fetch(self.batch, IDLE).await?);
+            self.taken.extend(self.consumer.fetch(self.batch, IDLE).await?);
         }
         if self.taken.is_empty() {
             self.tick().await?;
@@ -147,9 +139,7 @@ impl Worker {
         }
         if self.compiled.has_state() {
             let floor = self.consumer.info().await?.ack_floor;
-            self.state
-                .values_mut()
-                .for_each(|state| state.settle(floor));
+            self.state.values_mut().for_each(|state| state.settle(floor));
         }
         Ok(true)
     }
@@ -165,10 +155,7 @@ impl Worker {
             match Event::decode(&message.payload) {
                 Ok(event) => {
                     round.received.push(event.received);
-                    let input = Input::Event {
-                        event,
-                        sequence: message.sequence,
-                    };
+                    let input = Input::Event { event, sequence: message.sequence };
                     round.add(eval(&self.compiled, &mut self.state, now, input));
                 }
                 Err(error) => {
@@ -206,14 +193,7 @@ impl Worker {
             }
         }
         let resets = self.dropped();
-        self.outlet
-            .publish(
-                &round.firings,
-                &round.verdicts,
-                &round.dead,
-                resets.as_ref(),
-            )
-            .await?;
+        self.outlet.publish(&round.firings, &round.verdicts, &round.dead, resets.as_ref()).await?;
         self.clear_outboxes();
         let now = self.deps.clock.now();
         for received in round.received {
@@ -253,10 +233,7 @@ impl Worker {
         let mut gone = Vec::new();
         for (name, state) in &mut self.state {
             let before = state.outbox.dropped.len();
-            let trigger = self
-                .compiled
-                .trigger(name)
-                .filter(|trigger| trigger.stateful);
+            let trigger = self.compiled.trigger(name).filter(|trigger| trigger.stateful);
             if trigger.is_none() {
                 gone.push(name.clone());
             }
@@ -266,15 +243,10 @@ impl Worker {
             }
         }
         let outboxes = self.state.values().map(|state| &state.outbox);
-        let firings: Vec<_> = outboxes
-            .clone()
-            .flat_map(|outbox| outbox.firings.clone())
-            .collect();
+        let firings: Vec<_> = outboxes.clone().flat_map(|outbox| outbox.firings.clone()).collect();
         let dead: Vec<_> = outboxes.flat_map(|outbox| outbox.dead.clone()).collect();
         let resets = self.dropped();
-        self.outlet
-            .publish(&firings, &[], &dead, resets.as_ref())
-            .await?;
+        self.outlet.publish(&firings, &[], &dead, resets.as_ref()).await?;
         self.clear_outboxes();
         for name in gone {
             self.store.remove(&name).await?;

@@ -11,7 +11,11 @@ use crate::exit::Failure;
 use crate::output::table::Table;
 
 /// Runs one of them.
-pub(super) async fn run(command: &CronCommand, client: &Client, connection: &Connection) -> Result<(), Failure> {
+pub(super) async fn run(
+    command: &CronCommand,
+    client: &Client,
+    connection: &Connection,
+) -> Result<(), Failure> {
     let namespace = &client.namespace;
     match command {
         CronCommand::List => {
@@ -35,7 +39,8 @@ pub(super) async fn run(command: &CronCommand, client: &Client, connection: &Con
             Ok(())
         }
         CronCommand::Next { name, count } => {
-            let answer = client.get(&format!("/api/tiphys/v1/cron/{namespace}/{name}/next?count={count}")).await?;
+            let answer =
+                client.get(&format!("/api/tiphys/v1/cron/{namespace}/{name}/next?count={count}")).await?;
             if connection.output == Some(Format::Json) {
                 return crate::output::json(&answer);
             }

@@ -11,7 +11,11 @@ use crate::output::table::Table;
 use crate::output::tree::shorten;
 
 /// Runs one of them.
-pub(super) async fn run(command: &DlqCommand, client: &Client, connection: &Connection) -> Result<(), Failure> {
+pub(super) async fn run(
+    command: &DlqCommand,
+    client: &Client,
+    connection: &Connection,
+) -> Result<(), Failure> {
     match command {
         DlqCommand::List => {
             let answer = client.get("/api/tiphys/v1/dead-letters").await?;

@@ -13,7 +13,11 @@ use crate::output::color::Paint;
 use crate::output::table::Table;
 
 /// Runs one of them.
-pub(super) async fn run(command: &EventsCommand, client: &Client, connection: &Connection) -> Result<(), Failure> {
+pub(super) async fn run(
+    command: &EventsCommand,
+    client: &Client,
+    connection: &Connection,
+) -> Result<(), Failure> {
     match command {
         EventsCommand::Tail(filter) => tail(filter, client, connection).await,
         EventsCommand::List(filter) => list(filter, client, connection).await,
@@ -81,7 +85,8 @@ async fn list(filter: &EventFilter, client: &Client, connection: &Connection) ->
 }
 
 async fn tail(filter: &EventFilter, client: &Client, connection: &Connection) -> Result<(), Failure> {
-    let mut stream = client.stream(&format!("/api/tiphys/v1/events/stream?{}", query(filter, client))).await?;
+    let mut stream =
+        client.stream(&format!("/api/tiphys/v1/events/stream?{}", query(filter, client))).await?;
     let paint = Paint::new(connection.color);
     eprintln!("waiting for events; Ctrl-C ends");
     while let Some(item) = stream.next().await {
@@ -118,9 +123,13 @@ fn verdicts(item: &Value, paint: Paint) -> String {
 
 /// `replay`.
 pub(super) async fn replay(id: &str, client: &Client) -> Result<(), Failure> {
-    let answer = client.send(Method::POST, &format!("/api/tiphys/v1/events/{}/replay", encode(id)), &json!({})).await?;
+    let answer = client
+        .send(Method::POST, &format!("/api/tiphys/v1/events/{}/replay", encode(id)), &json!({}))
+        .await?;
     let id = text(&answer, "/id");
-    println!("event {id} replayed (generation {}); follow it: tiphys events get {id} --trace",
-        answer.get("replay").map(ToString::to_string).unwrap_or_default());
+    println!(
+        "event {id} replayed (generation {}); follow it: tiphys events get {id} --trace",
+        answer.get("replay").map(ToString::to_string).unwrap_or_default()
+    );
     Ok(())
 }

@@ -9,6 +9,9 @@ pub(super) fn run(code: &str) -> Result<(), Failure> {
             println!("{code}\n{text}");
             Ok(())
         }
-        None => Err(Failure::new(Code::NotFound, format!("`{code}` is no code of a manifest; docs/errors.md lists all"))),
+        None => Err(Failure::new(
+            Code::NotFound,
+            format!("`{code}` is no code of a manifest; docs/errors.md lists all"),
+        )),
     }
 }

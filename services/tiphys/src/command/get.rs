@@ -92,13 +92,17 @@ pub(super) async fn get(args: &GetArgs, client: &Client, connection: &Connection
         }
     };
     let Some(kind) = kind_of(kind) else {
-        return Err(Failure::new(Code::Usage, format!("`{kind}` is no kind; try workflow, sensor, es, wftmpl, cwf …")));
+        return Err(Failure::new(
+            Code::Usage,
+            format!("`{kind}` is no kind; try workflow, sensor, es, wftmpl, cwf …"),
+        ));
     };
     let Some(name) = name else {
         return list_kind(kind, client, connection).await;
     };
     if kind != "Workflow" {
-        let object = client.get(&format!("/api/tiphys/v1/objects/{kind}/{}/{name}", client.namespace)).await?;
+        let object =
+            client.get(&format!("/api/tiphys/v1/objects/{kind}/{}/{name}", client.namespace)).await?;
         return match connection.output {
             Some(Format::Json) => json(&object),
             Some(Format::Name) => name_line(kind, &object),
@@ -146,7 +150,8 @@ async fn list_kind(kind: &'static str, client: &Client, connection: &Connection)
     let items = if kind == "Workflow" {
         workflows(client, Some(&client.namespace), None).await?
     } else {
-        let mut answer = client.get(&format!("/api/tiphys/v1/objects/{kind}?namespace={}", client.namespace)).await?;
+        let mut answer =
+            client.get(&format!("/api/tiphys/v1/objects/{kind}?namespace={}", client.namespace)).await?;
         match answer.get_mut("items").map(Value::take) {
             Some(Value::Array(items)) => items,
             _ => Vec::new(),

@@ -52,7 +52,10 @@ pub(super) fn run(args: &LintArgs, connection: &Connection) -> Result<(), Failur
 
 /// Refuses where there are errors, with all of them in the message.
 pub(super) fn refuse_errors(findings: &[Diagnostic]) -> Result<(), Failure> {
-    let errors: Vec<String> =
-        findings.iter().filter(|f| f.severity == Severity::Error).map(|f| diagnostic::render(f, false)).collect();
+    let errors: Vec<String> = findings
+        .iter()
+        .filter(|f| f.severity == Severity::Error)
+        .map(|f| diagnostic::render(f, false))
+        .collect();
     if errors.is_empty() { Ok(()) } else { Err(Failure::new(Code::Validation, errors.join("\n"))) }
 }

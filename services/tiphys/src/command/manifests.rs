@@ -23,7 +23,12 @@ pub(super) async fn apply(args: &ApplyArgs, client: &Client, _: &Connection) -> 
         let path = format!("/api/tiphys/v1/objects?namespace={}&file={name}", client.namespace);
         let answer = client.post_text(&path, content).await?;
         for object in answer.get("items").and_then(Value::as_array).into_iter().flatten() {
-            println!("{}/{} {}", text(object, "/kind").to_lowercase(), text(object, "/name"), text(object, "/change"));
+            println!(
+                "{}/{} {}",
+                text(object, "/kind").to_lowercase(),
+                text(object, "/name"),
+                text(object, "/change")
+            );
         }
         for finding in answer.get("diagnostics").and_then(Value::as_array).into_iter().flatten() {
             if let Ok(finding) = serde_json::from_value::<tiphys_manifest::Diagnostic>(finding.clone()) {
@@ -74,8 +79,11 @@ pub(super) fn expand<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> Result<Vec
 }
 
 fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Failure> {
-    let mut entries: Vec<PathBuf> =
-        std::fs::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?.into_iter().map(|entry| entry.path()).collect();
+    let mut entries: Vec<PathBuf> = std::fs::read_dir(folder)?
+        .collect::<Result<Vec<_>, _>>()?
+        .into_iter()
+        .map(|entry| entry.path())
+        .collect();
     entries.sort();
     for entry in entries {
         let name = entry.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();

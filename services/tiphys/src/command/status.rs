@@ -31,15 +31,27 @@ pub(super) async fn run(client: &Client, connection: &Connection) -> Result<(), 
             Some(why) => println!("{} {part}: {why}", paint.red("✖")),
         }
     }
-    let mut table =
-        Table::new(&["SENSOR/TRIGGER", "DEPENDENCY", "ACCEPTED", "FIRED", "FILTERED", "SUPERSEDED", "RESET",
-            "SUPPRESSED", "DEAD", "IN FLIGHT", ""]);
+    let mut table = Table::new(&[
+        "SENSOR/TRIGGER",
+        "DEPENDENCY",
+        "ACCEPTED",
+        "FIRED",
+        "FILTERED",
+        "SUPERSEDED",
+        "RESET",
+        "SUPPRESSED",
+        "DEAD",
+        "IN FLIGHT",
+        "",
+    ]);
     for row in status.get("triggers").and_then(Value::as_array).into_iter().flatten() {
         let mut cells = vec![
             format!("{}/{}", text(row, "/sensor"), text(row, "/trigger")),
             text(row, "/dependency").to_owned(),
         ];
-        cells.extend(BUCKETS.iter().map(|bucket| row.get(bucket).map(ToString::to_string).unwrap_or_default()));
+        cells.extend(
+            BUCKETS.iter().map(|bucket| row.get(bucket).map(ToString::to_string).unwrap_or_default()),
+        );
         let paused = row.get("paused").and_then(Value::as_bool).unwrap_or_default();
         cells.push(if paused { paint.yellow("paused") } else { String::new() });
         table.row(cells);

@@ -21,7 +21,11 @@ struct After {
 }
 
 /// `submit`.
-pub(super) async fn submit(args: &SubmitArgs, client: &Client, connection: &Connection) -> Result<(), Failure> {
+pub(super) async fn submit(
+    args: &SubmitArgs,
+    client: &Client,
+    connection: &Connection,
+) -> Result<(), Failure> {
     let options = options(args)?;
     let mut submitted = Vec::new();
     if let Some(from) = &args.from {
@@ -41,13 +45,20 @@ pub(super) async fn submit(args: &SubmitArgs, client: &Client, connection: &Conn
         }
     }
     if submitted.is_empty() {
-        return Err(Failure::new(Code::Usage, "nothing to submit: give a FILE with a Workflow, or --from KIND/NAME"));
+        return Err(Failure::new(
+            Code::Usage,
+            "nothing to submit: give a FILE with a Workflow, or --from KIND/NAME",
+        ));
     }
     after(&submitted, client, connection, &After { watch: args.watch, wait: args.wait, log: args.log }).await
 }
 
 /// `resubmit`.
-pub(super) async fn resubmit(args: &ResubmitArgs, client: &Client, connection: &Connection) -> Result<(), Failure> {
+pub(super) async fn resubmit(
+    args: &ResubmitArgs,
+    client: &Client,
+    connection: &Connection,
+) -> Result<(), Failure> {
     let name = resolve(client, &args.name).await?;
     let path = format!("/api/v1/workflows/{}/{name}/resubmit", client.namespace);
     let workflow = client.send(Method::PUT, &path, &json!({"parameters": args.parameters})).await?;
@@ -142,7 +153,10 @@ fn workflows(file: &Path, namespace: &str) -> Result<Vec<Value>, Failure> {
         .map(|object| object.document)
         .collect();
     if found.is_empty() {
-        return Err(Failure::new(Code::Validation, format!("{name} holds no Workflow; use `tiphys apply` for other kinds")));
+        return Err(Failure::new(
+            Code::Validation,
+            format!("{name} holds no Workflow; use `tiphys apply` for other kinds"),
+        ));
     }
     Ok(found)
 }

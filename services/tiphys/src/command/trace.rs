@@ -15,7 +15,10 @@ pub(super) fn tell(story: &Value, now: Timestamp, paint: Paint) -> String {
         judged(verdict, paint, &mut out);
     }
     if list(story, "/verdicts").next().is_none() {
-        out.push(format!("{} no sensor has judged it: none depends on it, or its sensor has not come to it yet", paint.yellow("○")));
+        out.push(format!(
+            "{} no sensor has judged it: none depends on it, or its sensor has not come to it yet",
+            paint.yellow("○")
+        ));
     }
     for firing in list(story, "/firings") {
         fired(firing, now, paint, &mut out);
@@ -79,7 +82,11 @@ fn judged(verdict: &Value, paint: Paint, out: &mut Vec<String>) {
         for clause in list(row, "/clauses") {
             let passed = clause.get("passed").and_then(Value::as_bool).unwrap_or_default();
             let mark = if passed { paint.green("✔") } else { paint.red("✖") };
-            out.push(format!("    {mark} {}: {}", text(clause, "/filter"), shorten(text(clause, "/detail"), 300)));
+            out.push(format!(
+                "    {mark} {}: {}",
+                text(clause, "/filter"),
+                shorten(text(clause, "/detail"), 300)
+            ));
         }
     }
     for reset in list(verdict, "/reset") {
@@ -100,7 +107,10 @@ fn outcome(row: &Value, paint: Paint) -> (String, String) {
             (paint.yellow("◷"), format!("waits for {}{displaced}", missing.join(", ")))
         }
         "suppressed" => (paint.dim("○"), format!("suppressed: {}", text(row, "/reason"))),
-        "dead" => (paint.red("✖"), format!("could not be judged: {} [{}]", text(row, "/reason"), text(row, "/code"))),
+        "dead" => (
+            paint.red("✖"),
+            format!("could not be judged: {} [{}]", text(row, "/reason"), text(row, "/code")),
+        ),
         other => (paint.yellow("○"), other.to_owned()),
     }
 }
@@ -124,7 +134,12 @@ fn fired(firing: &Value, now: Timestamp, paint: Paint, out: &mut Vec<String>) {
                 "dead" => paint.red("✖"),
                 _ => paint.yellow("◷"),
             };
-            out.push(format!("{mark} {head}: {} {}{}", text(ledger, "/state"), text(ledger, "/at"), effect(ledger)));
+            out.push(format!(
+                "{mark} {head}: {} {}{}",
+                text(ledger, "/state"),
+                text(ledger, "/at"),
+                effect(ledger)
+            ));
         }
     }
     if let Some(workflow) = firing.get("workflow").filter(|workflow| !workflow.is_null()) {

@@ -101,9 +101,8 @@ async fn finish(client: &Client, workflow: &Value, paint: Paint) -> Result<(), F
     }
     let name = text(workflow, "/metadata/name");
     let nodes = workflow.pointer("/status/nodes").and_then(Value::as_object);
-    let failed = |node: &&Value| {
-        text(node, "/type") == "Pod" && matches!(text(node, "/phase"), "Failed" | "Error")
-    };
+    let failed =
+        |node: &&Value| text(node, "/type") == "Pod" && matches!(text(node, "/phase"), "Failed" | "Error");
     for node in nodes.into_iter().flat_map(|nodes| nodes.values()).filter(failed) {
         let lines = super::logs::of_node(client, name, text(node, "/id"), Some(TAIL)).await?;
         println!("\n{}", paint.bold(&format!("{}: {}", text(node, "/displayName"), text(node, "/message"))));
@@ -145,7 +144,11 @@ impl Screen {
             let phase = text(node, "/phase");
             if self.phases.get(id).map(String::as_str) != Some(phase) {
                 self.phases.insert(id.clone(), phase.to_owned());
-                println!("{} {phase} {}", text(node, "/displayName"), tree::shorten(text(node, "/message"), 100));
+                println!(
+                    "{} {phase} {}",
+                    text(node, "/displayName"),
+                    tree::shorten(text(node, "/message"), 100)
+                );
             }
         }
     }

@@ -39,7 +39,9 @@ impl Banner<'_> {
             out.push_str("  WARNING    others than this machine can connect; webhooks without `auth` take events from anybody\n");
         }
         if self.everything_on_host {
-            out.push_str("  WARNING    --launcher process: every step runs on this machine, whatever its image says\n");
+            out.push_str(
+                "  WARNING    --launcher process: every step runs on this machine, whatever its image says\n",
+            );
         }
         let hooks = self.hooks();
         if !hooks.is_empty() {
@@ -91,7 +93,8 @@ impl Banner<'_> {
         for cron in self.snapshot.of_kind(Kind::CronWorkflow) {
             let text = |key: &str| cron.document.pointer(&format!("/spec/{key}")).and_then(Value::as_str);
             let listed = cron.document.pointer("/spec/schedules").and_then(Value::as_array);
-            let schedules = text("schedule").into_iter().chain(listed.into_iter().flatten().filter_map(Value::as_str));
+            let schedules =
+                text("schedule").into_iter().chain(listed.into_iter().flatten().filter_map(Value::as_str));
             for schedule in schedules {
                 all.extend(self.next(schedule, text("timezone"), format!("cron workflow {}", cron.name)));
             }
@@ -99,7 +102,8 @@ impl Banner<'_> {
         for source in self.snapshot.of_kind(Kind::EventSource) {
             let calendars = source.document.pointer("/spec/calendar").and_then(Value::as_object);
             for (event, calendar) in calendars.into_iter().flatten() {
-                let text = |key: &str| calendar.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
+                let text =
+                    |key: &str| calendar.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
                 let what = format!("event {}/{event}", source.name);
                 match (text("schedule"), text("interval")) {
                     (Some(schedule), _) => all.extend(self.next(schedule, text("timezone"), what)),
@@ -126,7 +130,8 @@ fn credentials(hook: &Value) -> (String, String) {
         let text = |key: &str| selector.get(key).and_then(Value::as_str).unwrap_or_default();
         format!("key {} of Secret {}", text("key"), text("name"))
     };
-    let first = |auth: &Value| auth.get("secrets").and_then(Value::as_array).and_then(|s| s.first()).map(named);
+    let first =
+        |auth: &Value| auth.get("secrets").and_then(Value::as_array).and_then(|s| s.first()).map(named);
     if let Some(secret) = hook.get("authSecret").filter(|secret| !secret.is_null()) {
         headers.push_str("-H \"Authorization: Bearer $TOKEN\" ");
         let _ = write!(notes, "; TOKEN is {}", named(secret));

@@ -20,7 +20,11 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Serves until `stop`, then lets open requests end.
-pub(crate) async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) -> Result<(), std::io::Error> {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    stop: CancellationToken,
+) -> Result<(), std::io::Error> {
     let tasks = Tasks::new(stop.clone());
     let slots = Arc::new(Semaphore::new(CONNECTIONS));
     loop {

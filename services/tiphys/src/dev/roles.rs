@@ -10,9 +10,9 @@ use tiphys_bus::Bus;
 use tiphys_catalog::{BusFeeder, Catalog, Directory};
 use tiphys_core::Clock;
 use tiphys_eventsource::Ingress;
-use tiphys_executor::launcher::Launcher;
 use tiphys_executor::artifact::LocalStore;
 use tiphys_executor::launcher::process::{self, ProcessLauncher};
+use tiphys_executor::launcher::{ArtifactStore, Launcher};
 use tiphys_kit::{CancellationToken, Group, Health};
 use tiphys_server::{Followers, Shared};
 use tokio::net::TcpListener;
@@ -61,9 +61,10 @@ impl Roles {
         };
         self.feed(&mut stages.background, &catalog, &health).await?;
         let watching = CancellationToken::new();
-        let process = self.launcher(watching.clone()).await?;
+        let store: Arc<dyn ArtifactStore> = Arc::new(LocalStore::open(&self.data.artifacts())?);
+        let process = self.launcher(store.clone(), watching.clone()).await?;
         let launcher: Arc<dyn Launcher> = process.clone();
-        self.rooms(&mut stages.rooms, &catalog, &health, &launcher);
+        self.rooms(&mut stages.rooms, &catalog, &health, &launcher, store);
         self.wait_until_ready(&mut stages.rooms, &health).await?;
 
         let config =
@@ -102,11 +103,16 @@ impl Roles {
         Ok(())
     }
 
-    async fn launcher(&self, stop: CancellationToken) -> anyhow::Result<Arc<ProcessLauncher>> {
+    async fn launcher(
+        &self,
+        store: Arc<dyn ArtifactStore>,
+        stop: CancellationToken,
+    ) -> anyhow::Result<Arc<ProcessLauncher>> {
         let shared = self.data.path().join("shared");
         std::fs::create_dir_all(&shared)?;
         let own = |name: &str, value: String| (name.to_owned(), value);
-        let variable = |name: &str, otherwise: &str| std::env::var(name).unwrap_or_else(|_| otherwise.to_owned());
+        let variable =
+            |name: &str, otherwise: &str| std::env::var(name).unwrap_or_else(|_| otherwise.to_owned());
         let exe = std::env::current_exe()?;
         let exe = exe.to_str().ok_or_else(|| anyhow!("the path of this program is not UTF-8"))?;
         let config = process::Config {
@@ -122,7 +128,9 @@ impl Roles {
             ]
             .into(),
             inheritable: std::env::vars_os()
-                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?.into())))
+                .filter_map(|(name, value)| {
+                    Some((name.into_string().ok()?, value.into_string().ok()?.into()))
+                })
                 .collect(),
             ..process::Config::new(
                 self.data.steps(),
@@ -132,11 +140,17 @@ impl Roles {
                 tiphys_runner::proc::boot_id()?,
             )
         };
-        let store = Arc::new(LocalStore::open(&self.data.artifacts())?);
         Ok(Arc::new(ProcessLauncher::open(config, store, self.clock.clone(), stop).await?))
     }
 
-    fn rooms(&self, group: &mut Group, catalog: &Catalog, health: &Health, launcher: &Arc<dyn Launcher>) {
+    fn rooms(
+        &self,
+        group: &mut Group,
+        catalog: &Catalog,
+        health: &Health,
+        launcher: &Arc<dyn Launcher>,
+        store: Arc<dyn ArtifactStore>,
+    ) {
         let executor = tiphys_executor::Deps {
             bus: self.bus.clone(),
             catalog: catalog.clone(),
@@ -144,16 +158,17 @@ impl Roles {
             clock: self.clock.clone(),
             health: health.clone(),
         };
-        group.spawn("executor", move |stop| {
-            tiphys_executor::run(tiphys_executor::Config::default(), executor, stop)
-        });
+        let config = tiphys_executor::Config { artifacts: Some(store), ..tiphys_executor::Config::default() };
+        group.spawn("executor", move |stop| tiphys_executor::run(config, executor, stop));
         let trigger = tiphys_trigger::Deps {
             bus: self.bus.clone(),
             catalog: catalog.clone(),
             clock: self.clock.clone(),
             health: health.clone(),
         };
-        group.spawn("trigger", move |stop| tiphys_trigger::run(tiphys_trigger::Config::default(), trigger, stop));
+        group.spawn("trigger", move |stop| {
+            tiphys_trigger::run(tiphys_trigger::Config::default(), trigger, stop)
+        });
         let sensor = tiphys_sensor::Deps {
             bus: self.bus.clone(),
             catalog: catalog.clone(),

@@ -51,12 +51,16 @@ fn head(workflow: &Value, now: Timestamp, paint: Paint) -> String {
         ("Progress", text("/status/progress").to_owned()),
         ("Sensor", text("/metadata/labels/events.argoproj.io~1sensor").to_owned()),
     ];
-    for parameter in workflow.pointer("/spec/arguments/parameters").and_then(Value::as_array).into_iter().flatten() {
+    for parameter in
+        workflow.pointer("/spec/arguments/parameters").and_then(Value::as_array).into_iter().flatten()
+    {
         let name = parameter.get("name").and_then(Value::as_str).unwrap_or_default();
         let value = parameter.get("value").and_then(Value::as_str).unwrap_or_default();
         lines.push(("Parameter", format!("{name}={}", shorten(value, 60))));
     }
-    for parameter in workflow.pointer("/status/outputs/parameters").and_then(Value::as_array).into_iter().flatten() {
+    for parameter in
+        workflow.pointer("/status/outputs/parameters").and_then(Value::as_array).into_iter().flatten()
+    {
         let name = parameter.get("name").and_then(Value::as_str).unwrap_or_default();
         let value = parameter.get("value").and_then(Value::as_str).unwrap_or_default();
         lines.push(("Output", format!("{name}={}", shorten(value, 60))));
@@ -69,14 +73,18 @@ fn head(workflow: &Value, now: Timestamp, paint: Paint) -> String {
 }
 
 fn nodes(workflow: &Value, now: Timestamp, paint: Paint) -> String {
-    let Some(map) = workflow.pointer("/status/nodes").and_then(Value::as_object) else { return String::new() };
+    let Some(map) = workflow.pointer("/status/nodes").and_then(Value::as_object) else {
+        return String::new();
+    };
     let nodes: BTreeMap<&str, Node<'_>> =
         map.iter().map(|(id, value)| (id.as_str(), Node { id, value })).collect();
     let gathered: BTreeSet<&str> =
         nodes.values().filter(|node| node.gathers()).flat_map(Node::children).collect();
     let mut table = Table::new(&["STEP", "TEMPLATE", "DURATION", "MESSAGE"]);
-    let mut roots: Vec<&Node<'_>> =
-        nodes.values().filter(|node| node.text("boundaryID").is_empty() && !gathered.contains(node.id)).collect();
+    let mut roots: Vec<&Node<'_>> = nodes
+        .values()
+        .filter(|node| node.text("boundaryID").is_empty() && !gathered.contains(node.id))
+        .collect();
     roots.sort_by_key(|node| (node.text("startedAt"), node.text("name")));
     let drawing = Drawing { nodes: &nodes, gathered: &gathered, now, paint };
     for root in roots {
@@ -118,7 +126,10 @@ impl Drawing<'_> {
 
     fn below(&self, node: &Node<'_>) -> Vec<&Node<'_>> {
         let mut found: Vec<&Node<'_>> = if node.gathers() {
-            node.children().filter_map(|id| self.nodes.get(id)).filter(|n| self.gathered.contains(n.id)).collect()
+            node.children()
+                .filter_map(|id| self.nodes.get(id))
+                .filter(|n| self.gathered.contains(n.id))
+                .collect()
         } else {
             let inside = |other: &&Node<'_>| {
                 other.text("boundaryID") == node.id

@@ -54,8 +54,11 @@ pub(super) async fn run(args: &Args) -> Result<(), Failure> {
     for text in api.pages("iam", "ListUsers", "2010-05-08", "Marker").await? {
         let before = rows.len();
         collect(&text, "Users", "iam-user", "Arn", "global", &mut rows)?;
-        let users: Vec<String> =
-            rows.iter().skip(before).filter_map(|row| row["data"]["UserName"].as_str().map(str::to_owned)).collect();
+        let users: Vec<String> = rows
+            .iter()
+            .skip(before)
+            .filter_map(|row| row["data"]["UserName"].as_str().map(str::to_owned))
+            .collect();
         for user in users {
             let keys = Question {
                 service: "iam",
@@ -63,7 +66,14 @@ pub(super) async fn run(args: &Args) -> Result<(), Failure> {
                 version: "2010-05-08",
                 parameters: vec![("UserName", user)],
             };
-            collect(&api.ask(&keys).await?, "AccessKeyMetadata", "access-key", "AccessKeyId", "global", &mut rows)?;
+            collect(
+                &api.ask(&keys).await?,
+                "AccessKeyMetadata",
+                "access-key",
+                "AccessKeyId",
+                "global",
+                &mut rows,
+            )?;
         }
     }
     let text = serde_json::to_string_pretty(&rows).map_err(|error| failed(error.to_string()))?;
@@ -98,14 +108,24 @@ impl<'a> Api<'a> {
     }
 
     /// All pages of a listing; `token` is the name of what leads to the next, in question and answer.
-    async fn pages(&self, service: &str, action: &str, version: &str, token: &str) -> Result<Vec<String>, Failure> {
+    async fn pages(
+        &self,
+        service: &str,
+        action: &str,
+        version: &str,
+        token: &str,
+    ) -> Result<Vec<String>, Failure> {
         let mut pages = Vec::new();
         let mut next: Option<String> = None;
         while pages.len() < PAGES {
             let name = if service == "ec2" { "NextToken" } else { token };
             let parameters = next.take().map(|value| (name, value)).into_iter().collect();
             let text = self.ask(&Question { service, action, version, parameters }).await?;
-            next = parse(&text)?.descendants().find(|n| n.has_tag_name_ignoring(token)).and_then(|n| n.text()).map(str::to_owned);
+            next = parse(&text)?
+                .descendants()
+                .find(|n| n.has_tag_name_ignoring(token))
+                .and_then(|n| n.text())
+                .map(str::to_owned);
             pages.push(text);
             if next.as_ref().is_none_or(String::is_empty) {
                 return Ok(pages);
@@ -118,7 +138,8 @@ impl<'a> Api<'a> {
         let name = file_name(question);
         if let Some(folder) = &self.args.recorded {
             let file = folder.join(&name);
-            return std::fs::read_to_string(&file).map_err(|error| failed(format!("{}: {error}", file.display())));
+            return std::fs::read_to_string(&file)
+                .map_err(|error| failed(format!("{}: {error}", file.display())));
         }
         let text = self.call(question).await?;
         if let Some(folder) = &self.args.save {
@@ -141,9 +162,13 @@ impl<'a> Api<'a> {
         } else {
             let own = [("Action", question.action.to_owned()), ("Version", question.version.to_owned())];
             let all = own.iter().chain(&question.parameters);
-            ("POST", all.map(|(name, value)| format!("{name}={}", encode(value))).collect::<Vec<_>>().join("&"))
+            (
+                "POST",
+                all.map(|(name, value)| format!("{name}={}", encode(value))).collect::<Vec<_>>().join("&"),
+            )
         };
-        let signed = Request { method, host: &host, path: "/", body: &body, service: question.service, region };
+        let signed =
+            Request { method, host: &host, path: "/", body: &body, service: question.service, region };
         let mut request = if method == "GET" {
             self.client.get(format!("{base}/"))
         } else {
@@ -161,7 +186,9 @@ impl<'a> Api<'a> {
         if status.is_success() {
             return Ok(text);
         }
-        let why = parse(&text).ok().and_then(|d| d.descendants().find(|n| n.has_tag_name("Message"))?.text().map(str::to_owned));
+        let why = parse(&text)
+            .ok()
+            .and_then(|d| d.descendants().find(|n| n.has_tag_name("Message"))?.text().map(str::to_owned));
         Err(failed(format!("{} was answered {status}: {}", question.action, why.unwrap_or_default())))
     }
 }
@@ -200,14 +227,25 @@ impl IgnoringCase for Node<'_, '_> {
 }
 
 /// Makes a row of each member of every list `set`.
-fn collect(text: &str, set: &str, kind: &str, id: &str, region: &str, rows: &mut Vec<Value>) -> Result<(), Failure> {
+fn collect(
+    text: &str,
+    set: &str,
+    kind: &str,
+    id: &str,
+    region: &str,
+    rows: &mut Vec<Value>,
+) -> Result<(), Failure> {
     let document = parse(text)?;
     for list in document.descendants().filter(|node| node.has_tag_name_ignoring(set)) {
         for item in list.children().filter(Node::is_element) {
             let data = value(item);
             let Some(key) = data.get(id).and_then(Value::as_str) else { continue };
             let name = tag(item, "Name")
-                .or_else(|| ["UserName", "groupName", "Name"].iter().find_map(|n| data.get(*n)?.as_str().map(str::to_owned)))
+                .or_else(|| {
+                    ["UserName", "groupName", "Name"]
+                        .iter()
+                        .find_map(|n| data.get(*n)?.as_str().map(str::to_owned))
+                })
                 .unwrap_or_else(|| key.to_owned());
             rows.push(json!({"id": format!("{kind}/{region}/{key}"), "kind": kind, "region": region, "name": name, "data": data}));
         }

@@ -132,8 +132,8 @@ struct Detected {
 
 /// The report names a secret by its SHA-1; the word that has it stands in the line that it names.
 fn detect_secrets(text: &str, args: &FromArgs) -> Result<Vec<Finding>, Failure> {
-    let report: Report =
-        serde_json::from_str(text).map_err(|error| failed(format!("this is no report of detect-secrets: {error}")))?;
+    let report: Report = serde_json::from_str(text)
+        .map_err(|error| failed(format!("this is no report of detect-secrets: {error}")))?;
     let mut findings = Vec::new();
     for (file, list) in report.results {
         let path = if Path::new(&file).is_absolute() { PathBuf::from(&file) } else { args.root.join(&file) };
@@ -155,7 +155,9 @@ fn detect_secrets(text: &str, args: &FromArgs) -> Result<Vec<Finding>, Failure> 
 fn word_with<'a>(line: &'a str, sha1: &str) -> Option<&'a str> {
     let same = |word: &&str| hex::encode(Sha1::digest(word.as_bytes())) == sha1;
     let apart: [&[char]; 3] = [&[' ', '\t', '"', '\'', '`', '=', ',', ';'], &['"', '\''], &['=', ':', ' ']];
-    apart.iter().find_map(|characters| line.split(|c| characters.contains(&c)).map(str::trim).find(same))
+    apart
+        .iter()
+        .find_map(|characters| line.split(|c| characters.contains(&c)).map(str::trim).find(same))
         .or_else(|| Some(line.trim()).filter(same))
 }
 

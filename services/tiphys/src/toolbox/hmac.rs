@@ -23,8 +23,10 @@ pub(crate) struct Args {
 
 /// Prints the signature.
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let key = std::env::var(&args.key_env).map_err(|_| failed(format!("the variable {} is not set", args.key_env)))?;
-    let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).map_err(|error| failed(error.to_string()))?;
+    let key = std::env::var(&args.key_env)
+        .map_err(|_| failed(format!("the variable {} is not set", args.key_env)))?;
+    let mut mac =
+        Hmac::<Sha256>::new_from_slice(key.as_bytes()).map_err(|error| failed(error.to_string()))?;
     mac.update(&read(&args.file)?);
     println!("{}{}", args.prefix, hex::encode(mac.finalize().into_bytes()));
     Ok(())

@@ -78,7 +78,10 @@ async fn once(args: &Args, client: &reqwest::Client) -> Result<Vec<u8>, (bool, F
         let chunk = answer.chunk().await.map_err(|error| (true, failed(tiphys_core::chain(&error))))?;
         let Some(chunk) = chunk else { break };
         if body.len() + chunk.len() > args.max_bytes {
-            return Err((false, failed(format!("{}: the answer is larger than {} bytes", args.url, args.max_bytes))));
+            return Err((
+                false,
+                failed(format!("{}: the answer is larger than {} bytes", args.url, args.max_bytes)),
+            ));
         }
         body.extend_from_slice(&chunk);
     }
@@ -97,14 +100,17 @@ fn build(args: &Args, client: &reqwest::Client) -> Result<reqwest::RequestBuilde
     };
     let mut request = client.request(method, &args.url);
     for header in &args.headers {
-        let (name, value) =
-            header.split_once(':').ok_or_else(|| failed(format!("`{header}` is not of the form `Name: value`")))?;
+        let (name, value) = header
+            .split_once(':')
+            .ok_or_else(|| failed(format!("`{header}` is not of the form `Name: value`")))?;
         request = request.header(name.trim(), value.trim());
     }
     for header in &args.header_env {
-        let (name, variable) =
-            header.split_once('=').ok_or_else(|| failed(format!("`{header}` is not of the form NAME=VARIABLE")))?;
-        let value = std::env::var(variable).map_err(|_| failed(format!("the variable {variable} is not set")))?;
+        let (name, variable) = header
+            .split_once('=')
+            .ok_or_else(|| failed(format!("`{header}` is not of the form NAME=VARIABLE")))?;
+        let value =
+            std::env::var(variable).map_err(|_| failed(format!("the variable {variable} is not set")))?;
         request = request.header(name, value);
     }
     Ok(match &args.data {

@@ -45,7 +45,9 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             serde_json::from_str(&found.raw).map_err(|_| failed(format!("`{}` is no array", args.path)))?;
         for value in values {
             match value {
-                serde_json::Value::String(text) if !args.raw => println!("{}", text.replace(['\n', '\r'], " ")),
+                serde_json::Value::String(text) if !args.raw => {
+                    println!("{}", text.replace(['\n', '\r'], " "))
+                }
                 other => println!("{other}"),
             }
         }

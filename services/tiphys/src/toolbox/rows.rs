@@ -34,11 +34,17 @@ struct Row {
 /// Loads the rows.
 pub(super) async fn run(args: &Args) -> Result<(), Failure> {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-    if args.table.is_empty() || !args.table.chars().all(plain) || args.table.starts_with(|c: char| c.is_ascii_digit()) {
-        return Err(Failure::new(Code::Usage, format!("`{}` is no name for a table: a-z, 0-9 and _", args.table)));
+    if args.table.is_empty()
+        || !args.table.chars().all(plain)
+        || args.table.starts_with(|c: char| c.is_ascii_digit())
+    {
+        return Err(Failure::new(
+            Code::Usage,
+            format!("`{}` is no name for a table: a-z, 0-9 and _", args.table),
+        ));
     }
-    let list: Vec<Map<String, Value>> =
-        serde_json::from_slice(&read(&args.file)?).map_err(|error| failed(format!("{}: {error}", args.file)))?;
+    let list: Vec<Map<String, Value>> = serde_json::from_slice(&read(&args.file)?)
+        .map_err(|error| failed(format!("{}: {error}", args.file)))?;
     let rows = list.iter().map(row).collect::<Result<Vec<_>, _>>()?;
     let database = std::env::var("DATABASE_URL").ok().filter(|url| !url.is_empty());
     let (where_to, new) = match (database, &args.sqlite) {
@@ -46,7 +52,12 @@ pub(super) async fn run(args: &Args) -> Result<(), Failure> {
         (None, Some(file)) => (file.display().to_string(), sqlite(file, &args.table, &rows)?),
         (None, None) => return Err(Failure::new(Code::Usage, "set DATABASE_URL, or give --sqlite FILE")),
     };
-    println!("{} rows into {} of {where_to}: {new} new, {} seen before", rows.len(), args.table, rows.len() - new);
+    println!(
+        "{} rows into {} of {where_to}: {new} new, {} seen before",
+        rows.len(),
+        args.table,
+        rows.len() - new
+    );
     Ok(())
 }
 
@@ -101,7 +112,11 @@ async fn postgres(url: &str, table: &str, rows: &[Row]) -> Result<usize, Failure
     }
 }
 
-async fn load(client: &mut tokio_postgres::Client, table: &str, rows: &[Row]) -> Result<usize, tokio_postgres::Error> {
+async fn load(
+    client: &mut tokio_postgres::Client,
+    table: &str,
+    rows: &[Row],
+) -> Result<usize, tokio_postgres::Error> {
     let transaction = client.transaction().await?;
     // Of two that start at once, one makes the table.
     transaction.execute("select pg_advisory_xact_lock(hashtext($1))", &[&table]).await?;
@@ -134,7 +149,13 @@ mod tests {
         let file = std::env::temp_dir().join(format!("tiphys-rows-{}.sqlite", std::process::id()));
         let _ = std::fs::remove_file(&file);
         let rows = |name: &str| {
-            vec![Row { id: "i".into(), kind: "k".into(), region: "r".into(), name: name.into(), data: "{}".into() }]
+            vec![Row {
+                id: "i".into(),
+                kind: "k".into(),
+                region: "r".into(),
+                name: name.into(),
+                data: "{}".into(),
+            }]
         };
         assert_eq!(sqlite(&file, "assets", &rows("a")).unwrap(), 1);
         assert_eq!(sqlite(&file, "assets", &rows("b'; drop table assets; --")).unwrap(), 0);

@@ -25,7 +25,11 @@ pub(super) struct Request<'a> {
 }
 
 /// The headers that a signed request carries.
-pub(super) fn headers(request: &Request<'_>, credentials: &Credentials, now: Timestamp) -> Vec<(String, String)> {
+pub(super) fn headers(
+    request: &Request<'_>,
+    credentials: &Credentials,
+    now: Timestamp,
+) -> Vec<(String, String)> {
     let stamp = now.strftime("%Y%m%dT%H%M%SZ").to_string();
     let day = stamp.get(..8).unwrap_or_default().to_owned();
     let payload = hex::encode(Sha256::digest(request.body));
@@ -49,7 +53,10 @@ pub(super) fn headers(request: &Request<'_>, credentials: &Credentials, now: Tim
     let signature = hex::encode(mac(&key, &to_sign));
     signed.push((
         "authorization".into(),
-        format!("AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders={names}, Signature={signature}", credentials.key),
+        format!(
+            "AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders={names}, Signature={signature}",
+            credentials.key
+        ),
     ));
     signed
 }
@@ -82,11 +89,20 @@ mod tests {
     #[test]
     fn a_session_token_is_signed_too() {
         let credentials = Credentials { key: "k".into(), secret: "s".into(), session: Some("t".into()) };
-        let request =
-            Request { method: "POST", host: "h", path: "/", body: "a=b", service: "ec2", region: "eu-west-1" };
+        let request = Request {
+            method: "POST",
+            host: "h",
+            path: "/",
+            body: "a=b",
+            service: "ec2",
+            region: "eu-west-1",
+        };
         let headers = headers(&request, &credentials, "2026-01-02T03:04:05Z".parse().unwrap());
         let authorization = &headers.last().unwrap().1;
-        assert!(authorization.contains("Credential=k/20260102/eu-west-1/ec2/aws4_request"), "{authorization}");
+        assert!(
+            authorization.contains("Credential=k/20260102/eu-west-1/ec2/aws4_request"),
+            "{authorization}"
+        );
         assert!(authorization.contains("x-amz-date;x-amz-security-token,"), "{authorization}");
     }
 }

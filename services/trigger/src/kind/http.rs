@@ -78,7 +78,9 @@ fn judge(shown: &str, status: u16, policy: &Json) -> Result<(), Error> {
         if allow.iter().any(|allowed| allowed.as_u64() == Some(u64::from(status))) {
             return Ok(());
         }
-        return Err(Error::Unavailable(format!("{shown} was answered {status}, which the policy does not allow")));
+        return Err(Error::Unavailable(format!(
+            "{shown} was answered {status}, which the policy does not allow"
+        )));
     }
     match status {
         408 | 429 | 500.. => Err(Error::Unavailable(format!("{shown} was answered {status}"))),
@@ -141,9 +143,11 @@ fn config(context: &Context<'_>, at: &Json) -> Result<String, Error> {
     let ((name, key), namespace) = (selector(at), &context.firing.namespace);
     let object = context.catalog.get(Kind::ConfigMap, namespace, name);
     match object.map(|object| &object.spec) {
-        Some(Spec::ConfigMap(map)) => map.data.get(key).cloned().ok_or_else(|| {
-            Error::Missing(format!("ConfigMap `{namespace}/{name}` has no key `{key}`"))
-        }),
+        Some(Spec::ConfigMap(map)) => map
+            .data
+            .get(key)
+            .cloned()
+            .ok_or_else(|| Error::Missing(format!("ConfigMap `{namespace}/{name}` has no key `{key}`"))),
         _ => Err(Error::Missing(format!("ConfigMap `{namespace}/{name}` does not exist"))),
     }
 }

@@ -31,11 +31,7 @@ pub(super) struct Wish {
 }
 
 /// Submits. The same firing finds its own workflow there, and has succeeded.
-pub(super) async fn submit(
-    context: &Context<'_>,
-    mut workflow: Json,
-    wish: &Wish,
-) -> Result<Effect, Error> {
+pub(super) async fn submit(context: &Context<'_>, mut workflow: Json, wish: &Wish) -> Result<Effect, Error> {
     shape(&mut workflow, wish)?;
     let firing = context.firing;
     let metadata = object(&mut workflow, "metadata")?;
@@ -169,8 +165,7 @@ fn nested<'a>(of: &'a mut Map<String, Json>, key: &str) -> Result<&'a mut Map<St
     if slot.is_null() {
         *slot = Json::Object(Map::new());
     }
-    slot.as_object_mut()
-        .ok_or_else(|| Error::Template(format!("`{key}` of the workflow is no object")))
+    slot.as_object_mut().ok_or_else(|| Error::Template(format!("`{key}` of the workflow is no object")))
 }
 
 fn text(map: &Map<String, Json>, key: &str) -> Option<String> {

@@ -80,9 +80,7 @@ pub(super) fn take(run: &mut Run, arguments: &[Value]) -> Outcome {
 
 pub(super) fn keys(run: &mut Run, arguments: &[Value]) -> Outcome {
     let map = map(run, "keys", arguments)?;
-    Ok(Value::list(
-        map.entries.keys().cloned().map(Value::Text).collect(),
-    ))
+    Ok(Value::list(map.entries.keys().cloned().map(Value::Text).collect()))
 }
 
 pub(super) fn values(run: &mut Run, arguments: &[Value]) -> Outcome {
@@ -94,9 +92,7 @@ pub(super) fn to_pairs(run: &mut Run, arguments: &[Value]) -> Outcome {
     let map = map(run, "toPairs", arguments)?;
     let pairs = map.entries.iter();
     Ok(Value::list(
-        pairs
-            .map(|(key, value)| Value::list(vec![Value::Text(key.clone()), value.clone()]))
-            .collect(),
+        pairs.map(|(key, value)| Value::list(vec![Value::Text(key.clone()), value.clone()])).collect(),
     ))
 }
 
@@ -136,12 +132,7 @@ pub(super) fn uniq(run: &mut Run, arguments: &[Value]) -> Outcome {
 pub(super) fn concat(run: &mut Run, arguments: &[Value]) -> Outcome {
     let mut all = Vec::new();
     for argument in arguments {
-        all.extend(
-            list(run, "concat", std::slice::from_ref(argument))?
-                .items
-                .iter()
-                .cloned(),
-        );
+        all.extend(list(run, "concat", std::slice::from_ref(argument))?.items.iter().cloned());
     }
     Ok(Value::list(all))
 }

@@ -76,13 +76,7 @@ fn extreme(run: &mut Run, name: &str, arguments: &[Value], greatest: bool) -> Ou
     let mut found: Option<Value> = None;
     for number in numbers(run, name, arguments)? {
         let better = found.as_ref().is_none_or(|found| {
-            number.order(found).is_some_and(|order| {
-                if greatest {
-                    order.is_gt()
-                } else {
-                    order.is_lt()
-                }
-            })
+            number.order(found).is_some_and(|order| if greatest { order.is_gt() } else { order.is_lt() })
         });
         if better {
             found = Some(number);
@@ -110,9 +104,7 @@ pub(super) fn mean(run: &mut Run, arguments: &[Value]) -> Outcome {
     if floats.is_empty() {
         return Ok(Value::Float(0.0));
     }
-    Ok(Value::Float(
-        floats.iter().sum::<f64>() / floats.len() as f64,
-    ))
+    Ok(Value::Float(floats.iter().sum::<f64>() / floats.len() as f64))
 }
 
 pub(super) fn median(run: &mut Run, arguments: &[Value]) -> Outcome {

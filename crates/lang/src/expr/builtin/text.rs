@@ -9,12 +9,7 @@ use crate::LangError;
 use crate::sprig::run::Run;
 use crate::value::Value;
 
-fn text<'a>(
-    run: &Run,
-    name: &str,
-    arguments: &'a [Value],
-    at: usize,
-) -> Result<&'a str, LangError> {
+fn text<'a>(run: &Run, name: &str, arguments: &'a [Value], at: usize) -> Result<&'a str, LangError> {
     match arguments.get(at) {
         Some(Value::Text(text)) => Ok(text),
         other => Err(unfit(run, name, other.unwrap_or(&Value::Nil))),
@@ -35,12 +30,7 @@ fn text_or<'a>(
     text(run, name, arguments, at)
 }
 
-fn count(
-    run: &Run,
-    name: &str,
-    arguments: &[Value],
-    at: usize,
-) -> Result<Option<usize>, LangError> {
+fn count(run: &Run, name: &str, arguments: &[Value], at: usize) -> Result<Option<usize>, LangError> {
     match arguments.get(at) {
         None => Ok(None),
         // Negative counts mean all.
@@ -67,19 +57,17 @@ fn weigh(run: &mut Run, value: &Value) -> Result<(), LangError> {
 }
 
 pub(super) fn type_name(_: &mut Run, arguments: &[Value]) -> Outcome {
-    Ok(Value::text(
-        match arguments.first().unwrap_or(&Value::Nil) {
-            Value::Nil => "nil",
-            Value::Bool(_) => "bool",
-            Value::Int(_) => "int",
-            Value::Float(_) => "float",
-            Value::Text(_) => "string",
-            Value::List(_) => "array",
-            Value::Map(_) => "map",
-            Value::Time(_) => "time.Time",
-            Value::Duration(_) => "time.Duration",
-        },
-    ))
+    Ok(Value::text(match arguments.first().unwrap_or(&Value::Nil) {
+        Value::Nil => "nil",
+        Value::Bool(_) => "bool",
+        Value::Int(_) => "int",
+        Value::Float(_) => "float",
+        Value::Text(_) => "string",
+        Value::List(_) => "array",
+        Value::Map(_) => "map",
+        Value::Time(_) => "time.Time",
+        Value::Duration(_) => "time.Duration",
+    }))
 }
 
 pub(super) fn to_json(run: &mut Run, arguments: &[Value]) -> Outcome {
@@ -163,32 +151,21 @@ pub(super) fn trim_suffix(run: &mut Run, arguments: &[Value]) -> Outcome {
 
 pub(super) fn has_prefix(run: &mut Run, arguments: &[Value]) -> Outcome {
     let prefix = text(run, "hasPrefix", arguments, 1)?;
-    Ok(Value::Bool(
-        text(run, "hasPrefix", arguments, 0)?.starts_with(prefix),
-    ))
+    Ok(Value::Bool(text(run, "hasPrefix", arguments, 0)?.starts_with(prefix)))
 }
 
 pub(super) fn has_suffix(run: &mut Run, arguments: &[Value]) -> Outcome {
     let suffix = text(run, "hasSuffix", arguments, 1)?;
-    Ok(Value::Bool(
-        text(run, "hasSuffix", arguments, 0)?.ends_with(suffix),
-    ))
+    Ok(Value::Bool(text(run, "hasSuffix", arguments, 0)?.ends_with(suffix)))
 }
 
 /// Where a text stands, in bytes as Go counts.
 fn place(index: Option<usize>) -> Value {
-    Value::Int(
-        index
-            .and_then(|index| i64::try_from(index).ok())
-            .unwrap_or(-1),
-    )
+    Value::Int(index.and_then(|index| i64::try_from(index).ok()).unwrap_or(-1))
 }
 
 pub(super) fn index_of(run: &mut Run, arguments: &[Value]) -> Outcome {
-    let (subject, part) = (
-        text(run, "indexOf", arguments, 0)?,
-        text(run, "indexOf", arguments, 1)?,
-    );
+    let (subject, part) = (text(run, "indexOf", arguments, 0)?, text(run, "indexOf", arguments, 1)?);
     run.spend(subject.len() as u64 / 8)?;
     Ok(place(subject.find(part)))
 }
@@ -210,9 +187,8 @@ pub(super) fn split(run: &mut Run, arguments: &[Value]) -> Outcome {
     run.spend(subject.len() as u64 * 2)?;
     let most = count(run, "split", arguments, 2)?;
     if separator.is_empty() {
-        let characters = subject
-            .char_indices()
-            .map(|(at, c)| subject.get(at..at + c.len_utf8()).unwrap_or_default());
+        let characters =
+            subject.char_indices().map(|(at, c)| subject.get(at..at + c.len_utf8()).unwrap_or_default());
         return Ok(pieces(characters.take(most.unwrap_or(usize::MAX))));
     }
     Ok(match most {

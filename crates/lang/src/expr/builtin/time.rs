@@ -31,11 +31,7 @@ pub(super) fn duration(run: &mut Run, arguments: &[Value]) -> Outcome {
             Some(nanos) => Ok(Value::Duration(nanos)),
             None => Err(run.fail(format!("{text:?} is no duration; write it as 1h30m"))),
         },
-        _ => Err(unfit(
-            run,
-            "duration",
-            arguments.first().unwrap_or(&Value::Nil),
-        )),
+        _ => Err(unfit(run, "duration", arguments.first().unwrap_or(&Value::Nil))),
     }
 }
 
@@ -50,11 +46,7 @@ fn zone(run: &Run, name: &str) -> Result<TimeZone, crate::LangError> {
 pub(super) fn timezone(run: &mut Run, arguments: &[Value]) -> Outcome {
     match arguments {
         [Value::Text(name)] => zone(run, name).map(|_| Value::Text(name.clone())),
-        _ => Err(unfit(
-            run,
-            "timezone",
-            arguments.first().unwrap_or(&Value::Nil),
-        )),
+        _ => Err(unfit(run, "timezone", arguments.first().unwrap_or(&Value::Nil))),
     }
 }
 

@@ -104,26 +104,18 @@ impl Parser {
         if let Some((_, function)) = LOOPS.iter().find(|(known, _)| *known == name) {
             return self.loop_call(*function, first, offset);
         }
-        let function = builtin::find(name)
-            .ok_or_else(|| syntax(format!("there is no function {name}"), offset))?;
+        let function =
+            builtin::find(name).ok_or_else(|| syntax(format!("there is no function {name}"), offset))?;
         let mut arguments: Vec<Node> = first.into_iter().collect();
         arguments.extend(self.items(")")?);
         if arguments.len() < function.least || arguments.len() > function.most {
             let count = arguments.len();
-            return Err(syntax(
-                format!("{name} does not take {count} arguments"),
-                offset,
-            ));
+            return Err(syntax(format!("{name} does not take {count} arguments"), offset));
         }
         self.node(Kind::Builtin(function, arguments), offset)
     }
 
-    fn loop_call(
-        &mut self,
-        function: Loop,
-        first: Option<Node>,
-        offset: usize,
-    ) -> Result<Node, LangError> {
+    fn loop_call(&mut self, function: Loop, first: Option<Node>, offset: usize) -> Result<Node, LangError> {
         // After a pipe the closure comes first, without a comma.
         let mut separated = first.is_some();
         let list = match first {
@@ -144,12 +136,7 @@ impl Parser {
         if body.is_none() && !matches!(function, Loop::Count | Loop::Sum) {
             return Err(syntax("a closure is missing", offset));
         }
-        let kind = Kind::Loop {
-            function,
-            list: Arc::new(list),
-            body,
-            extra,
-        };
+        let kind = Kind::Loop { function, list: Arc::new(list), body, extra };
         self.node(kind, offset)
     }
 

@@ -46,28 +46,18 @@ impl Parser {
         if self.accept("(") {
             let arguments = self.items(")")?;
             if matches!(&object.kind, Kind::Name(name) if name == "sprig") {
-                let function = sprig::find(&name).ok_or_else(|| {
-                    syntax(sprig::unknown(&format!("sprig.{name}"), &name), name_offset)
-                })?;
+                let function = sprig::find(&name)
+                    .ok_or_else(|| syntax(sprig::unknown(&format!("sprig.{name}"), &name), name_offset))?;
                 return self.node(Kind::Sprig(function, arguments), offset);
             }
             if !method::is_known(&name) {
                 return Err(syntax(format!("there is no method {name}"), name_offset));
             }
-            let kind = Kind::Method {
-                object: Arc::new(object),
-                name,
-                arguments,
-                optional,
-            };
+            let kind = Kind::Method { object: Arc::new(object), name, arguments, optional };
             return self.node(kind, offset);
         }
         let key = self.node(Kind::Literal(Value::text(name)), name_offset)?;
-        let kind = Kind::Member {
-            object: Arc::new(object),
-            key: Arc::new(key),
-            optional,
-        };
+        let kind = Kind::Member { object: Arc::new(object), key: Arc::new(key), optional };
         self.node(kind, offset)
     }
 
@@ -86,11 +76,7 @@ impl Parser {
             return Err(self.unexpected());
         };
         self.expect("]")?;
-        let kind = Kind::Member {
-            object: Arc::new(object),
-            key,
-            optional,
-        };
+        let kind = Kind::Member { object: Arc::new(object), key, optional };
         self.node(kind, offset)
     }
 

@@ -47,11 +47,7 @@ pub(crate) fn parse_any(layouts: &[&str], text: &str, zone: &TimeZone) -> Option
 
 /// One to `most` digits, at least `least`.
 fn digits(text: &str, least: usize, most: usize) -> Option<(i32, &str)> {
-    let count = text
-        .bytes()
-        .take(most)
-        .take_while(u8::is_ascii_digit)
-        .count();
+    let count = text.bytes().take(most).take_while(u8::is_ascii_digit).count();
     let (number, rest) = text.split_at_checked(count)?;
     (count >= least).then_some(())?;
     Some((number.parse().ok()?, rest))
@@ -61,9 +57,7 @@ fn one_of<'a>(names: &[&str], letters: usize, text: &'a str) -> Option<(i32, &'a
     names.iter().zip(0..).find_map(|(name, index)| {
         let name = name.get(..letters.min(name.len()))?;
         let start = text.get(..name.len())?;
-        start
-            .eq_ignore_ascii_case(name)
-            .then(|| (index, text.get(name.len()..).unwrap_or_default()))
+        start.eq_ignore_ascii_case(name).then(|| (index, text.get(name.len()..).unwrap_or_default()))
     })
 }
 
@@ -76,12 +70,9 @@ impl Fields {
             }
             Part::Fraction { .. } => return self.read_fraction(text),
             Part::HalfDay { .. } => return self.read_half_day(text),
-            Part::Offset {
-                zulu,
-                colon,
-                minutes,
-                seconds,
-            } => return self.read_offset(text, zulu, colon, minutes, seconds),
+            Part::Offset { zulu, colon, minutes, seconds } => {
+                return self.read_offset(text, zulu, colon, minutes, seconds);
+            }
             Part::Zone => return self.read_zone(text),
             Part::Weekday => return one_of(&DAYS, 9, text).map(|(_, rest)| rest),
             Part::ShortWeekday => return one_of(&DAYS, 3, text).map(|(_, rest)| rest),
@@ -101,23 +92,17 @@ impl Fields {
                 self.month = Some(month + 1);
                 return Some(rest);
             }
-            Part::MonthNumber { zero } => (
-                self.month.get_or_insert(0),
-                digits(text, 1 + usize::from(zero), 2)?,
-            ),
+            Part::MonthNumber { zero } => {
+                (self.month.get_or_insert(0), digits(text, 1 + usize::from(zero), 2)?)
+            }
             Part::Day { fill } => {
-                let text = if fill == Some(' ') {
-                    text.trim_start_matches(' ')
-                } else {
-                    text
-                };
+                let text = if fill == Some(' ') { text.trim_start_matches(' ') } else { text };
                 let least = if fill == Some('0') { 2 } else { 1 };
                 (self.day.get_or_insert(0), digits(text, least, 2)?)
             }
-            Part::DayOfYear { .. } => (
-                self.day_of_year.get_or_insert(0),
-                digits(text.trim_start_matches(' '), 1, 3)?,
-            ),
+            Part::DayOfYear { .. } => {
+                (self.day_of_year.get_or_insert(0), digits(text.trim_start_matches(' '), 1, 3)?)
+            }
         };
         *slot = value;
         Some(rest)
@@ -174,9 +159,8 @@ impl Fields {
     }
 
     fn read_zone<'a>(&mut self, text: &'a str) -> Option<&'a str> {
-        let end = text
-            .find(|c: char| !c.is_ascii_alphanumeric() && c != '+' && c != '-')
-            .unwrap_or(text.len());
+        let end =
+            text.find(|c: char| !c.is_ascii_alphanumeric() && c != '+' && c != '-').unwrap_or(text.len());
         let (zone, rest) = text.split_at_checked(end)?;
         (zone.len() >= 3).then(|| self.zone = Some(zone.to_owned()))?;
         Some(rest)
@@ -191,12 +175,9 @@ impl Fields {
         // Go's zero moment has the year 0, month and day 1.
         let year = i16::try_from(self.year.unwrap_or(0)).ok()?;
         let date = match self.day_of_year {
-            Some(day) => Date::new(year, 1, 1)
-                .ok()?
-                .with()
-                .day_of_year(i16::try_from(day).ok()?)
-                .build()
-                .ok()?,
+            Some(day) => {
+                Date::new(year, 1, 1).ok()?.with().day_of_year(i16::try_from(day).ok()?).build().ok()?
+            }
             None => Date::new(
                 year,
                 i8::try_from(self.month.unwrap_or(1)).ok()?,

@@ -83,9 +83,7 @@ impl Standard {
                 )
             })
         };
-        Ok(Self {
-            keys: keys.iter().map(decode).collect::<Result<_, _>>()?,
-        })
+        Ok(Self { keys: keys.iter().map(decode).collect::<Result<_, _>>()? })
     }
 
     /// Whether id, time and signature are there, and the time is near ours: an old request that somebody
@@ -95,16 +93,13 @@ impl Standard {
         let id = text(headers, "webhook-id").unwrap_or_default();
         // A dot in the id would let parts of id, time and body change places under one signature.
         let id_is_good = !id.is_empty() && !id.contains('.');
-        let near = sent
-            .is_some_and(|sent| sent.abs_diff(now.as_second()) <= TOLERANCE_SECONDS.unsigned_abs());
+        let near =
+            sent.is_some_and(|sent| sent.abs_diff(now.as_second()) <= TOLERANCE_SECONDS.unsigned_abs());
         id_is_good && near && headers.contains_key(&STANDARD_HEADER)
     }
 
     pub(super) fn good(&self, headers: &HeaderMap, body: &[u8]) -> bool {
-        let (Some(id), Some(sent)) = (
-            text(headers, "webhook-id"),
-            text(headers, "webhook-timestamp"),
-        ) else {
+        let (Some(id), Some(sent)) = (text(headers, "webhook-id"), text(headers, "webhook-timestamp")) else {
             return false;
         };
         let given = list(headers, &STANDARD_HEADER, ' ')
@@ -116,12 +111,7 @@ impl Standard {
 }
 
 /// Whether any signature fits any key. All are tried, so that the time tells nothing.
-fn any_good(
-    keys: &[SecretSlice<u8>],
-    given: &[Vec<u8>],
-    algorithm: Algorithm,
-    signed: &[&[u8]],
-) -> bool {
+fn any_good(keys: &[SecretSlice<u8>], given: &[Vec<u8>], algorithm: Algorithm, signed: &[&[u8]]) -> bool {
     let mut good = Choice::from(0);
     for key in keys {
         let expected = mac(algorithm, key.expose_secret(), signed);
@@ -156,13 +146,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 }
 
 /// The entries of a header that may be a list.
-fn list<'a>(
-    headers: &'a HeaderMap,
-    name: &'a HeaderName,
-    separator: char,
-) -> impl Iterator<Item = &'a str> {
+fn list<'a>(headers: &'a HeaderMap, name: &'a HeaderName, separator: char) -> impl Iterator<Item = &'a str> {
     let values = headers.get_all(name).iter().filter_map(|v| v.to_str().ok());
-    values
-        .flat_map(move |value| value.split(separator))
-        .map(str::trim)
+    values.flat_map(move |value| value.split(separator)).map(str::trim)
 }

@@ -35,10 +35,7 @@ impl Memory {
         Self {
             bus: scope.bus.clone(),
             subject: streams::subject(streams::CRON, &[&origin.namespace, "calendar", &name]),
-            rule: format!(
-                "{}|{}|{}",
-                config.schedule, config.interval, config.timezone
-            ),
+            rule: format!("{}|{}|{}", config.schedule, config.interval, config.timezone),
         }
     }
 
@@ -47,21 +44,13 @@ impl Memory {
         let message = self.bus.last(&self.subject).await?;
         // A record that cannot be read is of another version; the ticks then count from now.
         let record = message.and_then(|m| serde_json::from_slice::<Record>(&m.payload).ok());
-        Ok(record
-            .filter(|record| record.version == 1 && record.rule == self.rule)
-            .map(|record| record.last))
+        Ok(record.filter(|record| record.version == 1 && record.rule == self.rule).map(|record| record.last))
     }
 
     pub(super) async fn remember(&self, tick: Timestamp) -> Result<(), Error> {
-        let record = Record {
-            version: 1,
-            rule: self.rule.clone(),
-            last: tick,
-        };
+        let record = Record { version: 1, rule: self.rule.clone(), last: tick };
         let payload = serde_json::to_vec(&record).map_err(Error::Payload)?;
-        self.bus
-            .publish(Publish::new(self.subject.clone(), payload))
-            .await?;
+        self.bus.publish(Publish::new(self.subject.clone(), payload)).await?;
         Ok(())
     }
 }

@@ -86,10 +86,7 @@ impl Plan {
                 Rule::Cron(schedule) => schedule.next_after(time)?,
                 Rule::Every(interval) => on_grid(anchor, *interval, time)?,
             };
-            if !self
-                .excluded
-                .contains(&time.to_zoned(self.zone.clone()).date())
-            {
+            if !self.excluded.contains(&time.to_zoned(self.zone.clone()).date()) {
                 return Some(time);
             }
         }
@@ -121,31 +118,23 @@ fn max_age(text: &str) -> Result<SignedDuration, Error> {
     if text.is_empty() {
         return Ok(CATCH_UP);
     }
-    go::duration(text).ok_or_else(|| {
-        Error::config(
-            format!("`maxDuration: {text}` is no duration"),
-            "use for example `5m`",
-        )
-    })
+    go::duration(text)
+        .ok_or_else(|| Error::config(format!("`maxDuration: {text}` is no duration"), "use for example `5m`"))
 }
 
 /// The dates of `EXDATE` lines: `EXDATE:20190102T150405Z`, with parameters, or lists of them.
 fn excluded(lines: &[String]) -> Result<BTreeSet<Date>, Error> {
     let times = lines.iter().flat_map(|line| {
-        let times = line
-            .rsplit_once(':')
-            .map_or(line.as_str(), |(_, times)| times);
+        let times = line.rsplit_once(':').map_or(line.as_str(), |(_, times)| times);
         times.split(',').map(str::trim)
     });
     let date = |text: &str| {
-        text.get(..8)
-            .and_then(|day| Date::strptime("%Y%m%d", day).ok())
-            .ok_or_else(|| {
-                Error::config(
-                    format!("`{text}` in `exclusionDates` is no date"),
-                    "write it as `EXDATE:20190102T150405Z`",
-                )
-            })
+        text.get(..8).and_then(|day| Date::strptime("%Y%m%d", day).ok()).ok_or_else(|| {
+            Error::config(
+                format!("`{text}` in `exclusionDates` is no date"),
+                "write it as `EXDATE:20190102T150405Z`",
+            )
+        })
     };
     times.map(date).collect()
 }
@@ -169,24 +158,12 @@ mod tests {
     }
 
     fn with_catch_up(config: Config, max: &str) -> Config {
-        let catchup = CatchUp {
-            enabled: true,
-            max_duration: max.into(),
-        };
-        Config {
-            persistence: Some(Persistence {
-                catchup,
-                config_map: None,
-            }),
-            ..config
-        }
+        let catchup = CatchUp { enabled: true, max_duration: max.into() };
+        Config { persistence: Some(Persistence { catchup, config_map: None }), ..config }
     }
 
     fn every(interval: &str) -> Config {
-        Config {
-            interval: interval.into(),
-            ..Config::default()
-        }
+        Config { interval: interval.into(), ..Config::default() }
     }
 
     fn ticks(plan: &Plan, last: Option<&str>, now: &str, n: usize) -> Vec<String> {
@@ -208,21 +185,11 @@ mod tests {
             ["2026-01-01T00:00:13Z", "2026-01-01T00:00:23Z"]
         );
         assert_eq!(
-            ticks(
-                &plan,
-                Some("2026-01-01T00:00:03Z"),
-                "2026-01-01T00:01:00Z",
-                1
-            ),
+            ticks(&plan, Some("2026-01-01T00:00:03Z"), "2026-01-01T00:01:00Z", 1),
             ["2026-01-01T00:01:03Z"]
         );
         assert_eq!(
-            ticks(
-                &plan,
-                Some("2026-01-01T00:00:03Z"),
-                "2026-01-01T00:00:13Z",
-                1
-            ),
+            ticks(&plan, Some("2026-01-01T00:00:03Z"), "2026-01-01T00:00:13Z", 1),
             ["2026-01-01T00:00:23Z"]
         );
     }
@@ -231,18 +198,8 @@ mod tests {
     fn missed_ticks_are_made_good_as_far_as_they_are_young() {
         let plan = Plan::new(&with_catch_up(every("1m"), "150s")).unwrap();
         assert_eq!(
-            ticks(
-                &plan,
-                Some("2026-01-01T00:00:00Z"),
-                "2026-01-01T00:10:10Z",
-                4
-            ),
-            [
-                "2026-01-01T00:08:00Z",
-                "2026-01-01T00:09:00Z",
-                "2026-01-01T00:10:00Z",
-                "2026-01-01T00:11:00Z"
-            ]
+            ticks(&plan, Some("2026-01-01T00:00:00Z"), "2026-01-01T00:10:10Z", 4),
+            ["2026-01-01T00:08:00Z", "2026-01-01T00:09:00Z", "2026-01-01T00:10:00Z", "2026-01-01T00:11:00Z"]
         );
         let first = ticks(&plan, None, "2026-01-01T00:10:10Z", 1);
         assert_eq!(first, ["2026-01-01T00:11:10Z"]);
@@ -258,10 +215,7 @@ mod tests {
             ..every("24h")
         };
         let plan = Plan::new(&config).unwrap();
-        assert_eq!(
-            ticks(&plan, None, "2026-01-01T12:00:00Z", 1),
-            ["2026-01-05T12:00:00Z"]
-        );
+        assert_eq!(ticks(&plan, None, "2026-01-01T12:00:00Z", 1), ["2026-01-05T12:00:00Z"]);
     }
 
     #[test]
@@ -280,32 +234,12 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_refused() {
-        let zone = Config {
-            timezone: "Mars/Base".into(),
-            ..every("10s")
-        };
-        let date = Config {
-            exclusion_dates: vec!["EXDATE:tomorrow".into()],
-            ..every("10s")
-        };
-        let schedule = Config {
-            schedule: "* * *".into(),
-            ..Config::default()
-        };
+        let zone = Config { timezone: "Mars/Base".into(), ..every("10s") };
+        let date = Config { exclusion_dates: vec!["EXDATE:tomorrow".into()], ..every("10s") };
+        let schedule = Config { schedule: "* * *".into(), ..Config::default() };
         let age = with_catch_up(every("10s"), "long");
-        for config in [
-            Config::default(),
-            every("10ms"),
-            every("x"),
-            zone,
-            date,
-            schedule,
-            age,
-        ] {
-            assert!(
-                matches!(Plan::new(&config), Err(Error::Config { .. })),
-                "{config:?}"
-            );
+        for config in [Config::default(), every("10ms"), every("x"), zone, date, schedule, age] {
+            assert!(matches!(Plan::new(&config), Err(Error::Config { .. })), "{config:?}");
         }
     }
 }

@@ -9,24 +9,14 @@ fn points() -> Vec<Point> {
     let mut points: Vec<Point> = (1..=4).map(Point::Ack).collect();
     for root in ROOTS {
         for nth in 1..=4 {
-            points.extend([
-                Point::BeforePublish(root, nth),
-                Point::AfterPublish(root, nth),
-            ]);
+            points.extend([Point::BeforePublish(root, nth), Point::AfterPublish(root, nth)]);
         }
     }
     points
 }
 
-const EVENTS: [(&str, &str); 7] = [
-    ("a", "a1"),
-    ("a", "a2"),
-    ("b", "b1"),
-    ("b", "b2"),
-    ("a", "a3"),
-    ("a", "a4"),
-    ("b", "b3"),
-];
+const EVENTS: [(&str, &str); 7] =
+    [("a", "a1"), ("a", "a2"), ("b", "b1"), ("b", "b2"), ("a", "a3"), ("a", "a4"), ("b", "b3")];
 
 /// All that must be true once the events are judged, whatever happened meanwhile.
 async fn check(world: &mut World, what: &str) {
@@ -36,12 +26,7 @@ async fn check(world: &mut World, what: &str) {
     assert_eq!(sets, ["a=a2,b=b1", "a=a3,b=b2", "a=a4,b=b3"], "{what}");
     assert_eq!(world.sets("single").await.len(), 4, "{what}");
     let all = world.counts().await;
-    let expected = Counts {
-        accepted: 4,
-        fired: 3,
-        superseded: 1,
-        ..Counts::default()
-    };
+    let expected = Counts { accepted: 4, fired: 3, superseded: 1, ..Counts::default() };
     assert_eq!(counts(&all, "both", "a"), expected, "{what}");
     assert_eq!(counts(&all, "both", "b").fired, 3, "{what}");
     assert_eq!(counts(&all, "single", "a").fired, 4, "{what}");
@@ -84,34 +69,19 @@ async fn an_event_delivered_and_stored_ten_times_fires_once() {
     for number in 0..50 {
         for copy in 0..10 {
             let (a, b) = (format!("a{number}"), format!("b{number}"));
-            world
-                .put(&event("a", &a, "{}"), &format!("{a}-{copy}"))
-                .await;
-            world
-                .put(&event("b", &b, "{}"), &format!("{b}-{copy}"))
-                .await;
+            world.put(&event("a", &a, "{}"), &format!("{a}-{copy}")).await;
+            world.put(&event("b", &b, "{}"), &format!("{b}-{copy}")).await;
         }
     }
     world.settled().await;
     assert_eq!(world.sets("single").await.len(), 50);
     let both = world.sets("both").await;
-    let expected: Vec<String> = (0..50)
-        .map(|number| format!("a=a{number},b=b{number}"))
-        .collect();
+    let expected: Vec<String> = (0..50).map(|number| format!("a=a{number},b=b{number}")).collect();
     assert_eq!(both, expected);
     let all = world.counts().await;
-    let expected = Counts {
-        accepted: 500,
-        fired: 50,
-        suppressed: 450,
-        ..Counts::default()
-    };
+    let expected = Counts { accepted: 500, fired: 50, suppressed: 450, ..Counts::default() };
     for (trigger, dependency) in [("both", "a"), ("both", "b"), ("single", "a")] {
-        assert_eq!(
-            counts(&all, trigger, dependency),
-            expected,
-            "{trigger} {dependency}"
-        );
+        assert_eq!(counts(&all, trigger, dependency), expected, "{trigger} {dependency}");
     }
     world.stop().await;
 }

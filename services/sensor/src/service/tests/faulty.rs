@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use tiphys_bus::{
-    Acked, Bus, BusError, Claim, Consumer, ConsumerConfig, ConsumerInfo, Delivery, Message,
-    Publish, StreamConfig, StreamInfo,
+    Acked, Bus, BusError, Claim, Consumer, ConsumerConfig, ConsumerInfo, Delivery, Message, Publish,
+    StreamConfig, StreamInfo,
 };
 
 /// Where it fails.
@@ -45,9 +45,7 @@ pub(super) struct Faulty {
 }
 
 fn away() -> BusError {
-    BusError::Unavailable {
-        reason: "on purpose".into(),
-    }
+    BusError::Unavailable { reason: "on purpose".into() }
 }
 
 impl Plan {
@@ -68,15 +66,7 @@ impl Plan {
 impl Faulty {
     pub(super) fn new(inner: Arc<dyn Bus>, point: Point, mode: Mode) -> Arc<Self> {
         let (count, reached) = (AtomicUsize::new(0), AtomicBool::new(false));
-        Arc::new(Self {
-            inner,
-            plan: Arc::new(Plan {
-                point,
-                mode,
-                count,
-                reached,
-            }),
-        })
+        Arc::new(Self { inner, plan: Arc::new(Plan { point, mode, count, reached }) })
     }
 
     pub(super) fn reached(&self) -> bool {
@@ -136,23 +126,12 @@ impl Bus for Faulty {
         self.inner.info(stream).await
     }
 
-    async fn consumer(
-        &self,
-        stream: &str,
-        config: ConsumerConfig,
-    ) -> Result<Box<dyn Consumer>, BusError> {
+    async fn consumer(&self, stream: &str, config: ConsumerConfig) -> Result<Box<dyn Consumer>, BusError> {
         let inner = self.inner.consumer(stream, config).await?;
-        Ok(Box::new(FaultyConsumer {
-            inner,
-            plan: self.plan.clone(),
-        }))
+        Ok(Box::new(FaultyConsumer { inner, plan: self.plan.clone() }))
     }
 
-    async fn consumer_info(
-        &self,
-        stream: &str,
-        name: &str,
-    ) -> Result<Option<ConsumerInfo>, BusError> {
+    async fn consumer_info(&self, stream: &str, name: &str) -> Result<Option<ConsumerInfo>, BusError> {
         self.inner.consumer_info(stream, name).await
     }
 
@@ -160,12 +139,7 @@ impl Bus for Faulty {
         self.inner.delete_consumer(stream, name).await
     }
 
-    async fn claim(
-        &self,
-        key: &str,
-        owner: &str,
-        for_time: Duration,
-    ) -> Result<Option<Claim>, BusError> {
+    async fn claim(&self, key: &str, owner: &str, for_time: Duration) -> Result<Option<Claim>, BusError> {
         self.plan.check()?;
         self.inner.claim(key, owner, for_time).await
     }
@@ -199,12 +173,8 @@ impl Consumer for FaultyConsumer {
     async fn fetch(&self, max: usize, wait: Duration) -> Result<Vec<Box<dyn Delivery>>, BusError> {
         self.plan.check()?;
         let all = self.inner.fetch(max, wait).await?;
-        let wrap = |inner| -> Box<dyn Delivery> {
-            Box::new(FaultyDelivery {
-                inner,
-                plan: self.plan.clone(),
-            })
-        };
+        let wrap =
+            |inner| -> Box<dyn Delivery> { Box::new(FaultyDelivery { inner, plan: self.plan.clone() }) };
         Ok(all.into_iter().map(wrap).collect())
     }
 

@@ -29,24 +29,15 @@ async fn a_large_event_that_waits_survives_its_stream() {
     let mut world = World::new(spec).await;
     world.start().await;
     let long = "x".repeat(40_000);
-    world
-        .put(&event("a", "a1", &format!(r#"{{"p":"{long}"}}"#)), "a1")
-        .await;
+    world.put(&event("a", "a1", &format!(r#"{{"p":"{long}"}}"#)), "a1").await;
     world.settled().await;
     world.stop().await;
-    world
-        .bus
-        .purge(streams::EVENTS, "events.ns.src.a", None)
-        .await
-        .unwrap();
+    world.bus.purge(streams::EVENTS, "events.ns.src.a", None).await.unwrap();
     world.start().await;
     world.send("b", "b1").await;
     world.settled().await;
     let firings = world.firings().await;
-    let both = firings
-        .iter()
-        .find(|firing| firing.trigger == "both")
-        .unwrap();
+    let both = firings.iter().find(|firing| firing.trigger == "both").unwrap();
     assert_eq!(both.parameters[0].value, format!("\"{long}\""));
     world.stop().await;
 }
@@ -59,10 +50,7 @@ async fn an_edit_keeps_the_position_and_reports_what_is_no_longer_waited_for() {
     world.settled().await;
     // A manifest that cannot be compiled holds the events back, and loses none.
     world.edit(json!({"dependencies": [dependency("a")], "triggers": [trigger("single", "a &&")]}));
-    until("the mistake to be reported", async || {
-        world.problems().contains("conditions")
-    })
-    .await;
+    until("the mistake to be reported", async || world.problems().contains("conditions")).await;
     world.send("a", "a2").await;
     // Without `both`, a1 waits for nothing.
     world.edit(json!({"dependencies": [dependency("a")], "triggers": [trigger("single", "a")]}));
@@ -103,12 +91,7 @@ async fn a_sensor_that_is_gone_for_good_is_retired() {
     world.send("a", "a1").await;
     world.settled().await;
     until("the condition to be kept", async || {
-        world
-            .bus
-            .last("state.ns.watch.both")
-            .await
-            .unwrap()
-            .is_some()
+        world.bus.last("state.ns.watch.both").await.unwrap().is_some()
     })
     .await;
     world.stop().await;
@@ -116,12 +99,7 @@ async fn a_sensor_that_is_gone_for_good_is_retired() {
     world.feeder.replace(Vec::new(), Vec::new());
     world.start().await;
     until("its state to be purged", async || {
-        world
-            .bus
-            .read(streams::STATE, "state.ns.watch.>", 1, 10)
-            .await
-            .unwrap()
-            .is_empty()
+        world.bus.read(streams::STATE, "state.ns.watch.>", 1, 10).await.unwrap().is_empty()
     })
     .await;
     world.stop().await;
@@ -131,11 +109,7 @@ async fn a_sensor_that_is_gone_for_good_is_retired() {
 async fn a_record_that_is_no_event_is_a_dead_letter_and_holds_nobody() {
     let mut world = World::new(pair()).await;
     world.start().await;
-    world
-        .bus
-        .publish(Publish::new("events.ns.src.a", "no event"))
-        .await
-        .unwrap();
+    world.bus.publish(Publish::new("events.ns.src.a", "no event")).await.unwrap();
     world.send("a", "a1").await;
     world.settled().await;
     assert_eq!(world.sets("single").await, ["a=a1"]);
@@ -143,12 +117,7 @@ async fn a_record_that_is_no_event_is_a_dead_letter_and_holds_nobody() {
     assert_eq!((dead.len(), dead[0].code.as_str()), (1, "TIP-SEN-025"));
     assert!(dead[0].raw.is_some());
     let all = world.counts().await;
-    let expected = Counts {
-        accepted: 2,
-        fired: 1,
-        dead_lettered: 1,
-        ..Counts::default()
-    };
+    let expected = Counts { accepted: 2, fired: 1, dead_lettered: 1, ..Counts::default() };
     assert_eq!(counts(&all, "single", "a"), expected);
     world.stop().await;
 }
@@ -167,10 +136,7 @@ async fn of_two_instances_one_works_and_the_other_takes_over() {
         catalog,
         feeder,
         running: None,
-        config: Config {
-            owner: "second".into(),
-            ..Config::default()
-        },
+        config: Config { owner: "second".into(), ..Config::default() },
         begun: first.begun,
     };
     first.stop().await;
