@@ -21,6 +21,9 @@ pub enum Error {
     /// What was asked for does not exist.
     #[error("{0} does not exist")]
     Missing(String),
+    /// The launcher failed.
+    #[error("pods cannot be looked at: {0}")]
+    Launcher(String),
     /// The name is taken.
     #[error("workflow {namespace}/{name} exists already; delete it, or submit under another name")]
     Exists {
@@ -37,6 +40,7 @@ impl Classify for Error {
             Self::Bus(error) => error.fault(),
             Self::Record { .. } | Self::Exists { .. } | Self::Missing(_) => Fault::Permanent,
             Self::Invalid(_) => Fault::Config,
+            Self::Launcher(_) => Fault::Transient,
         }
     }
 
@@ -47,6 +51,7 @@ impl Classify for Error {
             Self::Invalid(_) => "TIP-EXE-002",
             Self::Missing(_) => "TIP-EXE-003",
             Self::Exists { .. } => "TIP-EXE-004",
+            Self::Launcher(_) => "TIP-EXE-005",
         }
     }
 }

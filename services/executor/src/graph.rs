@@ -33,10 +33,12 @@ pub struct Graph {
     pub targets: Vec<usize>,
     /// Of a DAG: the first failed target decides.
     pub fail_fast: bool,
+    /// Of a DAG: `target` where it holds tags; known only once the DAG runs.
+    pub target: Option<String>,
 }
 
 /// A step or task.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Vertex {
     /// Name.
     pub name: String,
@@ -126,6 +128,7 @@ impl Graph {
             layers,
             targets: Vec::new(),
             fail_fast: true,
+            target: None,
         })
     }
 
@@ -155,7 +158,9 @@ impl Graph {
                 depends,
             });
         }
-        let targets = targets_of(dag.target.as_deref(), &vertices, &places)?;
+        let later = dag.target.clone().filter(|target| target.contains("{{"));
+        let named = dag.target.as_deref().filter(|_| later.is_none());
+        let targets = targets_of(named, &vertices)?;
         let layers = order(&vertices, &targets)?;
         Ok(Self {
             style: Style::Dag,
@@ -163,6 +168,22 @@ impl Graph {
             layers,
             targets,
             fail_fast: dag.fail_fast.unwrap_or(true),
+            target: later,
+        })
+    }
+
+    /// The same graph, ending in these targets.
+    ///
+    /// # Errors
+    /// Fails where one of them is no task.
+    pub fn ending_in(&self, targets: &str) -> Result<Self, String> {
+        let targets = targets_of(Some(targets), &self.vertices)?;
+        Ok(Self {
+            layers: order(&self.vertices, &targets)?,
+            vertices: self.vertices.clone(),
+            targets,
+            target: None,
+            ..*self
         })
     }
 }
@@ -240,15 +261,13 @@ fn needs_of(
 
 /// The tasks named by `dag.target`, else those that nobody depends on.
 fn targets_of(
-    target: Option<&str>,
-    vertices: &[Vertex],
-    places: &BTreeMap<String, usize>,
-) -> Result<Vec<usize>, String> {
+    target: Option<&str>, vertices: &[Vertex]) -> Result<Vec<usize>, String> {
     let named = target.unwrap_or_default().split_whitespace();
     let mut targets = named
         .map(|name| {
             let missing = || format!("dag.target '{name}' is no task of this dag");
-            places.get(name).copied().ok_or_else(missing)
+            let place = vertices.iter().position(|vertex| vertex.name == name);
+            place.ok_or_else(missing)
         })
         .collect::<Result<Vec<_>, _>>()?;
     if targets.is_empty() {

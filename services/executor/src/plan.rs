@@ -80,6 +80,8 @@ pub struct Seen {
 /// What a pass decided.
 #[derive(Debug, Clone)]
 pub struct Plan {
+    /// When it was decided; the record says so too.
+    pub at: Timestamp,
     /// The state once `changes` are durable.
     pub state: State,
     /// To be appended to the journal as one record; none where it is empty.
@@ -100,6 +102,7 @@ pub fn plan(state: &State, seen: &[Seen], context: &Context<'_>) -> Plan {
         pass.run(seen);
     }
     Plan {
+        at: context.now,
         state: pass.state,
         changes: pass.changes,
         starts: pass.starts,

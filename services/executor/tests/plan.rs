@@ -347,7 +347,7 @@ fn a_deadline_stops_what_runs() {
         "  entrypoint: main\n  activeDeadlineSeconds: 5",
     );
     let mut simulator = Simulator::new(&workflow(&text), catalog(&[]), |_, now| good(now));
-    simulator.takes = std::time::Duration::from_secs(100);
+    simulator.takes = |_| std::time::Duration::from_secs(100);
     simulator.run();
     assert_eq!(simulator.phase(), Some(Phase::Failed));
     assert_eq!(simulator.stopped.len(), 1);

@@ -17,7 +17,12 @@ impl Pass<'_> {
             node: node.clone(),
             def: def.clone(),
         };
-        let Some(graph) = &def.graph else { return };
+        let Some(whole) = &def.graph else { return };
+        let narrowed = match self.narrowed(&frame, whole) {
+            Ok(narrowed) => narrowed,
+            Err(why) => return self.end(&node.id, Phase::Error, why),
+        };
+        let graph = narrowed.as_ref().unwrap_or(whole);
         for vertex in graph
             .layers
             .iter()
@@ -29,6 +34,16 @@ impl Pass<'_> {
         if let Some((phase, message)) = self.dag_result(&frame, graph) {
             self.end_graph(&frame, graph, phase, message);
         }
+    }
+
+    /// The graph up to the targets that are known only now.
+    fn narrowed(&self, frame: &Frame, graph: &Graph) -> Result<Option<Graph>, String> {
+        let Some(target) = &graph.target else {
+            return Ok(None);
+        };
+        let scope = self.scope(frame, &frame.node.name, None);
+        let target = crate::substitute::required(&scope, target)?;
+        graph.ending_in(&target).map(Some)
     }
 
     fn advance_vertex(&mut self, frame: &Frame, graph: &Graph, vertex: &Vertex) {

@@ -87,9 +87,12 @@ impl Scope<'_> {
                 _ => None,
             })
             .collect();
-        let parameters: Map<String, Value> = (self.state.parameters.iter())
+        let mut parameters: Map<String, Value> = (self.state.parameters.iter())
             .map(|p| (p.name.clone(), json!(p.value)))
             .collect();
+        if let Found::Text(all) = self.find("workflow.parameters.json") {
+            parameters.entry("json").or_insert(json!(all));
+        }
         let outputs: Map<String, Value> = (self.state.outputs.parameters.iter())
             .map(|p| (p.name.clone(), json!(p.value)))
             .collect();

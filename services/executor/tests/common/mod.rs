@@ -72,11 +72,13 @@ pub struct Simulator<'a> {
     pub journal: Vec<Vec<u8>>,
     pub catalog: Arc<Snapshot>,
     pub now: Timestamp,
-    pub running: VecDeque<PodSpec>,
+    /// Pods with the time of their end.
+    pub running: VecDeque<(Timestamp, PodSpec)>,
     pub started: Vec<PodSpec>,
     pub stopped: Vec<PodKey>,
     pub behaviour: Behaviour<'a>,
-    pub takes: Duration,
+    /// How long a pod takes.
+    pub takes: fn(&PodSpec) -> Duration,
 }
 
 impl<'a> Simulator<'a> {
@@ -103,7 +105,7 @@ impl<'a> Simulator<'a> {
             started: Vec::new(),
             stopped: Vec::new(),
             behaviour: Box::new(behaviour),
-            takes: Duration::from_secs(1),
+            takes: |_| Duration::from_secs(1),
         }
     }
 
@@ -120,7 +122,7 @@ impl<'a> Simulator<'a> {
                 let spec = with_context(&self.catalog, self.now, |context| {
                     tiphys_executor::plan::pod::of_node(&self.state, &node, context)
                 });
-                self.running.push_back(spec.unwrap());
+                self.launch(spec.unwrap());
             }
         }
         self
@@ -130,6 +132,12 @@ impl<'a> Simulator<'a> {
         let records = self.journal.iter().enumerate();
         let records = records.map(|(index, payload)| (index as u64 + 1, &payload[..]));
         State::replay(records).unwrap().unwrap()
+    }
+
+    fn launch(&mut self, pod: PodSpec) {
+        let end = self.now.checked_add((self.takes)(&pod)).unwrap();
+        let end = pod.deadline.map_or(end, |deadline| deadline.min(end));
+        self.running.push_back((end, pod));
     }
 
     pub fn command(&mut self, verb: Verb) {
@@ -160,7 +168,9 @@ impl<'a> Simulator<'a> {
             assert_eq!(live, read, "replay equals live");
         }
         self.started.extend(decided.starts.iter().cloned());
-        self.running.extend(decided.starts.iter().cloned());
+        for pod in &decided.starts {
+            self.launch(pod.clone());
+        }
         self.stopped.extend(decided.stops.iter().cloned());
         decided
     }
@@ -172,27 +182,23 @@ impl<'a> Simulator<'a> {
             if self.state.is_over() && self.running.is_empty() {
                 return self;
             }
-            let stopped = self
-                .running
-                .iter()
-                .position(|pod| self.stopped.contains(&pod.key));
-            let next = stopped.and_then(|at| self.running.remove(at));
-            let seen = if let Some(pod) = next {
-                let mut result = failed(self.now, 143);
-                result.exit_code = Some(143);
-                vec![seen(&pod, result)]
-            } else if let Some(pod) = self.running.front() {
-                let end = self.now.checked_add(self.takes).unwrap();
-                if let Some(at) = wake.filter(|at| *at < end && *at > self.now) {
-                    self.now = at;
-                    Vec::new()
+            let stopped = |pod: &PodSpec| self.stopped.contains(&pod.key);
+            let stopped = self.running.iter().position(|(_, pod)| stopped(pod));
+            let first = self.running.iter().enumerate().min_by_key(|(_, (end, _))| *end);
+            let first = first.map(|(at, (end, _))| (at, *end));
+            let seen = if let Some((_, pod)) = stopped.and_then(|at| self.running.remove(at)) {
+                vec![seen(&pod, failed(self.now, 143))]
+            } else if let Some((at, end)) =
+                first.filter(|(_, end)| wake.is_none_or(|wake| *end <= wake))
+            {
+                self.now = end;
+                let (_, pod) = self.running.remove(at).unwrap();
+                let result = if pod.deadline.is_some_and(|deadline| deadline <= end) {
+                    failed(end, 143)
                 } else {
-                    self.now = end;
-                    let pod = pod.clone();
-                    self.running.pop_front();
-                    let result = (self.behaviour)(&pod, self.now);
-                    vec![seen(&pod, result)]
-                }
+                    (self.behaviour)(&pod, end)
+                };
+                vec![seen(&pod, result)]
             } else if let Some(at) = wake {
                 self.now = at.max(self.now);
                 Vec::new()

@@ -37,9 +37,9 @@ pub(super) async fn resolve(client: &Client, name: &str) -> Result<String, Failu
     if name != "@latest" {
         return Ok(name.to_owned());
     }
-    let mut items = workflows(client, Some(&client.namespace), None).await?;
-    items.sort_by_key(|item| text(item, "/metadata/creationTimestamp").to_owned());
-    match items.last() {
+    // The server lists the newest first.
+    let items = workflows(client, Some(&client.namespace), None).await?;
+    match items.first() {
         Some(newest) => Ok(text(newest, "/metadata/name").to_owned()),
         None => Err(Failure::new(Code::NotFound, "there is no workflow yet")),
     }
@@ -141,8 +141,6 @@ pub(super) async fn list(args: &ListArgs, client: &Client, connection: &Connecti
     if !args.status.is_empty() {
         items.retain(|item| args.status.iter().any(|wanted| wanted == text(item, "/status/phase")));
     }
-    items.sort_by_key(|item| text(item, "/metadata/creationTimestamp").to_owned());
-    items.reverse();
     print_list(kind, items, connection)
 }
 

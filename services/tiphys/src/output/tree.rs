@@ -86,16 +86,34 @@ fn nodes(workflow: &Value, now: Timestamp, paint: Paint) -> String {
         .filter(|node| node.text("boundaryID").is_empty() && !gathered.contains(node.id))
         .collect();
     roots.sort_by_key(|node| (node.text("startedAt"), node.text("name")));
-    let drawing = Drawing { nodes: &nodes, gathered: &gathered, now, paint };
+    let order = order(&nodes, &roots);
+    let drawing = Drawing { nodes: &nodes, gathered: &gathered, order: &order, now, paint };
     for root in roots {
         drawing.node(root, "", "", &mut table);
     }
     if table.is_empty() { String::new() } else { format!("\n{}", table.render()) }
 }
 
+/// The nodes in the order in which they follow each other, for those that began in the same second.
+fn order<'a>(nodes: &BTreeMap<&'a str, Node<'a>>, roots: &[&Node<'a>]) -> BTreeMap<&'a str, usize> {
+    let mut order = BTreeMap::new();
+    let mut waiting: std::collections::VecDeque<&'a str> = roots.iter().map(|root| root.id).collect();
+    while let Some(id) = waiting.pop_front() {
+        if order.contains_key(id) {
+            continue;
+        }
+        order.insert(id, order.len());
+        if let Some(node) = nodes.get(id) {
+            waiting.extend(node.children());
+        }
+    }
+    order
+}
+
 struct Drawing<'a> {
     nodes: &'a BTreeMap<&'a str, Node<'a>>,
     gathered: &'a BTreeSet<&'a str>,
+    order: &'a BTreeMap<&'a str, usize>,
     now: Timestamp,
     paint: Paint,
 }
@@ -138,7 +156,8 @@ impl Drawing<'_> {
             };
             self.nodes.values().filter(inside).collect()
         };
-        found.sort_by_key(|node| (node.text("startedAt"), node.text("name")));
+        let place = |node: &Node<'_>| self.order.get(node.id).copied().unwrap_or(usize::MAX);
+        found.sort_by_key(|node| (node.text("startedAt"), place(node), node.text("name")));
         found
     }
 
@@ -159,6 +178,8 @@ impl Drawing<'_> {
 pub(crate) fn lasted(of: &Value, now: Timestamp) -> String {
     let time = |key: &str| of.get(key).and_then(Value::as_str).and_then(|t| t.parse::<Timestamp>().ok());
     match (time("startedAt"), time("finishedAt")) {
+        // Argo's times have whole seconds.
+        (Some(from), Some(to)) if from == to => "<1s".into(),
         (Some(from), to) => span(to.unwrap_or(now).as_millisecond() - from.as_millisecond()),
         _ => String::new(),
     }
@@ -206,7 +227,7 @@ mod tests {
         let now = "2026-01-01T00:02:00Z".parse().unwrap();
         let drawn = draw(&workflow, now, Paint(false));
         let tree: Vec<&str> = drawn.lines().skip_while(|line| !line.starts_with("STEP")).skip(1).collect();
-        assert_eq!(tree[0].trim_end(), "✖ w           main       1m5s");
+        assert_eq!(tree[0].trim_end(), "✖ w          main       1m5s");
         assert!(tree[1].starts_with("└─✖ a"), "{drawn}");
         assert!(tree[2].starts_with("  ├─✖ a(0)"), "{drawn}");
         assert!(tree[2].contains("120ms"), "{drawn}");

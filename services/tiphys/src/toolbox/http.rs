@@ -25,7 +25,7 @@ pub(crate) struct Args {
     #[arg(short, long)]
     data: Option<String>,
     /// Write the answer here
-    #[arg(short = 'o', long)]
+    #[arg(long)]
     out: Option<std::path::PathBuf>,
     /// Further attempts after 5xx, 429, 408 and broken connections
     #[arg(long, default_value_t = 0)]
