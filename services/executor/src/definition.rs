@@ -55,10 +55,7 @@ impl Definition {
             spec,
             json: json.clone(),
             scope: format!("local/{name}"),
-            defaults: json
-                .get("templateDefaults")
-                .filter(|v| v.is_object())
-                .cloned(),
+            defaults: json.get("templateDefaults").filter(|v| v.is_object()).cloned(),
             templates: BTreeMap::new(),
         };
         let templates = json.get("templates").and_then(Value::as_array);
@@ -72,9 +69,7 @@ impl Definition {
             }
             let scope = definition.scope.clone();
             let compiled = definition.template(&scope, name, template)?;
-            definition
-                .templates
-                .insert(name.to_owned(), Arc::new(compiled));
+            definition.templates.insert(name.to_owned(), Arc::new(compiled));
         }
         Ok(definition)
     }
@@ -104,10 +99,8 @@ impl Definition {
         if let Some(defaults) = &self.defaults {
             json = merge::over_defaults(defaults, &json);
         }
-        let typed =
-            Template::deserialize(&json).map_err(|error| format!("template '{name}': {error}"))?;
-        let graph =
-            Graph::of(&typed, &json).map_err(|reason| format!("template '{name}': {reason}"))?;
+        let typed = Template::deserialize(&json).map_err(|error| format!("template '{name}': {error}"))?;
+        let graph = Graph::of(&typed, &json).map_err(|reason| format!("template '{name}': {reason}"))?;
         let mut inline = BTreeMap::new();
         for vertex in graph.iter().flat_map(|graph| &graph.vertices) {
             if let Some(inner) = vertex.json.get("inline").filter(|v| v.is_object()) {
@@ -116,14 +109,7 @@ impl Definition {
                 inline.insert(vertex.name.clone(), Arc::new(compiled));
             }
         }
-        Ok(TemplateDef {
-            name: name.to_owned(),
-            scope: scope.to_owned(),
-            json,
-            typed,
-            graph,
-            inline,
-        })
+        Ok(TemplateDef { name: name.to_owned(), scope: scope.to_owned(), json, typed, graph, inline })
     }
 }
 

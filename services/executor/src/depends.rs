@@ -47,18 +47,10 @@ impl Depends {
     /// # Errors
     /// Says what is wrong with it.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let mut parser = Parser {
-            text,
-            rest: text,
-            depth: 0,
-        };
+        let mut parser = Parser { text, rest: text, depth: 0 };
         let parsed = parser.either()?;
         parser.skip();
-        if parser.rest.is_empty() {
-            Ok(parsed)
-        } else {
-            Err(parser.wrong("cannot be read"))
-        }
+        if parser.rest.is_empty() { Ok(parsed) } else { Err(parser.wrong("cannot be read")) }
     }
 
     /// All of these tasks, by the plain question: what `dependencies` means.
@@ -199,13 +191,11 @@ mod tests {
     use super::*;
 
     fn holds(text: &str, succeeded: &[&str], failed: &[&str]) -> bool {
-        Depends::parse(text)
-            .unwrap()
-            .holds(&|name, asked| match asked {
-                Asked::Plain | Asked::Succeeded => succeeded.contains(&name),
-                Asked::Failed => failed.contains(&name),
-                _ => false,
-            })
+        Depends::parse(text).unwrap().holds(&|name, asked| match asked {
+            Asked::Plain | Asked::Succeeded => succeeded.contains(&name),
+            Asked::Failed => failed.contains(&name),
+            _ => false,
+        })
     }
 
     #[test]

@@ -122,14 +122,7 @@ impl Graph {
             }
             layers.push(layer);
         }
-        Ok(Self {
-            style: Style::Steps,
-            vertices,
-            layers,
-            targets: Vec::new(),
-            fail_fast: true,
-            target: None,
-        })
+        Ok(Self { style: Style::Steps, vertices, layers, targets: Vec::new(), fail_fast: true, target: None })
     }
 
     fn dag(template: &Template, json: &Value) -> Result<Self, String> {
@@ -209,16 +202,11 @@ fn task_of(step: &WorkflowStep) -> DagTask {
 }
 
 fn depends_of(task: &DagTask) -> Result<Depends, String> {
-    match task
-        .depends
-        .as_deref()
-        .filter(|text| !text.trim().is_empty())
-    {
+    match task.depends.as_deref().filter(|text| !text.trim().is_empty()) {
         None => Ok(Depends::all(&task.dependencies)),
-        Some(_) if !task.dependencies.is_empty() => Err(format!(
-            "task '{}' has both 'depends' and 'dependencies'; keep one",
-            task.name
-        )),
+        Some(_) if !task.dependencies.is_empty() => {
+            Err(format!("task '{}' has both 'depends' and 'dependencies'; keep one", task.name))
+        }
         Some(text) => Depends::parse(text).map_err(|why| format!("task '{}': {why}", task.name)),
     }
 }
@@ -260,8 +248,7 @@ fn needs_of(
 }
 
 /// The tasks named by `dag.target`, else those that nobody depends on.
-fn targets_of(
-    target: Option<&str>, vertices: &[Vertex]) -> Result<Vec<usize>, String> {
+fn targets_of(target: Option<&str>, vertices: &[Vertex]) -> Result<Vec<usize>, String> {
     let named = target.unwrap_or_default().split_whitespace();
     let mut targets = named
         .map(|name| {
@@ -271,9 +258,8 @@ fn targets_of(
         })
         .collect::<Result<Vec<_>, _>>()?;
     if targets.is_empty() {
-        targets = (0..vertices.len())
-            .filter(|index| !vertices.iter().any(|v| v.needs.contains(index)))
-            .collect();
+        targets =
+            (0..vertices.len()).filter(|index| !vertices.iter().any(|v| v.needs.contains(index))).collect();
     }
     let name = |index: &usize| vertices.get(*index).map(|v| v.name.clone());
     targets.sort_by_key(name);
@@ -308,17 +294,12 @@ fn order(vertices: &[Vertex], targets: &[usize]) -> Result<Vec<Vec<usize>>, Stri
             layers.push(vec![index]);
         }
     }
-    let stuck: Vec<&str> = (0..vertices.len())
-        .filter(|&i| wanted[i] && !placed[i])
-        .map(|i| vertices[i].name.as_str())
-        .collect();
+    let stuck: Vec<&str> =
+        (0..vertices.len()).filter(|&i| wanted[i] && !placed[i]).map(|i| vertices[i].name.as_str()).collect();
     if stuck.is_empty() {
         Ok(layers)
     } else {
-        Err(format!(
-            "tasks depend on each other in a circle: {}",
-            stuck.join(", ")
-        ))
+        Err(format!("tasks depend on each other in a circle: {}", stuck.join(", ")))
     }
 }
 
@@ -354,11 +335,8 @@ mod tests {
             {"name": "d", "depends": "b && c"}, {"name": "b", "dependencies": ["a"]},
             {"name": "c", "dependencies": ["a"]}, {"name": "a"}]))
         .unwrap();
-        let names: Vec<&str> = graph
-            .layers
-            .iter()
-            .map(|layer| graph.vertices[layer[0]].name.as_str())
-            .collect();
+        let names: Vec<&str> =
+            graph.layers.iter().map(|layer| graph.vertices[layer[0]].name.as_str()).collect();
         assert_eq!(names, ["a", "b", "c", "d"]);
         assert_eq!(graph.targets, [0]);
     }
@@ -369,8 +347,7 @@ mod tests {
         assert!(circle.unwrap_err().contains("circle: a, b"));
         let missing = dag(json!([{"name": "a", "depends": "x"}]));
         assert!(missing.unwrap_err().contains("'x'"));
-        let both =
-            dag(json!([{"name": "x"}, {"name": "a", "depends": "x", "dependencies": ["x"]}]));
+        let both = dag(json!([{"name": "x"}, {"name": "a", "depends": "x", "dependencies": ["x"]}]));
         assert!(both.unwrap_err().contains("keep one"));
     }
 

@@ -119,14 +119,9 @@ pub struct Update {
 /// # Errors
 /// Fails when a value cannot be written as JSON, which no value of ours does.
 pub fn record(at: Timestamp, changes: Vec<Change>) -> Result<WorkflowRecord, Error> {
-    let progress = Progress {
-        version: VERSION,
-        at,
-        changes,
-    };
-    let progress = serde_json::to_value(progress).map_err(|source| Error::Record {
-        reason: source.to_string(),
-    })?;
+    let progress = Progress { version: VERSION, at, changes };
+    let progress =
+        serde_json::to_value(progress).map_err(|source| Error::Record { reason: source.to_string() })?;
     Ok(WorkflowRecord::Progress { progress })
 }
 
@@ -135,9 +130,7 @@ pub fn record(at: Timestamp, changes: Vec<Change>) -> Result<WorkflowRecord, Err
 /// # Errors
 /// Fails when it is none, or of a newer format.
 pub fn parse(payload: &[u8]) -> Result<WorkflowRecord, Error> {
-    serde_json::from_slice(payload).map_err(|source| Error::Record {
-        reason: source.to_string(),
-    })
+    serde_json::from_slice(payload).map_err(|source| Error::Record { reason: source.to_string() })
 }
 
 /// Reads the owner's part of a record.
@@ -145,9 +138,8 @@ pub fn parse(payload: &[u8]) -> Result<WorkflowRecord, Error> {
 /// # Errors
 /// Fails when it is none, or of a newer format.
 pub(crate) fn progress(value: &Value) -> Result<Progress, Error> {
-    let progress = Progress::deserialize(value).map_err(|source| Error::Record {
-        reason: source.to_string(),
-    })?;
+    let progress =
+        Progress::deserialize(value).map_err(|source| Error::Record { reason: source.to_string() })?;
     if progress.version > VERSION {
         return Err(Error::Record {
             reason: format!(

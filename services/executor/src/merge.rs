@@ -16,18 +16,8 @@ const KEYED: [(&str, &str); 9] = [
 ];
 
 /// The members that make a template what it is; a default for another kind is no default.
-const KINDS: [&str; 10] = [
-    "container",
-    "script",
-    "steps",
-    "dag",
-    "suspend",
-    "containerSet",
-    "resource",
-    "http",
-    "plugin",
-    "data",
-];
+const KINDS: [&str; 10] =
+    ["container", "script", "steps", "dag", "suspend", "containerSet", "resource", "http", "plugin", "data"];
 
 /// `over` laid on `base`: objects member by member, keyed lists element by element, all else replaced.
 #[must_use]
@@ -53,10 +43,7 @@ pub fn merge(base: &Value, over: &Value) -> Value {
 }
 
 fn keyed(key: &str) -> Option<&'static str> {
-    KEYED
-        .iter()
-        .find(|(list, _)| *list == key)
-        .map(|(_, by)| *by)
+    KEYED.iter().find(|(list, _)| *list == key).map(|(_, by)| *by)
 }
 
 fn lists(base: &[Value], over: &[Value], by: &str) -> Value {
@@ -94,18 +81,11 @@ pub fn over_template(template: &Value, workflow: &Value) -> Value {
     if let Some(base) = base.as_object_mut() {
         base.remove("suspend");
     }
-    if let Some(given) = workflow
-        .pointer("/arguments/parameters")
-        .and_then(Value::as_array)
-    {
+    if let Some(given) = workflow.pointer("/arguments/parameters").and_then(Value::as_array) {
         let names: Vec<&Value> = given.iter().filter_map(|p| p.get("name")).collect();
-        let old = base
-            .pointer_mut("/arguments/parameters")
-            .and_then(Value::as_array_mut);
+        let old = base.pointer_mut("/arguments/parameters").and_then(Value::as_array_mut);
         for parameter in old.into_iter().flatten() {
-            let named = parameter
-                .get("name")
-                .is_some_and(|name| names.contains(&name));
+            let named = parameter.get("name").is_some_and(|name| names.contains(&name));
             if let Some(parameter) = parameter.as_object_mut().filter(|_| named) {
                 parameter.remove("value");
                 parameter.remove("valueFrom");

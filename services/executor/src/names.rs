@@ -10,19 +10,13 @@ const HASH_DIGITS: usize = 10;
 /// 32-bit FNV-1a.
 #[must_use]
 pub fn hash(text: &str) -> u32 {
-    text.bytes().fold(0x811c_9dc5, |hash, byte| {
-        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-    })
+    text.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
 /// Id of the node `name` of a workflow.
 #[must_use]
 pub fn node_id(workflow: &str, name: &str) -> String {
-    if name == workflow {
-        workflow.to_owned()
-    } else {
-        format!("{workflow}-{}", hash(name))
-    }
+    if name == workflow { workflow.to_owned() } else { format!("{workflow}-{}", hash(name)) }
 }
 
 /// Name of the pod of a node.
@@ -31,11 +25,7 @@ pub fn pod_name(workflow: &str, node: &str, template: &str) -> String {
     if node == workflow {
         return workflow.to_owned();
     }
-    let prefix = if template.is_empty() {
-        workflow.to_owned()
-    } else {
-        format!("{workflow}-{template}")
-    };
+    let prefix = if template.is_empty() { workflow.to_owned() } else { format!("{workflow}-{template}") };
     let room = POD_NAME_MAX - HASH_DIGITS - 1;
     let cut: String = prefix.chars().take(room).collect();
     format!("{cut}-{}", hash(node))
@@ -78,10 +68,8 @@ pub fn loop_index(child: &str, name: &str) -> Option<usize> {
 fn printed(item: &Value) -> String {
     match item {
         Value::Object(map) => {
-            let mut pairs: Vec<String> = map
-                .iter()
-                .map(|(key, value)| format!("{key}:{}", item_text(value)))
-                .collect();
+            let mut pairs: Vec<String> =
+                map.iter().map(|(key, value)| format!("{key}:{}", item_text(value))).collect();
             pairs.sort();
             pairs.join(",")
         }

@@ -25,11 +25,7 @@ pub(crate) fn declared(template: &Template) -> Vec<String> {
 
 /// `written` with every mention of a declared path replaced.
 #[must_use]
-pub(crate) fn mapped(
-    written: &Value,
-    declared: &[String],
-    path_of: &dyn Fn(&str) -> String,
-) -> Value {
+pub(crate) fn mapped(written: &Value, declared: &[String], path_of: &dyn Fn(&str) -> String) -> Value {
     let places: Vec<(&str, String)> = declared
         .iter()
         .map(|path| (path.as_str(), path_of(path)))
@@ -45,10 +41,9 @@ fn walk(value: &Value, places: &[(&str, String)]) -> Value {
     match value {
         Value::String(text) => Value::String(replaced(text, places)),
         Value::Array(items) => items.iter().map(|item| walk(item, places)).collect(),
-        Value::Object(members) => members
-            .iter()
-            .map(|(key, member)| (key.clone(), walk(member, places)))
-            .collect(),
+        Value::Object(members) => {
+            members.iter().map(|(key, member)| (key.clone(), walk(member, places))).collect()
+        }
         other => other.clone(),
     }
 }
@@ -73,9 +68,7 @@ fn replaced(text: &str, places: &[(&str, String)]) -> String {
                 c.len_utf8()
             }
         };
-        before = rest
-            .get(..taken)
-            .and_then(|taken| taken.chars().next_back());
+        before = rest.get(..taken).and_then(|taken| taken.chars().next_back());
         rest = rest.get(taken..).unwrap_or_default();
     }
     out
@@ -104,10 +97,7 @@ mod tests {
         let place = |path: &str| format!("/steps/k{path}");
         let text = |t: &str| mapped(&json!(t), &declared, &place);
         assert_eq!(text("cat >/tmp/out"), "cat >/steps/k/tmp/out");
-        assert_eq!(
-            text("cat '/tmp/out/a' /tmp/outer"),
-            "cat '/steps/k/tmp/out/a' /steps/k/tmp/outer"
-        );
+        assert_eq!(text("cat '/tmp/out/a' /tmp/outer"), "cat '/steps/k/tmp/out/a' /steps/k/tmp/outer");
         assert_eq!(text("/var/tmp/out /tmp.d"), "/var/tmp/out /tmp.d");
         assert_eq!(text("See /tmp/out. Thanks"), "See /steps/k/tmp/out. Thanks");
     }

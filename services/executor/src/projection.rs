@@ -63,15 +63,10 @@ pub struct Filter {
 impl Filter {
     fn wants(&self, summary: &Summary) -> bool {
         let phase = summary.phase.unwrap_or(Phase::Pending);
-        self.namespace
-            .as_ref()
-            .is_none_or(|n| *n == summary.namespace)
+        self.namespace.as_ref().is_none_or(|n| *n == summary.namespace)
             && (self.phases.is_empty() || self.phases.contains(&phase))
             && summary.name.starts_with(&self.prefix)
-            && self
-                .labels
-                .iter()
-                .all(|(key, value)| summary.labels.get(key) == Some(value))
+            && self.labels.iter().all(|(key, value)| summary.labels.get(key) == Some(value))
     }
 }
 
@@ -138,11 +133,8 @@ impl Projection {
         } else {
             records
         };
-        let entry = Entry {
-            summary: summary(&state),
-            records,
-            live: (!state.is_over()).then(|| Box::new(state)),
-        };
+        let entry =
+            Entry { summary: summary(&state), records, live: (!state.is_over()).then(|| Box::new(state)) };
         self.entries.insert(key.clone(), entry);
         Ok(Some(key))
     }
@@ -157,8 +149,7 @@ impl Projection {
     /// One workflow.
     #[must_use]
     pub fn get(&self, namespace: &str, name: &str) -> Option<Summary> {
-        self.entry(namespace, name)
-            .map(|entry| entry.summary.clone())
+        self.entry(namespace, name).map(|entry| entry.summary.clone())
     }
 
     /// One workflow with everything that is known of it.
@@ -174,8 +165,7 @@ impl Projection {
     /// The Workflow object with its status.
     #[must_use]
     pub fn object(&self, namespace: &str, name: &str) -> Option<Value> {
-        self.state(namespace, name)
-            .map(|state| status::object(&state))
+        self.state(namespace, name).map(|state| status::object(&state))
     }
 
     /// The submission and the commands, in order: who asked for what.
@@ -229,11 +219,7 @@ impl Projection {
 pub const STREAM: &str = streams::WORKFLOWS;
 
 fn replay(records: &[(u64, Bytes)]) -> Result<Option<State>, Error> {
-    State::replay(
-        records
-            .iter()
-            .map(|(sequence, payload)| (*sequence, &payload[..])),
-    )
+    State::replay(records.iter().map(|(sequence, payload)| (*sequence, &payload[..])))
 }
 
 /// What a list shows of a workflow.
@@ -250,9 +236,7 @@ pub fn summary(state: &State) -> Summary {
         started: state.started,
         finished: state.finished,
         progress: status::progress(state),
-        labels: labels
-            .map(|(key, value)| (key, crate::names::item_text(&value)))
-            .collect(),
+        labels: labels.map(|(key, value)| (key, crate::names::item_text(&value))).collect(),
         suspended: state.suspended,
         sequence: state.sequence,
     }

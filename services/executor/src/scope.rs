@@ -74,16 +74,7 @@ pub(crate) struct Scope<'a> {
 impl<'a> Scope<'a> {
     /// What every place of the workflow may refer to.
     pub(crate) const fn of(state: &'a State, now: Timestamp, seed: &'a str) -> Self {
-        Self {
-            state,
-            now,
-            seed,
-            inputs: None,
-            inside: None,
-            item: None,
-            attempt: None,
-            retry: None,
-        }
+        Self { state, now, seed, inputs: None, inside: None, item: None, attempt: None, retry: None }
     }
 
     /// Looks a name up.
@@ -119,9 +110,7 @@ impl<'a> Scope<'a> {
             (["inputs", "artifacts", name], Some(inputs), _) => {
                 inputs.artifacts.iter().find(|a| a.name == *name).cloned()
             }
-            (["workflow", "outputs", "artifacts", name], _, _) => {
-                self.state.outputs.artifact(name).cloned()
-            }
+            (["workflow", "outputs", "artifacts", name], _, _) => self.state.outputs.artifact(name).cloned(),
             (["steps" | "tasks", task, "outputs", "artifacts", name], _, Some(inside)) => {
                 return self.task_artifact(inside, task, name);
             }
@@ -151,9 +140,7 @@ impl<'a> Scope<'a> {
                 None => Found::Wrong(format!("there is no input parameter `{name}`")),
             };
         }
-        let path = rest
-            .strip_prefix("artifacts.")
-            .and_then(|rest| rest.strip_suffix(".path"));
+        let path = rest.strip_prefix("artifacts.").and_then(|rest| rest.strip_suffix(".path"));
         match (path, self.attempt) {
             (Some(name), Some(attempt)) => {
                 let declared = &attempt.def.typed.inputs.artifacts;
@@ -172,20 +159,15 @@ impl<'a> Scope<'a> {
             return Found::Unknown;
         };
         let outputs = &attempt.def.typed.outputs;
-        let path = match rest
-            .strip_suffix(".path")
-            .and_then(|rest| rest.split_once('.'))
-        {
+        let path = match rest.strip_suffix(".path").and_then(|rest| rest.split_once('.')) {
             Some(("parameters", name)) => outputs
                 .parameters
                 .iter()
                 .find(|p| p.name == name)
                 .and_then(|p| p.value_from.as_ref()?.path.as_deref()),
-            Some(("artifacts", name)) => outputs
-                .artifacts
-                .iter()
-                .find(|a| a.name == name)
-                .and_then(|a| a.path.as_deref()),
+            Some(("artifacts", name)) => {
+                outputs.artifacts.iter().find(|a| a.name == name).and_then(|a| a.path.as_deref())
+            }
             _ => None,
         };
         match path {
@@ -210,11 +192,7 @@ fn last_retry(last: Option<&Node>, rest: &str) -> Found {
     let text = match (last, rest) {
         (None, "exitCode" | "duration") => "0".into(),
         (None, "status" | "message") => String::new(),
-        (Some(node), "exitCode") => node
-            .outputs
-            .exit_code
-            .clone()
-            .unwrap_or_else(|| "-1".into()),
+        (Some(node), "exitCode") => node.outputs.exit_code.clone().unwrap_or_else(|| "-1".into()),
         (Some(node), "status") => node.phase.as_str().into(),
         (Some(node), "message") => node.message.clone(),
         (Some(node), "duration") => seconds_of(node).to_string(),
@@ -225,15 +203,11 @@ fn last_retry(last: Option<&Node>, rest: &str) -> Found {
 
 /// How long a node took, in whole seconds.
 pub(crate) fn seconds_of(node: &Node) -> i64 {
-    node.finished.map_or(0, |finished| {
-        finished.as_second() - node.started.as_second()
-    })
+    node.finished.map_or(0, |finished| finished.as_second() - node.started.as_second())
 }
 
 /// A list of parameters as Argo prints it.
-pub(crate) fn parameters_json<'p>(
-    parameters: impl Iterator<Item = (&'p str, Option<&'p str>)>,
-) -> String {
+pub(crate) fn parameters_json<'p>(parameters: impl Iterator<Item = (&'p str, Option<&'p str>)>) -> String {
     let list: Vec<Value> = parameters
         .map(|(name, value)| match value {
             Some(value) => serde_json::json!({"name": name, "value": value}),

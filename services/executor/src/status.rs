@@ -55,20 +55,14 @@ fn status(state: &State) -> Value {
     if !state.message.is_empty() {
         status.insert("message".into(), json!(state.message));
     }
-    let nodes: Map<String, Value> = state
-        .nodes
-        .iter()
-        .map(|(id, node)| (id.clone(), node_object(state, node)))
-        .collect();
+    let nodes: Map<String, Value> =
+        state.nodes.iter().map(|(id, node)| (id.clone(), node_object(state, node))).collect();
     status.insert("nodes".into(), Value::Object(nodes));
     if !state.outputs.is_empty() {
         status.insert("outputs".into(), outputs(&state.outputs));
     }
-    let stored: Map<String, Value> = state
-        .stored
-        .iter()
-        .map(|(key, def)| (key.clone(), def.json.clone()))
-        .collect();
+    let stored: Map<String, Value> =
+        state.stored.iter().map(|(key, def)| (key.clone(), def.json.clone())).collect();
     if !stored.is_empty() {
         status.insert("storedTemplates".into(), Value::Object(stored));
     }
@@ -98,9 +92,7 @@ pub fn progress(state: &State) -> String {
 fn conditions(state: &State) -> Vec<Value> {
     let mut all = Vec::new();
     let running = state.nodes.values();
-    let running = running
-        .filter(|n| n.kind == NodeKind::Pod && n.phase == Phase::Running)
-        .count();
+    let running = running.filter(|n| n.kind == NodeKind::Pod && n.phase == Phase::Running).count();
     if state.definition.is_some() {
         let status = if running > 0 { "True" } else { "False" };
         all.push(json!({"type": "PodRunning", "status": status}));
@@ -140,10 +132,7 @@ fn node_object(state: &State, node: &Node) -> Value {
     put("startedAt", json!(time_text(node.started)));
     put("finishedAt", json!(node.finished.map(time_text)));
     if !node.inputs.parameters.is_empty() || !node.inputs.artifacts.is_empty() {
-        put(
-            "inputs",
-            values(&node.inputs.parameters, &node.inputs.artifacts),
-        );
+        put("inputs", values(&node.inputs.parameters, &node.inputs.artifacts));
     }
     if !node.outputs.is_empty() {
         put("outputs", outputs(&node.outputs));
@@ -201,11 +190,7 @@ fn artifact(value: &ArtifactValue) -> Value {
     }
     match &value.source {
         Some(ArtifactSource::Raw(data)) => object["raw"] = json!({"data": data}),
-        Some(ArtifactSource::Stored {
-            key,
-            archive,
-            sub_path,
-        }) => {
+        Some(ArtifactSource::Stored { key, archive, sub_path }) => {
             object["s3"] = json!({"key": key});
             if *archive == crate::launcher::Archive::None {
                 object["archive"] = json!({"none": {}});

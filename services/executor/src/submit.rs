@@ -17,19 +17,10 @@ const SUFFIX_LENGTH: usize = 5;
 /// A name also becomes a label, and those are so long at most.
 const NAME_MAX: usize = 63;
 /// Metadata that a server writes, and that a new object does not bring.
-const SERVER_METADATA: [&str; 6] = [
-    "uid",
-    "resourceVersion",
-    "generation",
-    "creationTimestamp",
-    "managedFields",
-    "selfLink",
-];
+const SERVER_METADATA: [&str; 6] =
+    ["uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "selfLink"];
 /// Labels that tell of a run, and not of what is run.
-const RUN_LABELS: [&str; 2] = [
-    "workflows.argoproj.io/phase",
-    "workflows.argoproj.io/completed",
-];
+const RUN_LABELS: [&str; 2] = ["workflows.argoproj.io/phase", "workflows.argoproj.io/completed"];
 
 /// What the submitter changes about the object.
 #[derive(Debug, Clone, Default)]
@@ -95,13 +86,10 @@ pub fn prepare(
 
 fn final_name(metadata: &Value, options: &Options, seed: &str) -> Result<String, Error> {
     let written = |key: &str| metadata[key].as_str().filter(|text| !text.is_empty());
-    let fixed = options
-        .name
-        .as_deref()
-        .or_else(|| match options.generate_name {
-            Some(_) => None,
-            None => written("name"),
-        });
+    let fixed = options.name.as_deref().or_else(|| match options.generate_name {
+        Some(_) => None,
+        None => written("name"),
+    });
     let prefix = options.generate_name.as_deref().or(written("generateName"));
     let name = match (fixed, prefix) {
         (Some(name), _) => name.to_owned(),
@@ -140,10 +128,7 @@ fn set_metadata(workflow: &mut Value, namespace: &str, name: &str, options: &Opt
     if let Some(prefix) = &options.generate_name {
         metadata["generateName"] = json!(prefix);
     }
-    for (table, added) in [
-        ("labels", &options.labels),
-        ("annotations", &options.annotations),
-    ] {
+    for (table, added) in [("labels", &options.labels), ("annotations", &options.annotations)] {
         for (key, value) in added {
             if !metadata[table].is_object() {
                 metadata[table] = json!({});
@@ -194,12 +179,7 @@ pub fn suffix(seed: &str) -> String {
         .map(|pair| {
             let text = std::str::from_utf8(pair).unwrap_or("0");
             let number = usize::from_str_radix(text, 16).unwrap_or(0);
-            char::from(
-                ALPHABET
-                    .get(number % ALPHABET.len())
-                    .copied()
-                    .unwrap_or(b'x'),
-            )
+            char::from(ALPHABET.get(number % ALPHABET.len()).copied().unwrap_or(b'x'))
         })
         .collect()
 }
@@ -209,14 +189,7 @@ pub fn suffix(seed: &str) -> String {
 pub fn uid(parts: &[&str]) -> String {
     let hash = digest(parts, 16);
     let part = |from: usize, to: usize| hash.get(from..to).unwrap_or_default().to_owned();
-    format!(
-        "{}-{}-{}-{}-{}",
-        part(0, 8),
-        part(8, 12),
-        part(12, 16),
-        part(16, 20),
-        part(20, 32)
-    )
+    format!("{}-{}-{}-{}-{}", part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32))
 }
 
 /// A Workflow that runs what a WorkflowTemplate, ClusterWorkflowTemplate or CronWorkflow holds: `submit --from`.
@@ -285,10 +258,7 @@ pub fn resubmission(object: &Value) -> Value {
     }
     if let Some(labels) = metadata["labels"].as_object_mut() {
         labels.retain(|key, _| !RUN_LABELS.contains(&key.as_str()));
-        labels.insert(
-            "workflows.argoproj.io/resubmitted-from-workflow".into(),
-            json!(name),
-        );
+        labels.insert("workflows.argoproj.io/resubmitted-from-workflow".into(), json!(name));
     }
     again
 }
@@ -310,9 +280,7 @@ pub fn deleted_subject(namespace: &str, name: &str) -> String {
 pub fn names_of(subject: &str) -> Option<(String, String)> {
     let parts: Vec<&str> = subject.split('.').collect();
     match parts.as_slice() {
-        ["workflows", namespace, name] => {
-            Some((streams::name_of(namespace), streams::name_of(name)))
-        }
+        ["workflows", namespace, name] => Some((streams::name_of(namespace), streams::name_of(name))),
         _ => None,
     }
 }
@@ -324,15 +292,11 @@ pub fn names_of(subject: &str) -> Option<(String, String)> {
 pub async fn submit(bus: &dyn Bus, submission: &Submission) -> Result<u64, Error> {
     let subject = subject(&submission.namespace, &submission.name);
     let record = WorkflowRecord::Submitted(submission.clone());
-    match bus
-        .publish(message(&subject, &record)?.expect_last(0))
-        .await
-    {
+    match bus.publish(message(&subject, &record)?.expect_last(0)).await {
         Ok(acked) => Ok(acked.sequence),
-        Err(BusError::Conflict { .. }) => Err(Error::Exists {
-            namespace: submission.namespace.clone(),
-            name: submission.name.clone(),
-        }),
+        Err(BusError::Conflict { .. }) => {
+            Err(Error::Exists { namespace: submission.namespace.clone(), name: submission.name.clone() })
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -341,12 +305,7 @@ pub async fn submit(bus: &dyn Bus, submission: &Submission) -> Result<u64, Error
 ///
 /// # Errors
 /// Fails when there is no such workflow, and when the bus fails.
-pub async fn command(
-    bus: &dyn Bus,
-    namespace: &str,
-    name: &str,
-    command: Command,
-) -> Result<u64, Error> {
+pub async fn command(bus: &dyn Bus, namespace: &str, name: &str, command: Command) -> Result<u64, Error> {
     let subject = subject(namespace, name);
     if bus.last(&subject).await?.is_none() {
         return Err(Error::Missing(format!("workflow {namespace}/{name}")));
@@ -358,18 +317,12 @@ pub async fn command(
 /// The command by which a workflow is deleted.
 #[must_use]
 pub fn delete_command(at: Timestamp, by: &str, reason: &str) -> Command {
-    Command {
-        verb: Verb::Delete,
-        at,
-        by: by.to_owned(),
-        reason: reason.to_owned(),
-    }
+    Command { verb: Verb::Delete, at, by: by.to_owned(), reason: reason.to_owned() }
 }
 
 pub(crate) fn message(subject: &str, record: &WorkflowRecord) -> Result<Publish, Error> {
-    let payload = serde_json::to_vec(record).map_err(|source| Error::Record {
-        reason: source.to_string(),
-    })?;
+    let payload =
+        serde_json::to_vec(record).map_err(|source| Error::Record { reason: source.to_string() })?;
     Ok(Publish::new(subject, payload))
 }
 
@@ -392,32 +345,21 @@ mod tests {
         assert_eq!(one.name.len(), "hello-".len() + 5);
         assert!(one.workflow.get("status").is_none());
         for name in ["Upper", "-a", "a_b", "", &"a".repeat(64)] {
-            assert!(
-                prepared(json!({"name": name}), &Options::default(), "1").is_err(),
-                "{name}"
-            );
+            assert!(prepared(json!({"name": name}), &Options::default(), "1").is_err(), "{name}");
         }
     }
 
     #[test]
     fn parameters_are_set_or_added() {
-        let options = Options {
-            parameters: vec![("a".into(), "1".into())],
-            ..Options::default()
-        };
+        let options = Options { parameters: vec![("a".into(), "1".into())], ..Options::default() };
         let made = prepared(json!({"name": "x"}), &options, "1").unwrap();
-        assert_eq!(
-            made.workflow["spec"]["arguments"]["parameters"],
-            json!([{"name": "a", "value": "1"}])
-        );
+        assert_eq!(made.workflow["spec"]["arguments"]["parameters"], json!([{"name": "a", "value": "1"}]));
     }
 
     #[test]
     fn a_resubmission_has_no_trace_of_the_run() {
-        let again = resubmission(
-            &json!({"metadata": {"name": "x-1", "generateName": "x-", "uid": "u",
-            "labels": {"workflows.argoproj.io/phase": "Failed", "a": "b"}}, "spec": {}, "status": {}}),
-        );
+        let again = resubmission(&json!({"metadata": {"name": "x-1", "generateName": "x-", "uid": "u",
+            "labels": {"workflows.argoproj.io/phase": "Failed", "a": "b"}}, "spec": {}, "status": {}}));
         assert_eq!(
             again["metadata"],
             json!({"generateName": "x-", "labels": {"a": "b",

@@ -12,31 +12,16 @@ use crate::scope::{Found, Scope};
 
 /// Names that begin so are ours; one that cannot be resolved is a mistake. Others may belong to the template
 /// language of whatever the step runs, and stay as they are.
-const OURS: [&str; 9] = [
-    "inputs.",
-    "outputs.",
-    "steps.",
-    "tasks.",
-    "item.",
-    "workflow.",
-    "pod.",
-    "node.",
-    "lastRetry.",
-];
+const OURS: [&str; 9] =
+    ["inputs.", "outputs.", "steps.", "tasks.", "item.", "workflow.", "pod.", "node.", "lastRetry."];
 
 fn wrong(message: String) -> LangError {
-    LangError::Eval {
-        language: "tags",
-        message,
-    }
+    LangError::Eval { language: "tags", message }
 }
 
 fn told(error: &LangError) -> String {
     match error {
-        LangError::Eval {
-            language: "tags",
-            message,
-        } => message.clone(),
+        LangError::Eval { language: "tags", message } => message.clone(),
         other => other.to_string(),
     }
 }
@@ -63,10 +48,7 @@ fn value_of(scope: &Scope<'_>, piece: &Piece) -> Result<Option<Found>, LangError
 
 /// Evaluates an expression.
 pub(crate) fn expression(scope: &Scope<'_>, text: &str) -> Result<Value, LangError> {
-    let context = Context {
-        now: scope.now,
-        seed: scope.seed,
-    };
+    let context = Context { now: scope.now, seed: scope.seed };
     expr::Program::compile(text)?
         .eval(&scope.environment(), context)
         .map_err(|error| wrong(format!("expression `{text}` failed: {error}")))
@@ -83,9 +65,7 @@ pub(crate) fn text(scope: &Scope<'_>, written: &str) -> Result<Option<String>, S
     {
         return Ok(None);
     }
-    render(scope, &parsed, &mut |value| value)
-        .map(Some)
-        .map_err(|error| told(&error))
+    render(scope, &parsed, &mut |value| value).map(Some).map_err(|error| told(&error))
 }
 
 fn render(
@@ -101,9 +81,7 @@ fn render(
                 Piece::Expression(text) => format!("{{{{={text}}}}}"),
                 _ => String::new(),
             };
-            Err(wrong(format!(
-                "{name} has no value: what should have made it was skipped or made none"
-            )))
+            Err(wrong(format!("{name} has no value: what should have made it was skipped or made none")))
         }
         None => Ok(None),
     })
@@ -111,15 +89,13 @@ fn render(
 
 /// A text with its tags replaced; an absent value is a mistake.
 pub(crate) fn required(scope: &Scope<'_>, written: &str) -> Result<String, String> {
-    text(scope, written)?.ok_or_else(|| {
-        format!("{written} has no value: what should have made it was skipped or made none")
-    })
+    text(scope, written)?
+        .ok_or_else(|| format!("{written} has no value: what should have made it was skipped or made none"))
 }
 
 /// A JSON tree with the tags in its texts replaced.
 pub(crate) fn tree(scope: &Scope<'_>, written: &Value) -> Result<Value, String> {
-    tags::map_strings(written, &mut |text| required(scope, text).map_err(wrong))
-        .map_err(|error| told(&error))
+    tags::map_strings(written, &mut |text| required(scope, text).map_err(wrong)).map_err(|error| told(&error))
 }
 
 /// Whether a `when` holds. A value inserted into quotes stays within them, and a bare one that is no plain word
@@ -139,9 +115,7 @@ pub(crate) fn holds(scope: &Scope<'_>, when: &str) -> Result<bool, String> {
         insert_quoted(&marked.map_err(told)?, &values)
     };
     let program = govaluate::Program::compile_when(&condition).map_err(told)?;
-    program
-        .holds(&std::collections::BTreeMap::new())
-        .map_err(told)
+    program.holds(&std::collections::BTreeMap::new()).map_err(told)
 }
 
 /// Stands around the number of a value that is yet to be inserted; no manifest holds it.
@@ -181,21 +155,13 @@ fn insert_quoted(marked: &str, values: &[String]) -> String {
 fn is_word(value: &str) -> bool {
     let word = |c: char| c.is_alphanumeric() || c == '_';
     let starts = value.chars().next().is_some_and(char::is_alphabetic);
-    let number = value
-        .trim_start_matches('-')
-        .parse::<f64>()
-        .is_ok_and(f64::is_finite)
-        && value
-            .bytes()
-            .all(|b| b.is_ascii_digit() || b == b'.' || b == b'-');
+    let number = value.trim_start_matches('-').parse::<f64>().is_ok_and(f64::is_finite)
+        && value.bytes().all(|b| b.is_ascii_digit() || b == b'.' || b == b'-');
     (starts && value.chars().all(word) && value != "in") || number
 }
 
 fn escaped(value: &str) -> String {
-    value
-        .replace('\\', "\\\\")
-        .replace('\'', "\\'")
-        .replace('"', "\\\"")
+    value.replace('\\', "\\\\").replace('\'', "\\'").replace('"', "\\\"")
 }
 
 #[cfg(test)]
@@ -204,16 +170,9 @@ mod tests {
 
     #[test]
     fn a_value_cannot_change_the_question() {
-        let values = [
-            "x' || true || 'x".to_owned(),
-            "two words".to_owned(),
-            "7".to_owned(),
-        ];
+        let values = ["x' || true || 'x".to_owned(), "two words".to_owned(), "7".to_owned()];
         let marked = format!("'{MARK}0{MARK}' == 'y' && {MARK}1{MARK} == a && {MARK}2{MARK} > 5");
         let text = insert_quoted(&marked, &values);
-        assert_eq!(
-            text,
-            "'x\\' || true || \\'x' == 'y' && 'two words' == a && 7 > 5"
-        );
+        assert_eq!(text, "'x\\' || true || \\'x' == 'y' && 'two words' == a && 7 > 5");
     }
 }

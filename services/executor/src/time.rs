@@ -20,13 +20,9 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     let mut rest = whole;
     let mut total = 0.0;
     while !rest.is_empty() {
-        let digits = rest
-            .find(|c: char| !(c.is_ascii_digit() || c == '.'))
-            .ok_or_else(wrong)?;
+        let digits = rest.find(|c: char| !(c.is_ascii_digit() || c == '.')).ok_or_else(wrong)?;
         let (number, unit) = rest.split_at(digits);
-        let end = unit
-            .find(|c: char| c.is_ascii_digit() || c == '.')
-            .unwrap_or(unit.len());
+        let end = unit.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(unit.len());
         let (unit, left) = unit.split_at(end);
         let scale = match unit {
             "ns" => 1e-9,
@@ -48,9 +44,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 }
 
 fn checked(seconds: f64) -> Option<Duration> {
-    (0.0..=LONGEST)
-        .contains(&seconds)
-        .then(|| Duration::from_secs_f64(seconds))
+    (0.0..=LONGEST).contains(&seconds).then(|| Duration::from_secs_f64(seconds))
 }
 
 /// `time` + `duration`, or the end of time.

@@ -28,15 +28,12 @@ fn corpus() -> Option<PathBuf> {
 
 /// What the images of the examples do, as far as it shows in their text.
 fn act(pod: &PodSpec, now: Timestamp) -> PodResult {
-    let text = format!(
-        "{} {}",
-        pod.container,
-        pod.script.clone().unwrap_or_default()
-    );
+    let text = format!("{} {}", pod.container, pod.script.clone().unwrap_or_default());
     let mut result = good(now);
     let code = [
         ("exit 1", 1),
-        ("exit 2", 2), ("random.choice([1, 2])", 1),
+        ("exit 2", 2),
+        ("random.choice([1, 2])", 1),
         ("intentional failure", 1),
         ("\"false\"", 1),
     ];
@@ -66,9 +63,7 @@ fn act(pod: &PodSpec, now: Timestamp) -> PodResult {
 fn takes(pod: &PodSpec) -> Duration {
     let text = pod.container.to_string().replace(['"', ','], " ");
     let slept = text.split("sleep ").nth(1).and_then(|rest| rest.split_whitespace().next());
-    slept
-        .and_then(|text| tiphys_executor::time::duration(text).ok())
-        .unwrap_or(Duration::from_secs(1))
+    slept.and_then(|text| tiphys_executor::time::duration(text).ok()).unwrap_or(Duration::from_secs(1))
 }
 
 fn printed(text: &str) -> String {
@@ -110,40 +105,25 @@ fn examples_end_as_upstream_expects() {
         let wanted = entry["expected"].as_str().unwrap();
         let wanted = match wanted.split_whitespace().next() {
             Some("Succeeded") if !wanted.contains("random") => Phase::Succeeded,
-            Some("Failed") if !wanted.contains("random") && !wanted.contains("without") => {
-                Phase::Failed
-            }
+            Some("Failed") if !wanted.contains("random") && !wanted.contains("without") => Phase::Failed,
             _ => continue,
         };
         let loaded = load(file, text, &LoadOptions::default());
-        for object in loaded
-            .objects
-            .iter()
-            .filter(|object| object.kind == Kind::Workflow)
-        {
+        for object in loaded.objects.iter().filter(|object| object.kind == Kind::Workflow) {
             let mut simulator = Simulator::new(&object.document, catalog.clone(), act);
             simulator.takes = takes;
             simulator.run();
             for _ in 0..3 {
-                simulator.command(Verb::Resume {
-                    node_field_selector: String::new(),
-                });
+                simulator.command(Verb::Resume { node_field_selector: String::new() });
                 simulator.run();
             }
-            let code = simulator
-                .state
-                .nodes
-                .values()
-                .find(|n| n.message.contains("TIP-EXE-100"));
+            let code = simulator.state.nodes.values().find(|n| n.message.contains("TIP-EXE-100"));
             let whole = simulator.state.message.contains("TIP-EXE-100");
             let got = simulator.phase();
             let excepted = EXCEPTIONS.iter().any(|(name, _)| *name == file);
             if got == Some(wanted) {
                 reached += 1;
-                assert!(
-                    !excepted,
-                    "{file} ends as expected now; delete its exception"
-                );
+                assert!(!excepted, "{file} ends as expected now; delete its exception");
             } else if code.is_some() || whole {
                 let why = code.map_or(simulator.state.message.clone(), |n| n.message.clone());
                 unsupported.insert(file.to_owned(), why);
@@ -153,17 +133,11 @@ fn examples_end_as_upstream_expects() {
                     .map(|node| format!("{}: {}", node.display_name, node.message))
                     .take(4)
                     .collect();
-                wrong.push(format!(
-                    "{file}: {got:?} {} {why:#?}",
-                    simulator.state.message
-                ));
+                wrong.push(format!("{file}: {got:?} {} {why:#?}", simulator.state.message));
             }
         }
     }
-    println!(
-        "{reached} examples end as expected; {} use what is not run yet",
-        unsupported.len()
-    );
+    println!("{reached} examples end as expected; {} use what is not run yet", unsupported.len());
     for (file, why) in &unsupported {
         println!("  {file}: {why}");
     }

@@ -35,18 +35,12 @@ fn a_pod_is_the_whole_workflow() {
     let pod = &simulator.started[0];
     assert_eq!((&*pod.name, &*pod.node_id), ("one", "one"));
     // What an argument holds is never scanned again, and foreign tags stay.
-    assert_eq!(
-        pod.container["args"],
-        json!(["a {{workflow.uid}} b {{ other.tag }}"])
-    );
+    assert_eq!(pod.container["args"], json!(["a {{workflow.uid}} b {{ other.tag }}"]));
     // Submission, start, end: three records.
     assert_eq!(simulator.journal.len(), 3);
     let object = status::object(&simulator.state);
     assert_eq!(object["status"]["progress"], "1/1");
-    assert_eq!(
-        object["metadata"]["labels"]["workflows.argoproj.io/completed"],
-        "true"
-    );
+    assert_eq!(object["metadata"]["labels"]["workflows.argoproj.io/completed"], "true");
 }
 
 const STEPS: &str = "
@@ -85,16 +79,11 @@ fn steps_have_the_tree_of_argo() {
         ("s[1].c(0:x)", "Succeeded"),
         ("s[1].c(1:k:v)", "Succeeded"),
     ];
-    let expected = expected
-        .map(|(name, phase)| (name.to_owned(), phase))
-        .into();
+    let expected = expected.map(|(name, phase)| (name.to_owned(), phase)).into();
     assert_eq!(simulator.phases(), expected);
     let root = simulator.node("s");
     assert_eq!(root.children, [names::node_id("s", "s[0]")]);
-    assert_eq!(
-        root.outputs.parameter("all").unwrap().value.as_deref(),
-        Some(r#"["heads","heads"]"#)
-    );
+    assert_eq!(root.outputs.parameter("all").unwrap().value.as_deref(), Some(r#"["heads","heads"]"#));
     let a = simulator.node("s[0].a");
     assert_eq!(a.children, [names::node_id("s", "s[1]")]);
     assert_eq!((&*a.display_name, a.boundary.as_deref()), ("a", Some("s")));
@@ -132,21 +121,11 @@ fn a_dag_omits_what_may_not_run() {
     let mut simulator = Simulator::new(&workflow(DAG), catalog(&[]), fails_a);
     simulator.run();
     assert_eq!(simulator.phase(), Some(Phase::Failed));
-    let expected = [
-        ("d", "Failed"),
-        ("d.a", "Failed"),
-        ("d.b", "Omitted"),
-        ("d.c", "Succeeded"),
-        ("d.e", "Omitted"),
-    ];
-    let expected = expected
-        .map(|(name, phase)| (name.to_owned(), phase))
-        .into();
+    let expected =
+        [("d", "Failed"), ("d.a", "Failed"), ("d.b", "Omitted"), ("d.c", "Succeeded"), ("d.e", "Omitted")];
+    let expected = expected.map(|(name, phase)| (name.to_owned(), phase)).into();
     assert_eq!(simulator.phases(), expected);
-    assert_eq!(
-        simulator.node("d.a").outputs.exit_code.as_deref(),
-        Some("3")
-    );
+    assert_eq!(simulator.node("d.a").outputs.exit_code.as_deref(), Some("3"));
 }
 
 #[test]
@@ -164,34 +143,19 @@ fn a_retry_by_hand_runs_only_what_failed() {
     let mut simulator = Simulator::new(&workflow(DAG), catalog(&[]), flaky);
     simulator.run();
     assert_eq!(simulator.phase(), Some(Phase::Failed));
-    simulator.command(Verb::Retry {
-        restart_successful: false,
-        node_field_selector: String::new(),
-    });
+    simulator.command(Verb::Retry { restart_successful: false, node_field_selector: String::new() });
     simulator.run();
     assert_eq!(simulator.phase(), Some(Phase::Succeeded));
     let ran = |name: &str| {
         let id = names::node_id("d", name);
-        simulator
-            .started
-            .iter()
-            .filter(|pod| pod.node_id == id)
-            .count()
+        simulator.started.iter().filter(|pod| pod.node_id == id).count()
     };
     assert_eq!((ran("d.a"), ran("d.b"), ran("d.e")), (1, 2, 1));
-    let keys: Vec<_> = simulator
-        .started
-        .iter()
-        .map(|pod| pod.key.clone())
-        .collect();
+    let keys: Vec<_> = simulator.started.iter().map(|pod| pod.key.clone()).collect();
     let mut unique = keys.clone();
     unique.sort();
     unique.dedup();
-    assert_eq!(
-        unique.len(),
-        keys.len(),
-        "a retried pod has a key of its own"
-    );
+    assert_eq!(unique.len(), keys.len(), "a retried pod has a key of its own");
 }
 
 #[test]
@@ -208,10 +172,7 @@ fn retries_stop_at_the_limit_and_wait_in_between() {
     // Three attempts of a second each, and waits of 10 and 20 seconds.
     let took = simulator.now.as_second() - common::time(0).as_second();
     assert_eq!(took, 33);
-    assert_eq!(
-        simulator.started[1].name,
-        names::pod_name("one", "one(1)", "main")
-    );
+    assert_eq!(simulator.started[1].name, names::pod_name("one", "one(1)", "main"));
 }
 
 #[test]
@@ -220,19 +181,17 @@ fn a_suspended_node_waits_for_resume() {
         "  - name: t\n    script: {image: x, command: [sh], source: 'echo heads'}",
         "  - name: t\n    suspend: {}",
     );
+    let text = text.replace("      - {name: c, template: t, withItems: [x, {k: v}]}\n", "");
+    let text = text.replace(", when: '{{steps.a.outputs.result}} == tails'", "");
     let text = text.replace(
-        "      - {name: c, template: t, withItems: [x, {k: v}]}\n",
+        "    outputs: {parameters: [{name: all, valueFrom: {parameter: '{{steps.c.outputs.result}}'}}]}\n",
         "",
     );
-    let text = text.replace(", when: '{{steps.a.outputs.result}} == tails'", "");
-    let text = text.replace("    outputs: {parameters: [{name: all, valueFrom: {parameter: '{{steps.c.outputs.result}}'}}]}\n", "");
     let mut simulator = run(&text);
     assert_eq!(simulator.phase(), Some(Phase::Running));
     assert_eq!(simulator.phases()["s[0].a"], "Running");
     for _ in 0..2 {
-        simulator.command(Verb::Resume {
-            node_field_selector: String::new(),
-        });
+        simulator.command(Verb::Resume { node_field_selector: String::new() });
         simulator.run();
     }
     assert_eq!(simulator.phase(), Some(Phase::Succeeded));
@@ -254,11 +213,10 @@ spec:
 
 #[test]
 fn the_exit_handler_knows_how_it_ended() {
-    let mut simulator =
-        Simulator::new(&workflow(EXIT), catalog(&[]), |pod, now| match &*pod.name {
-            "x" => failed(now, 1),
-            _ => good(now),
-        });
+    let mut simulator = Simulator::new(&workflow(EXIT), catalog(&[]), |pod, now| match &*pod.name {
+        "x" => failed(now, 1),
+        _ => good(now),
+    });
     simulator.run();
     assert_eq!(simulator.phase(), Some(Phase::Failed));
     let args = &simulator.started[1].container["args"];
@@ -270,15 +228,7 @@ fn the_exit_handler_knows_how_it_ended() {
 
 #[test]
 fn stop_runs_the_exit_handler_and_terminate_does_not() {
-    for (verb, handlers) in [
-        (
-            Verb::Stop {
-                message: String::new(),
-            },
-            1,
-        ),
-        (Verb::Terminate, 0),
-    ] {
+    for (verb, handlers) in [(Verb::Stop { message: String::new() }, 1), (Verb::Terminate, 0)] {
         let mut simulator = Simulator::new(&workflow(EXIT), catalog(&[]), |_, now| good(now));
         simulator.plan(&[]);
         simulator.command(verb);
@@ -286,66 +236,29 @@ fn stop_runs_the_exit_handler_and_terminate_does_not() {
         assert_eq!(simulator.phase(), Some(Phase::Failed));
         assert_eq!(simulator.started.len(), 1 + handlers);
         assert!(simulator.state.message.starts_with("Stopped with strategy"));
-        assert!(
-            simulator
-                .node("x")
-                .message
-                .starts_with("Stopped with strategy")
-        );
+        assert!(simulator.node("x").message.starts_with("Stopped with strategy"));
     }
 }
 
 #[test]
 fn what_is_wrong_is_said_on_the_workflow() {
     for (from, to, phase, message) in [
-        (
-            "entrypoint: main",
-            "entrypoint: mian",
-            Phase::Failed,
-            "did you mean 'main'",
-        ),
-        (
-            "{name: who, value: 'a {{workflow.uid}} b'}",
-            "{name: who}",
-            Phase::Failed,
-            "has no value",
-        ),
-        (
-            "{{inputs.parameters.who}}",
-            "{{inputs.parameters.whom}}",
-            Phase::Error,
-            "whom",
-        ),
-        (
-            "container:",
-            "http: {url: x}\n    data:",
-            Phase::Error,
-            "TIP-EXE-100",
-        ),
-        (
-            "entrypoint: main",
-            "workflowTemplateRef: {name: nowhere}",
-            Phase::Error,
-            "default/nowhere",
-        ),
+        ("entrypoint: main", "entrypoint: mian", Phase::Failed, "did you mean 'main'"),
+        ("{name: who, value: 'a {{workflow.uid}} b'}", "{name: who}", Phase::Failed, "has no value"),
+        ("{{inputs.parameters.who}}", "{{inputs.parameters.whom}}", Phase::Error, "whom"),
+        ("container:", "http: {url: x}\n    data:", Phase::Error, "TIP-EXE-100"),
+        ("entrypoint: main", "workflowTemplateRef: {name: nowhere}", Phase::Error, "default/nowhere"),
     ] {
         let simulator = run(&ONE.replace(from, to));
         assert_eq!(simulator.phase(), Some(phase), "{to}");
-        assert!(
-            simulator.state.message.contains(message),
-            "{}",
-            simulator.state.message
-        );
+        assert!(simulator.state.message.contains(message), "{}", simulator.state.message);
         assert!(simulator.started.is_empty());
     }
 }
 
 #[test]
 fn a_deadline_stops_what_runs() {
-    let text = ONE.replace(
-        "  entrypoint: main",
-        "  entrypoint: main\n  activeDeadlineSeconds: 5",
-    );
+    let text = ONE.replace("  entrypoint: main", "  entrypoint: main\n  activeDeadlineSeconds: 5");
     let mut simulator = Simulator::new(&workflow(&text), catalog(&[]), |_, now| good(now));
     simulator.takes = |_| std::time::Duration::from_secs(100);
     simulator.run();
@@ -384,10 +297,6 @@ spec:
 ";
     let simulator = run(text);
     assert_eq!(simulator.phase(), Some(Phase::Failed));
-    let deepest = simulator
-        .state
-        .nodes
-        .values()
-        .find(|node| node.phase == Phase::Error);
+    let deepest = simulator.state.nodes.values().find(|node| node.phase == Phase::Error);
     assert!(deepest.unwrap().message.contains("100 deep"));
 }

@@ -97,7 +97,13 @@ impl History {
     }
 
     /// The finished ones beyond the newest `succeeded` and `failed`.
-    pub(super) fn too_many(&self, namespace: &str, cron: &str, succeeded: usize, failed: usize) -> Vec<String> {
+    pub(super) fn too_many(
+        &self,
+        namespace: &str,
+        cron: &str,
+        succeeded: usize,
+        failed: usize,
+    ) -> Vec<String> {
         let mut out = Vec::new();
         for (good, keep) in [(true, succeeded), (false, failed)] {
             let mut ended: Vec<&Child> = self

@@ -35,7 +35,8 @@ pub async fn run(
     clock: Arc<dyn Clock>,
     stop: CancellationToken,
 ) -> Result<(), Error> {
-    let mut scheduler = Scheduler { bus, catalog, clock, history: History::default(), refused: BTreeMap::new() };
+    let mut scheduler =
+        Scheduler { bus, catalog, clock, history: History::default(), refused: BTreeMap::new() };
     let mut changed = scheduler.catalog.changed();
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
     loop {
@@ -118,8 +119,7 @@ impl Scheduler {
 
     async fn look(&mut self, object: &Arc<Object>) -> Result<(), Error> {
         let rules = spec(object)?;
-        for (what, given) in
-            [("when", rules.when.is_some()), ("stopStrategy", rules.stop_strategy.is_some())]
+        for (what, given) in [("when", rules.when.is_some()), ("stopStrategy", rules.stop_strategy.is_some())]
         {
             if given {
                 return Err(Error::Invalid(format!("`{what}` of a CronWorkflow is not run by this version")));
@@ -195,10 +195,7 @@ impl Scheduler {
             given.map_or(usual, |given| usize::try_from(given).unwrap_or(0))
         };
         let rules = spec(object)?;
-        let keep = (
-            limit(rules.successful_jobs_history_limit, 3),
-            limit(rules.failed_jobs_history_limit, 1),
-        );
+        let keep = (limit(rules.successful_jobs_history_limit, 3), limit(rules.failed_jobs_history_limit, 1));
         for child in self.history.too_many(&object.namespace, &object.name, keep.0, keep.1) {
             self.ask(object, &child, Verb::Delete, "beyond the history limit").await?;
         }

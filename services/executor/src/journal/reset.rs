@@ -12,8 +12,7 @@ impl State {
     /// Prepares another run of what failed. With `restart`, nodes that succeeded and match the selector run
     /// again too.
     pub(crate) fn reset(&mut self, restart: bool, selector: &str, at: Timestamp) {
-        if !matches!(self.phase, Some(Phase::Failed | Phase::Error)) && !(restart && self.is_over())
-        {
+        if !matches!(self.phase, Some(Phase::Failed | Phase::Error)) && !(restart && self.is_over()) {
             self.refused = Some("only a workflow that failed can be retried".into());
             return;
         }
@@ -57,9 +56,8 @@ impl State {
 
     /// Nodes to be taken away, with everything that followed them.
     fn doomed(&self, restart: bool, selector: &str) -> BTreeSet<String> {
-        let chosen = |node: &Node| {
-            restart && !selector.trim().is_empty() && selects(selector, node) && node.is_leaf()
-        };
+        let chosen =
+            |node: &Node| restart && !selector.trim().is_empty() && selects(selector, node) && node.is_leaf();
         let mut open: Vec<String> = self
             .nodes
             .values()
@@ -77,10 +75,7 @@ impl State {
             if doomed.insert(id) {
                 open.extend(node.children.iter().cloned());
                 // What stands inside a composite is not always among its children.
-                let inside = self
-                    .nodes
-                    .values()
-                    .filter(|other| other.boundary.as_ref() == Some(&node.id));
+                let inside = self.nodes.values().filter(|other| other.boundary.as_ref() == Some(&node.id));
                 open.extend(inside.map(|other| other.id.clone()));
             }
         }
@@ -93,10 +88,7 @@ impl State {
             return true;
         }
         let group = node.name.rfind("].").and_then(|at| node.name.get(..=at));
-        if group
-            .and_then(|group| self.named(group))
-            .is_some_and(|g| g.phase == Phase::Succeeded)
-        {
+        if group.and_then(|group| self.named(group)).is_some_and(|g| g.phase == Phase::Succeeded) {
             return true;
         }
         let outer = node.boundary.as_ref().and_then(|id| self.nodes.get(id));
@@ -137,9 +129,6 @@ impl State {
 impl Node {
     /// Whether it is run again as a whole: a pod, a wait, or all attempts of either.
     fn is_leaf(&self) -> bool {
-        !matches!(
-            self.kind,
-            NodeKind::Steps | NodeKind::StepGroup | NodeKind::Dag | NodeKind::TaskGroup
-        )
+        !matches!(self.kind, NodeKind::Steps | NodeKind::StepGroup | NodeKind::Dag | NodeKind::TaskGroup)
     }
 }

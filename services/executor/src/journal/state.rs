@@ -119,9 +119,7 @@ impl State {
     ///
     /// # Errors
     /// Fails when it does not begin with a submission, or a record cannot be read.
-    pub fn replay<'a>(
-        records: impl IntoIterator<Item = (u64, &'a [u8])>,
-    ) -> Result<Option<Self>, Error> {
+    pub fn replay<'a>(records: impl IntoIterator<Item = (u64, &'a [u8])>) -> Result<Option<Self>, Error> {
         let mut state: Option<Self> = None;
         for (sequence, payload) in records {
             let record = super::parse(payload)?;
@@ -189,9 +187,7 @@ impl State {
         let submitted = &self.submission.workflow["spec"];
         let spec = begun.spec.as_ref().unwrap_or(submitted);
         // It was compiled before the record was written, so that this cannot fail but for a newer writer.
-        self.definition = Definition::compile(&self.submission.name, spec)
-            .ok()
-            .map(Arc::new);
+        self.definition = Definition::compile(&self.submission.name, spec).ok().map(Arc::new);
         if let Some(definition) = &self.definition {
             self.suspended |= definition.spec.suspend.unwrap_or_default();
         }
@@ -264,9 +260,7 @@ impl State {
         let over = self.is_over();
         match &command.verb {
             Verb::Suspend if !over => self.suspended = true,
-            Verb::Resume {
-                node_field_selector,
-            } if !over => {
+            Verb::Resume { node_field_selector } if !over => {
                 self.resume(node_field_selector);
             }
             Verb::Stop { message } if !over => {
@@ -274,20 +268,16 @@ impl State {
                 self.shutdown_message.clone_from(message);
             }
             Verb::Terminate if !over => self.shutdown = Some(Shutdown::Terminate),
-            Verb::Retry {
-                restart_successful,
-                node_field_selector,
-            } => self.reset(*restart_successful, node_field_selector, command.at),
+            Verb::Retry { restart_successful, node_field_selector } => {
+                self.reset(*restart_successful, node_field_selector, command.at)
+            }
             Verb::Delete => {
                 self.deleted = true;
                 if !over {
                     self.shutdown = Some(Shutdown::Terminate);
                 }
             }
-            Verb::Set {
-                node_field_selector,
-                output_parameters,
-            } if !over => {
+            Verb::Set { node_field_selector, output_parameters } if !over => {
                 for id in self.waiting(node_field_selector) {
                     let values = self.supplied.entry(id).or_default();
                     values.extend(output_parameters.clone());
@@ -358,9 +348,7 @@ pub(crate) fn selects(selector: &str, node: &Node) -> bool {
             "id" => node.id == value.trim(),
             "templateName" => node.target.template == value.trim(),
             "phase" => node.phase.as_str() == value.trim(),
-            "templateRef.name" => {
-                (node.target.reference.as_ref()).is_some_and(|r| r.name == value.trim())
-            }
+            "templateRef.name" => (node.target.reference.as_ref()).is_some_and(|r| r.name == value.trim()),
             "templateRef.template" => {
                 (node.target.reference.as_ref()).is_some_and(|r| r.template == value.trim())
             }
@@ -371,9 +359,7 @@ pub(crate) fn selects(selector: &str, node: &Node) -> bool {
                     .strip_prefix("inputs.parameters.")
                     .and_then(|rest| rest.strip_suffix(".value"));
                 name.is_some_and(|name| {
-                    inputs
-                        .iter()
-                        .any(|p| p.name == name && p.value.as_deref() == Some(value.trim()))
+                    inputs.iter().any(|p| p.name == name && p.value.as_deref() == Some(value.trim()))
                 })
             }
         };

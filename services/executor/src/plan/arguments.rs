@@ -30,9 +30,7 @@ impl Pass<'_> {
     pub(super) fn given(&self, scope: &Scope<'_>, written: &Value) -> Result<Given, String> {
         let mut given = Given::default();
         for parameter in list(written, "parameters") {
-            given
-                .parameters
-                .push(self.given_parameter(scope, parameter)?);
+            given.parameters.push(self.given_parameter(scope, parameter)?);
         }
         for artifact in list(written, "artifacts") {
             given.artifacts.push(given_artifact(scope, artifact)?);
@@ -40,11 +38,7 @@ impl Pass<'_> {
         Ok(given)
     }
 
-    fn given_parameter(
-        &self,
-        scope: &Scope<'_>,
-        written: &Value,
-    ) -> Result<ParameterValue, String> {
+    fn given_parameter(&self, scope: &Scope<'_>, written: &Value) -> Result<ParameterValue, String> {
         let parameter = Parameter::deserialize(written).map_err(|error| error.to_string())?;
         let told = |why: String| format!("argument '{}': {why}", parameter.name);
         let mut value = match &parameter.value {
@@ -80,13 +74,7 @@ impl Pass<'_> {
         let seed = self.state.submission.name.clone();
         let scope = Scope::of(&self.state, self.context.now, &seed);
         let written = def.json.get("inputs").unwrap_or(&Value::Null);
-        for (parameter, json) in def
-            .typed
-            .inputs
-            .parameters
-            .iter()
-            .zip(list(written, "parameters"))
-        {
+        for (parameter, json) in def.typed.inputs.parameters.iter().zip(list(written, "parameters")) {
             let value = match given.parameter(&parameter.name) {
                 Some(value) => Some(value.clone()),
                 None => self.given_parameter(&scope, json)?.value,
@@ -98,27 +86,12 @@ impl Pass<'_> {
                 ));
             }
             check_choice(parameter, value.as_deref())?;
-            inputs.parameters.push(ParameterValue {
-                name: parameter.name.clone(),
-                value,
-                global_name: None,
-            });
+            inputs.parameters.push(ParameterValue { name: parameter.name.clone(), value, global_name: None });
         }
         let known = inputs.clone();
-        let scope = Scope {
-            inputs: Some(&known),
-            ..scope
-        };
-        for (artifact, json) in def
-            .typed
-            .inputs
-            .artifacts
-            .iter()
-            .zip(list(written, "artifacts"))
-        {
-            inputs
-                .artifacts
-                .push(input_artifact(&scope, artifact, json, &given)?);
+        let scope = Scope { inputs: Some(&known), ..scope };
+        for (artifact, json) in def.typed.inputs.artifacts.iter().zip(list(written, "artifacts")) {
+            inputs.artifacts.push(input_artifact(&scope, artifact, json, &given)?);
         }
         Ok(inputs)
     }
@@ -137,10 +110,7 @@ fn input_artifact(
         None => given_artifact(scope, json)?,
     };
     if value.source.is_none() && declared.optional != Some(true) {
-        return Err(format!(
-            "inputs.artifacts.{} was not supplied, and is not optional",
-            declared.name
-        ));
+        return Err(format!("inputs.artifacts.{} was not supplied, and is not optional", declared.name));
     }
     value.path.clone_from(&declared.path);
     value.mode = declared.mode.as_ref().and_then(mode_of);
@@ -181,10 +151,7 @@ fn given_artifact(scope: &Scope<'_>, written: &Value) -> Result<ArtifactValue, S
 
 /// `from: "{{tasks.a.outputs.artifacts.b}}"`.
 pub(super) fn reference(scope: &Scope<'_>, from: &str) -> Result<ArtifactValue, String> {
-    let name = from
-        .trim()
-        .strip_prefix("{{")
-        .and_then(|f| f.strip_suffix("}}"));
+    let name = from.trim().strip_prefix("{{").and_then(|f| f.strip_suffix("}}"));
     let name = name.map_or(from, str::trim);
     match name.strip_prefix('=') {
         Some(expression) => by_expression(scope, expression),
@@ -233,11 +200,7 @@ pub(super) fn stored_key(kind: &str, place: &Value, namespace: &str) -> Result<S
 /// How an artifact is packed.
 pub(super) fn archive_of(artifact: &Artifact) -> Archive {
     let none = artifact.archive.as_ref().and_then(|a| a.get("none"));
-    if none.is_some() {
-        Archive::None
-    } else {
-        Archive::Tar
-    }
+    if none.is_some() { Archive::None } else { Archive::Tar }
 }
 
 /// The literals of an `enum`.
@@ -247,19 +210,11 @@ pub(super) fn check_choice(parameter: &Parameter, value: Option<&str>) -> Result
     if known {
         return Ok(());
     }
-    Err(format!(
-        "parameter '{}' must be one of {}",
-        parameter.name,
-        parameter.choices.join(", ")
-    ))
+    Err(format!("parameter '{}' must be one of {}", parameter.name, parameter.choices.join(", ")))
 }
 
 fn list<'v>(value: &'v Value, name: &str) -> impl Iterator<Item = &'v Value> {
-    value
-        .get(name)
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
+    value.get(name).and_then(Value::as_array).into_iter().flatten()
 }
 
 /// An expression's value as text; null is none.

@@ -46,10 +46,7 @@ impl Pass<'_> {
             return Err(invalid("spec.entrypoint is required".into()));
         }
         let exit = exit_template(&definition);
-        for name in [Some(definition.spec.entrypoint.as_str()), exit.as_deref()]
-            .into_iter()
-            .flatten()
-        {
+        for name in [Some(definition.spec.entrypoint.as_str()), exit.as_deref()].into_iter().flatten() {
             if definition.local(name).is_none() {
                 let near = near(name, definition.names());
                 return Err(invalid(format!("there is no template '{name}'{near}")));
@@ -57,12 +54,7 @@ impl Pass<'_> {
         }
         let parameters = self.workflow_parameters(&definition).map_err(invalid)?;
         let (labels, annotations) = metadata(&definition.json);
-        Ok(Begun {
-            spec: merged,
-            parameters,
-            labels,
-            annotations,
-        })
+        Ok(Begun { spec: merged, parameters, labels, annotations })
     }
 
     /// The spec merged over the template that it refers to, if it does.
@@ -72,11 +64,7 @@ impl Pass<'_> {
         };
         let name = reference["name"].as_str().unwrap_or_default();
         let cluster = reference["clusterScope"].as_bool().unwrap_or_default();
-        let kind = if cluster {
-            Kind::ClusterWorkflowTemplate
-        } else {
-            Kind::WorkflowTemplate
-        };
+        let kind = if cluster { Kind::ClusterWorkflowTemplate } else { Kind::WorkflowTemplate };
         let namespace = &self.state.submission.namespace;
         let Some(object) = self.context.catalog.get(kind, namespace, name) else {
             return Err((Phase::Error, missing(kind, namespace, name)));
@@ -105,11 +93,7 @@ impl Pass<'_> {
                 ));
             }
             super::arguments::check_choice(parameter, value.as_deref())?;
-            values.push(ParameterValue {
-                name: parameter.name.clone(),
-                value,
-                global_name: None,
-            });
+            values.push(ParameterValue { name: parameter.name.clone(), value, global_name: None });
         }
         Ok(values)
     }
@@ -146,11 +130,7 @@ pub(super) fn exit_template(definition: &Definition) -> Option<String> {
 
 /// What is missing, and what to do.
 pub(super) fn missing(kind: Kind, namespace: &str, name: &str) -> String {
-    let place = if kind.is_cluster_wide() {
-        name.to_owned()
-    } else {
-        format!("{namespace}/{name}")
-    };
+    let place = if kind.is_cluster_wide() { name.to_owned() } else { format!("{namespace}/{name}") };
     format!("{kind} {place} does not exist: apply it, then retry the workflow")
 }
 
@@ -160,19 +140,13 @@ pub(super) fn near<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> Stri
         .map(|other| (strsim::jaro_winkler(name, other), other))
         .filter(|(likeness, _)| *likeness > 0.8)
         .max_by(|a, b| a.0.total_cmp(&b.0));
-    nearest.map_or_else(String::new, |(_, other)| {
-        format!(", did you mean '{other}'?")
-    })
+    nearest.map_or_else(String::new, |(_, other)| format!(", did you mean '{other}'?"))
 }
 
 fn metadata(spec: &Value) -> (BTreeMap<String, String>, BTreeMap<String, String>) {
     let table = |name: &str| {
         let written = spec["workflowMetadata"][name].as_object();
-        written
-            .into_iter()
-            .flatten()
-            .map(|(key, value)| (key.clone(), item_text(value)))
-            .collect()
+        written.into_iter().flatten().map(|(key, value)| (key.clone(), item_text(value))).collect()
     };
     (table("labels"), table("annotations"))
 }
@@ -211,21 +185,14 @@ impl Pass<'_> {
     ) -> Result<Option<String>, String> {
         const LABEL: &str = "workflows.argoproj.io/configmap-type";
         let namespace = &self.state.submission.namespace;
-        let found = self
-            .context
-            .catalog
-            .get(Kind::ConfigMap, namespace, &key.name);
+        let found = self.context.catalog.get(Kind::ConfigMap, namespace, &key.name);
         let Some(object) = found else {
             return match key.optional {
                 Some(true) => Ok(None),
                 _ => Err(missing(Kind::ConfigMap, namespace, &key.name)),
             };
         };
-        if object
-            .labels
-            .get(LABEL)
-            .is_none_or(|label| label != "Parameter")
-        {
+        if object.labels.get(LABEL).is_none_or(|label| label != "Parameter") {
             return Err(format!(
                 "ConfigMap {namespace}/{} may not be read by workflows: label it {LABEL}=Parameter",
                 key.name
@@ -237,10 +204,7 @@ impl Pass<'_> {
         match map.data.get(&key.key) {
             Some(value) => Ok(Some(value.clone())),
             None if key.optional == Some(true) => Ok(None),
-            None => Err(format!(
-                "ConfigMap {namespace}/{} has no key '{}'",
-                key.name, key.key
-            )),
+            None => Err(format!("ConfigMap {namespace}/{} has no key '{}'", key.name, key.key)),
         }
     }
 }

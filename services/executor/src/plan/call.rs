@@ -51,23 +51,9 @@ impl Pass<'_> {
             self.held = true;
             return None;
         }
-        let Call {
-            name,
-            target,
-            given,
-            boundary,
-            wants_result,
-            exit,
-        } = call;
-        let mut making = Making {
-            name,
-            target,
-            inputs: Arc::default(),
-            boundary,
-            wants_result,
-            exit,
-            attempt: None,
-        };
+        let Call { name, target, given, boundary, wants_result, exit } = call;
+        let mut making =
+            Making { name, target, inputs: Arc::default(), boundary, wants_result, exit, attempt: None };
         let def = match self.resolve(&making.target) {
             Ok(def) => def,
             Err(why) => return Some(self.stillborn(making, Phase::Error, why)),
@@ -98,10 +84,7 @@ impl Pass<'_> {
             Some(Shutdown::Stop) if exit => {}
             None => {}
             Some(shutdown) => {
-                return Some(format!(
-                    "workflow shutdown with strategy: {}",
-                    shutdown.as_str()
-                ));
+                return Some(format!("workflow shutdown with strategy: {}", shutdown.as_str()));
             }
         }
         let late = !exit && self.deadline().is_some_and(|at| at <= self.context.now);
@@ -139,11 +122,8 @@ impl Pass<'_> {
         let submission = &self.state.submission;
         let key = PodKey::derive(&submission.uid, &node.name, self.state.generation);
         node.pod = Some(key);
-        let template = node
-            .target
-            .reference
-            .as_ref()
-            .map_or(node.target.template.as_str(), |r| r.template.as_str());
+        let template =
+            node.target.reference.as_ref().map_or(node.target.template.as_str(), |r| r.template.as_str());
         // A template written inside a step has no name.
         let template = template.rsplit_once('/').map_or(template, |_| "");
         node.pod_name = Some(names::pod_name(&submission.name, &node.name, template));
@@ -217,10 +197,7 @@ impl Pass<'_> {
             "namespaced" => Kind::WorkflowTemplate,
             _ => {
                 let names = self.state.definition.iter().flat_map(|d| d.names());
-                return Err(format!(
-                    "there is no template '{name}'{}",
-                    near(&name, names)
-                ));
+                return Err(format!("there is no template '{name}'{}", near(&name, names)));
             }
         };
         let namespace = self.state.submission.namespace.clone();
@@ -251,14 +228,10 @@ impl Target {
     /// Scope and name of the template.
     pub(crate) fn place(&self) -> (String, String) {
         match &self.reference {
-            Some(reference) if reference.cluster_scope => (
-                format!("cluster/{}", reference.name),
-                reference.template.clone(),
-            ),
-            Some(reference) => (
-                format!("namespaced/{}", reference.name),
-                reference.template.clone(),
-            ),
+            Some(reference) if reference.cluster_scope => {
+                (format!("cluster/{}", reference.name), reference.template.clone())
+            }
+            Some(reference) => (format!("namespaced/{}", reference.name), reference.template.clone()),
             None => (self.scope.clone(), self.template.clone()),
         }
     }
@@ -275,11 +248,7 @@ impl State {
     }
 
     /// The template that a step or task of `def` calls, as far as the workflow has it.
-    pub(crate) fn template_of(
-        &self,
-        def: &TemplateDef,
-        vertex: &Vertex,
-    ) -> Option<Arc<TemplateDef>> {
+    pub(crate) fn template_of(&self, def: &TemplateDef, vertex: &Vertex) -> Option<Arc<TemplateDef>> {
         if let Some(inline) = def.inline.get(&vertex.name) {
             return Some(inline.clone());
         }

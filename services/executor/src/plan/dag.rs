@@ -13,22 +13,14 @@ use crate::node::{Node, NodeKind, Phase};
 
 impl Pass<'_> {
     pub(super) fn advance_dag(&mut self, node: &Arc<Node>, def: &Arc<TemplateDef>) {
-        let frame = Frame {
-            node: node.clone(),
-            def: def.clone(),
-        };
+        let frame = Frame { node: node.clone(), def: def.clone() };
         let Some(whole) = &def.graph else { return };
         let narrowed = match self.narrowed(&frame, whole) {
             Ok(narrowed) => narrowed,
             Err(why) => return self.end(&node.id, Phase::Error, why),
         };
         let graph = narrowed.as_ref().unwrap_or(whole);
-        for vertex in graph
-            .layers
-            .iter()
-            .flatten()
-            .filter_map(|i| graph.vertices.get(*i))
-        {
+        for vertex in graph.layers.iter().flatten().filter_map(|i| graph.vertices.get(*i)) {
             self.advance_vertex(&frame, graph, vertex);
         }
         if let Some((phase, message)) = self.dag_result(&frame, graph) {
@@ -57,10 +49,8 @@ impl Pass<'_> {
             return;
         }
         let needs: Vec<&Vertex> = needs(graph, vertex).collect();
-        let before: Option<Vec<Arc<Node>>> = needs
-            .iter()
-            .map(|need| self.named(&frame.name_of(need)))
-            .collect();
+        let before: Option<Vec<Arc<Node>>> =
+            needs.iter().map(|need| self.named(&frame.name_of(need))).collect();
         let Some(before) = before else { return };
         if !before.iter().all(|node| self.is_settled(node)) {
             return;
@@ -93,11 +83,7 @@ impl Pass<'_> {
     fn answer(&self, vertex: &Vertex, node: &Node, asked: Asked) -> bool {
         let phase = node.phase;
         let tolerated = vertex.continue_on();
-        let children = || {
-            node.children
-                .iter()
-                .filter_map(|id| self.state.nodes.get(id))
-        };
+        let children = || node.children.iter().filter_map(|id| self.state.nodes.get(id));
         match asked {
             Asked::Plain => match phase {
                 Phase::Succeeded | Phase::Skipped => true,
@@ -146,11 +132,7 @@ impl Pass<'_> {
         if !complete {
             complete = self.fill(frame, vertex, &group.name, items, &group.id);
             if complete {
-                self.update(Update {
-                    id: group.id.clone(),
-                    complete: true,
-                    ..Update::default()
-                });
+                self.update(Update { id: group.id.clone(), complete: true, ..Update::default() });
             }
         }
         let children = self.children_of(&group.id, &group.name);
@@ -180,11 +162,7 @@ impl Pass<'_> {
             let above = vertex.needs.iter().filter_map(|n| *branches.get(*n)?);
             let inherited = above.fold(Phase::Succeeded, worse);
             if let Some(branch) = branches.get_mut(index) {
-                *branch = Some(if node.phase.completed() {
-                    node.phase
-                } else {
-                    inherited
-                });
+                *branch = Some(if node.phase.completed() { node.phase } else { inherited });
             }
         }
         if open {
@@ -195,15 +173,13 @@ impl Pass<'_> {
             let why = "template has failed or errored children and failFast enabled";
             return Some((Phase::Failed, why.into()));
         }
-        self.targets(graph, &branches)
-            .map(|phase| (phase, String::new()))
+        self.targets(graph, &branches).map(|phase| (phase, String::new()))
     }
 
     fn targets(&self, graph: &Graph, branches: &[Option<Phase>]) -> Option<Phase> {
         let mut result = Some(Phase::Succeeded);
         for index in &graph.targets {
-            let (Some(vertex), Some(branch)) = (graph.vertices.get(*index), branches.get(*index))
-            else {
+            let (Some(vertex), Some(branch)) = (graph.vertices.get(*index), branches.get(*index)) else {
                 continue;
             };
             let tolerated = vertex.continue_on();
@@ -226,10 +202,7 @@ impl Pass<'_> {
 }
 
 fn needs<'g>(graph: &'g Graph, vertex: &'g Vertex) -> impl Iterator<Item = &'g Vertex> {
-    vertex
-        .needs
-        .iter()
-        .filter_map(|index| graph.vertices.get(*index))
+    vertex.needs.iter().filter_map(|index| graph.vertices.get(*index))
 }
 
 /// Error over Failed over everything else.

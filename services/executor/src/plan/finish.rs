@@ -21,14 +21,7 @@ impl Pass<'_> {
         match self.workflow_arguments() {
             Ok(given) => {
                 let name = self.state.submission.name.clone();
-                self.call(Call {
-                    name,
-                    target,
-                    given,
-                    boundary: None,
-                    wants_result: false,
-                    exit: false,
-                });
+                self.call(Call { name, target, given, boundary: None, wants_result: false, exit: false });
             }
             Err(why) => self.conclude(Phase::Error, why),
         }
@@ -46,9 +39,7 @@ impl Pass<'_> {
                     self.advance(&node.id);
                     self.node(&node.id)
                 }
-                None => self
-                    .call_handler(name, &handler)
-                    .and_then(|id| self.node(&id)),
+                None => self.call_handler(name, &handler).and_then(|id| self.node(&id)),
             };
             if !exit.as_ref().is_some_and(|node| node.phase.fulfilled()) {
                 return;
@@ -88,26 +79,16 @@ impl Pass<'_> {
 
     fn local_target(&self, template: &str) -> Option<Target> {
         let definition = self.state.definition.as_ref()?;
-        Some(Target {
-            template: template.to_owned(),
-            reference: None,
-            scope: definition.scope.clone(),
-        })
+        Some(Target { template: template.to_owned(), reference: None, scope: definition.scope.clone() })
     }
 
     /// The workflow's own arguments. Their texts are taken as they are: they may come from an event.
     fn workflow_arguments(&self) -> Result<Given, String> {
-        let mut given = Given {
-            parameters: self.state.parameters.to_vec(),
-            artifacts: Vec::new(),
-        };
+        let mut given = Given { parameters: self.state.parameters.to_vec(), artifacts: Vec::new() };
         let Some(definition) = &self.state.definition else {
             return Ok(given);
         };
-        let written = definition
-            .json
-            .get("arguments")
-            .and_then(|a| a.get("artifacts"));
+        let written = definition.json.get("arguments").and_then(|a| a.get("artifacts"));
         for artifact in written.and_then(Value::as_array).into_iter().flatten() {
             given.artifacts.push(super::arguments::own_artifact(
                 &Scope::of(&self.state, self.context.now, &self.state.submission.name),

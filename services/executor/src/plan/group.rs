@@ -19,10 +19,7 @@ enum Group {
 
 impl Pass<'_> {
     pub(super) fn advance_steps(&mut self, node: &Arc<Node>, def: &Arc<TemplateDef>) {
-        let frame = Frame {
-            node: node.clone(),
-            def: def.clone(),
-        };
+        let frame = Frame { node: node.clone(), def: def.clone() };
         let Some(graph) = &def.graph else { return };
         for index in 0..graph.layers.len() {
             match self.advance_group(&frame, graph, index) {
@@ -49,11 +46,7 @@ impl Pass<'_> {
             complete &= self.advance_step(frame, vertex, &group);
         }
         if complete && !group.complete {
-            self.update(Update {
-                id: group.id.clone(),
-                complete: true,
-                ..Update::default()
-            });
+            self.update(Update { id: group.id.clone(), complete: true, ..Update::default() });
         }
         self.group_result(frame, &vertices, &group, complete)
     }

@@ -15,11 +15,7 @@ impl Pass<'_> {
     /// Runs the exit hook of a node that ended, and remembers a node whose hook is yet to end.
     pub(super) fn advance_hook(&mut self, frame: &Frame, vertex: &Vertex, node: &Arc<Node>) {
         let hook = vertex.task.hooks.get("exit");
-        let plain = vertex
-            .task
-            .on_exit
-            .as_deref()
-            .filter(|name| !name.is_empty());
+        let plain = vertex.task.on_exit.as_deref().filter(|name| !name.is_empty());
         if (hook.is_none() && plain.is_none()) || !node.phase.completed() {
             return;
         }
@@ -34,18 +30,14 @@ impl Pass<'_> {
         let written = vertex.json.get("hooks").and_then(|hooks| hooks.get("exit"));
         let expression = hook.and_then(|hook| hook.expression.as_deref());
         let target = Target {
-            template: hook
-                .map_or(plain.unwrap_or_default(), |h| &h.template)
-                .to_owned(),
+            template: hook.map_or(plain.unwrap_or_default(), |h| &h.template).to_owned(),
             reference: hook.and_then(|hook| hook.template_ref.clone()),
             scope: frame.def.scope.clone(),
         };
         let scope = self.scope(frame, &name, None);
         let arguments = written.and_then(|hook| hook.get("arguments"));
         let prepared = is_due(&scope, expression).and_then(|due| match due {
-            true => self
-                .given(&scope, arguments.unwrap_or(&Value::Null))
-                .map(Some),
+            true => self.given(&scope, arguments.unwrap_or(&Value::Null)).map(Some),
             false => Ok(None),
         });
         let made = match prepared {
@@ -75,9 +67,7 @@ fn is_due(scope: &Scope<'_>, expression: Option<&str>) -> Result<bool, String> {
         None => Ok(true),
         Some(text) => match substitute::expression(scope, text) {
             Ok(Value::Bool(due)) => Ok(due),
-            Ok(other) => Err(format!(
-                "hook expression `{text}` gives {other}, not true or false"
-            )),
+            Ok(other) => Err(format!("hook expression `{text}` gives {other}, not true or false")),
             Err(error) => Err(error.to_string()),
         },
     }

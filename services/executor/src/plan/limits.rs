@@ -15,11 +15,7 @@ pub(super) const DEADLINE: &str = "Step exceeded its deadline";
 impl Pass<'_> {
     /// Whether a limit holds a call of `def` inside `boundary` back.
     pub(super) fn is_held(&mut self, def: &TemplateDef, boundary: Option<&Arc<Node>>) -> bool {
-        let whole = self
-            .state
-            .definition
-            .as_ref()
-            .and_then(|definition| definition.spec.parallelism);
+        let whole = self.state.definition.as_ref().and_then(|definition| definition.spec.parallelism);
         let is_pod = def.graph.is_none() && def.typed.suspend.is_none();
         if whole.is_some_and(|limit| is_pod && self.active_pods() >= limit) {
             return true;
@@ -69,9 +65,7 @@ impl Pass<'_> {
         let definition = self.state.definition.as_ref()?;
         let seconds = definition.spec.active_deadline_seconds?;
         let began = self.state.started?;
-        began
-            .checked_add(jiff::SignedDuration::from_secs(seconds))
-            .ok()
+        began.checked_add(jiff::SignedDuration::from_secs(seconds)).ok()
     }
 
     /// Tells what runs to stop, where the workflow was told to, or its time is over.
@@ -109,11 +103,7 @@ impl Pass<'_> {
         if node.stopping.is_some() {
             return;
         }
-        self.update(Update {
-            id: node.id.clone(),
-            stopping: Some(why.to_owned()),
-            ..Update::default()
-        });
+        self.update(Update { id: node.id.clone(), stopping: Some(why.to_owned()), ..Update::default() });
         self.stops.extend(node.pod.clone());
     }
 }

@@ -35,11 +35,7 @@ impl Pass<'_> {
         under: &[String],
     ) -> Expanded {
         let scope = self.scope(frame, name, None);
-        let asked_once = vertex
-            .task
-            .when
-            .as_deref()
-            .filter(|when| !mentions_item(when));
+        let asked_once = vertex.task.when.as_deref().filter(|when| !mentions_item(when));
         let wanted = asked_once.map_or(Ok(true), |when| substitute::holds(&scope, when));
         let expanded = wanted.and_then(|wanted| match wanted {
             true => items(&scope, vertex).map(Some),
@@ -87,10 +83,7 @@ impl Pass<'_> {
             return Vec::new();
         };
         let prefix = names::loop_prefix(name);
-        let nodes = group
-            .children
-            .iter()
-            .filter_map(|id| self.state.nodes.get(id));
+        let nodes = group.children.iter().filter_map(|id| self.state.nodes.get(id));
         nodes
             .filter(|node| node.name.starts_with(&prefix) && node.kind != NodeKind::StepGroup)
             .cloned()
@@ -111,10 +104,7 @@ pub(super) fn items(scope: &Scope<'_>, vertex: &Vertex) -> Result<Vec<Value>, St
     let items = if let Some(param) = &task.with_param {
         let text = substitute::required(scope, param)?;
         let parsed: Value = serde_json::from_str(&text).map_err(|error| {
-            format!(
-                "withParam value could not be parsed as a JSON list: {error}: {}",
-                short(&text)
-            )
+            format!("withParam value could not be parsed as a JSON list: {error}: {}", short(&text))
         })?;
         match parsed {
             Value::Array(items) => items,
@@ -130,10 +120,7 @@ pub(super) fn items(scope: &Scope<'_>, vertex: &Vertex) -> Result<Vec<Value>, St
         }
     };
     if items.len() > ITEMS_MAX {
-        return Err(format!(
-            "a loop of {} items is longer than {ITEMS_MAX}",
-            items.len()
-        ));
+        return Err(format!("a loop of {} items is longer than {ITEMS_MAX}", items.len()));
     }
     Ok(items)
 }
@@ -143,9 +130,7 @@ fn sequence_items(scope: &Scope<'_>, sequence: &Sequence) -> Result<Vec<Value>, 
         let Some(field) = field else { return Ok(None) };
         let text = substitute::required(scope, &field.to_string())?;
         let parsed = text.trim().parse();
-        parsed
-            .map(Some)
-            .map_err(|_| format!("withSequence: `{text}` is no whole number"))
+        parsed.map(Some).map_err(|_| format!("withSequence: `{text}` is no whole number"))
     };
     let start = number(&sequence.start)?.unwrap_or(0);
     let numbers: Vec<i64> = match (number(&sequence.count)?, number(&sequence.end)?) {
@@ -159,10 +144,7 @@ fn sequence_items(scope: &Scope<'_>, sequence: &Sequence) -> Result<Vec<Value>, 
         Some(format) => substitute::required(scope, format)?,
         None => "%d".into(),
     };
-    numbers
-        .into_iter()
-        .map(|number| printed(&format, number).map(Value::String))
-        .collect()
+    numbers.into_iter().map(|number| printed(&format, number).map(Value::String)).collect()
 }
 
 fn bounded(start: i64, end: i64) -> Result<Vec<i64>, String> {
@@ -170,11 +152,7 @@ fn bounded(start: i64, end: i64) -> Result<Vec<i64>, String> {
     if length >= ITEMS_MAX as u64 {
         return Err(format!("withSequence: more than {ITEMS_MAX} items"));
     }
-    if start <= end {
-        Ok((start..=end).collect())
-    } else {
-        Ok((end..=start).rev().collect())
-    }
+    if start <= end { Ok((start..=end).collect()) } else { Ok((end..=start).rev().collect()) }
 }
 
 /// C's printf for one whole number: `%d`, `%x`, `%X`, `%o`, with `0` and a width.
@@ -189,16 +167,10 @@ fn printed(format: &str, number: i64) -> Result<String, String> {
             rest = after;
             continue;
         }
-        let verb = after
-            .find(|c: char| !c.is_ascii_digit())
-            .ok_or_else(wrong)?;
+        let verb = after.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
         let (width, tail) = after.split_at(verb);
         let zero = width.starts_with('0');
-        let width: usize = if width.is_empty() {
-            0
-        } else {
-            width.parse().map_err(|_| wrong())?
-        };
+        let width: usize = if width.is_empty() { 0 } else { width.parse().map_err(|_| wrong())? };
         if width > 100 {
             return Err(wrong());
         }

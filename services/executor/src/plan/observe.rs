@@ -80,8 +80,7 @@ impl Pass<'_> {
             inputs: Some(&node.inputs),
             ..crate::scope::Scope::of(&self.state, self.context.now, &node.name)
         };
-        let limit =
-            crate::substitute::required(&scope, timeout).and_then(|text| time::duration(&text));
+        let limit = crate::substitute::required(&scope, timeout).and_then(|text| time::duration(&text));
         let until = limit.map(|limit| time::after(node.started, limit));
         match until {
             Err(why) => self.stop(node, &format!("template timeout: {why}")),

@@ -33,14 +33,8 @@ impl Pass<'_> {
                 global_name: parameter.global_name.clone(),
             });
         }
-        let written = frame
-            .def
-            .json
-            .get("outputs")
-            .and_then(|o| o.get("artifacts"));
-        let written = written
-            .and_then(Value::as_array)
-            .map_or(&[][..], Vec::as_slice);
+        let written = frame.def.json.get("outputs").and_then(|o| o.get("artifacts"));
+        let written = written.and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         for (artifact, _) in declared.artifacts.iter().zip(written) {
             let told = |why: String| format!("output artifact '{}': {why}", artifact.name);
             let mut value = match (&artifact.from, &artifact.from_expression) {
@@ -52,9 +46,7 @@ impl Pass<'_> {
                 if artifact.optional == Some(true) {
                     continue;
                 }
-                return Err(told(
-                    "what should have made it was skipped or made none".into(),
-                ));
+                return Err(told("what should have made it was skipped or made none".into()));
             }
             value.name.clone_from(&artifact.name);
             value.path = None;

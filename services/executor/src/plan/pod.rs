@@ -26,9 +26,8 @@ pub const LAUNCHER: &str = "tiphys.dev/launcher";
 /// Says why the node has none.
 pub fn of_node(state: &State, node: &Node, context: &Context<'_>) -> Result<PodSpec, String> {
     let (scope, name) = node.target.place();
-    let def = state
-        .template(&scope, &name)
-        .ok_or_else(|| format!("template '{name}' is gone from the journal"))?;
+    let def =
+        state.template(&scope, &name).ok_or_else(|| format!("template '{name}' is gone from the journal"))?;
     spec(state, node, &def, context)
 }
 
@@ -59,10 +58,7 @@ pub(super) fn spec(
     let (container, script) = container(&scope, def, key, context)?;
     let labels = metadata(&scope, state, def, "labels")?;
     let annotations = metadata(&scope, state, def, "annotations")?;
-    let prefix = format!(
-        "{}/{}/{name}",
-        state.submission.namespace, state.submission.name
-    );
+    let prefix = format!("{}/{}/{name}", state.submission.namespace, state.submission.name);
     Ok(PodSpec {
         key: key.clone(),
         name: name.clone(),
@@ -106,10 +102,7 @@ fn container(
     let declared = paths::declared(&def.typed);
     let mapped = paths::mapped(written, &declared, &|path| (context.path_of)(key, path));
     let mut replaced = substitute::tree(scope, &mapped)?;
-    let source = replaced
-        .as_object_mut()
-        .filter(|_| is_script)
-        .map(|members| members.remove("source"));
+    let source = replaced.as_object_mut().filter(|_| is_script).map(|members| members.remove("source"));
     let source = source.map(|source| source.as_ref().map(item_text).unwrap_or_default());
     if let Some(members) = replaced.as_object_mut() {
         members.insert("name".into(), json!("main"));
@@ -127,22 +120,11 @@ fn metadata(
     let whole = whole.and_then(|d| d.json.get("podMetadata")?.get(table));
     let own = def.json.get("metadata").and_then(|m| m.get(table));
     let mut all = BTreeMap::new();
-    for (name, value) in [whole, own]
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_object)
-        .flat_map(Map::iter)
-    {
-        all.insert(
-            name.clone(),
-            substitute::required(scope, &item_text(value))?,
-        );
+    for (name, value) in [whole, own].into_iter().flatten().filter_map(Value::as_object).flat_map(Map::iter) {
+        all.insert(name.clone(), substitute::required(scope, &item_text(value))?);
     }
     if table == "labels" {
-        all.insert(
-            "workflows.argoproj.io/workflow".into(),
-            state.submission.name.clone(),
-        );
+        all.insert("workflows.argoproj.io/workflow".into(), state.submission.name.clone());
         all.insert("workflows.argoproj.io/completed".into(), "false".into());
     }
     Ok(all)
@@ -151,8 +133,7 @@ fn metadata(
 /// Whether the template or the workflow says that the step may run on the host.
 fn is_host_allowed(state: &State, annotations: &BTreeMap<String, String>) -> bool {
     let own = annotations.get(LAUNCHER).cloned();
-    own.or_else(|| state.annotation(LAUNCHER))
-        .is_some_and(|launcher| launcher == "process")
+    own.or_else(|| state.annotation(LAUNCHER)).is_some_and(|launcher| launcher == "process")
 }
 
 fn inputs(node: &Node) -> Vec<InputArtifact> {
@@ -183,9 +164,7 @@ fn output_parameters(scope: &Scope<'_>, def: &TemplateDef) -> Result<Vec<OutputP
         all.push(OutputParameter {
             name: parameter.name.clone(),
             path: substitute::required(scope, path)?,
-            default: default
-                .map(|text| substitute::required(scope, text))
-                .transpose()?,
+            default: default.map(|text| substitute::required(scope, text)).transpose()?,
         });
     }
     Ok(all)
@@ -232,11 +211,7 @@ fn output_key(scope: &Scope<'_>, artifact: &Artifact, prefix: &str) -> Result<St
 }
 
 fn archives_logs(state: &State, def: &TemplateDef, context: &Context<'_>) -> bool {
-    let own = def
-        .typed
-        .archive_location
-        .as_ref()
-        .and_then(|l| l.archive_logs);
+    let own = def.typed.archive_location.as_ref().and_then(|l| l.archive_logs);
     let whole = state.definition.as_ref().and_then(|d| d.spec.archive_logs);
     context.archive_logs || own.or(whole).unwrap_or_default()
 }

@@ -27,14 +27,8 @@ enum Next {
 }
 
 /// Errors that may go away by themselves.
-const TRANSIENT: [&str; 6] = [
-    "timed out",
-    "timeout",
-    "temporar",
-    "unavailable",
-    "connection refused",
-    "connection reset",
-];
+const TRANSIENT: [&str; 6] =
+    ["timed out", "timeout", "temporar", "unavailable", "connection refused", "connection reset"];
 
 impl Pass<'_> {
     /// The strategy of a template: its own, or the workflow's.
@@ -52,12 +46,7 @@ impl Pass<'_> {
         let attempts: Vec<String> = node
             .children
             .iter()
-            .filter(|id| {
-                self.state
-                    .nodes
-                    .get(*id)
-                    .is_some_and(|n| n.attempt.is_some())
-            })
+            .filter(|id| self.state.nodes.get(*id).is_some_and(|n| n.attempt.is_some()))
             .cloned()
             .collect();
         let Some(last) = attempts.last() else {
@@ -82,11 +71,7 @@ impl Pass<'_> {
             Next::Wait(until) => {
                 let message = format!("Backoff until {}", crate::status::time_text(until));
                 if node.message != message {
-                    self.update(Update {
-                        id: node.id.clone(),
-                        message: Some(message),
-                        ..Update::default()
-                    });
+                    self.update(Update { id: node.id.clone(), message: Some(message), ..Update::default() });
                 }
                 self.wake_at(until);
             }
@@ -99,11 +84,7 @@ impl Pass<'_> {
             Phase::Skipped | Phase::Omitted => Phase::Succeeded,
             phase => phase,
         };
-        let message = if why.is_empty() {
-            last.message.clone()
-        } else {
-            why
-        };
+        let message = if why.is_empty() { last.message.clone() } else { why };
         self.update(Update {
             id: node.id.clone(),
             phase: Some(phase),
@@ -119,11 +100,7 @@ impl Pass<'_> {
             return;
         }
         if !node.message.is_empty() {
-            self.update(Update {
-                id: node.id.clone(),
-                message: Some(String::new()),
-                ..Update::default()
-            });
+            self.update(Update { id: node.id.clone(), message: Some(String::new()), ..Update::default() });
         }
         let boundary = node.boundary.as_ref().and_then(|id| self.node(id));
         let making = Making {
@@ -138,9 +115,7 @@ impl Pass<'_> {
         let id = self.make(making, def);
         self.link(std::slice::from_ref(&node.id), &id);
         // It may have ended as it was made.
-        if self
-            .node(&id)
-            .is_some_and(|attempt| attempt.phase.fulfilled())
+        if self.node(&id).is_some_and(|attempt| attempt.phase.fulfilled())
             && let Some(node) = self.node(&node.id)
         {
             self.advance_retry(&node);
@@ -173,9 +148,7 @@ impl Pass<'_> {
             match substitute::expression(&scope, text).map_err(|error| error.to_string())? {
                 Value::Bool(true) => {}
                 Value::Bool(false) => {
-                    return Ok(Next::GiveUp(
-                        "retryStrategy.expression evaluated to false".into(),
-                    ));
+                    return Ok(Next::GiveUp("retryStrategy.expression evaluated to false".into()));
                 }
                 other => return Err(format!("`{text}` gives {other}, not true or false")),
             }
@@ -194,22 +167,14 @@ impl Pass<'_> {
         }
     }
 
-    fn backoff(
-        &self,
-        backoff: &Backoff,
-        last: &Node,
-        count: u32,
-        first: Timestamp,
-    ) -> Result<Next, String> {
+    fn backoff(&self, backoff: &Backoff, last: &Node, count: u32, first: Timestamp) -> Result<Next, String> {
         let length = |text: &Option<String>| {
             let given = text.as_deref().filter(|text| !text.is_empty());
             given.map(time::duration).transpose()
         };
         let base = length(&backoff.duration)?.ok_or("backoff has no duration")?;
         let factor: f64 = match backoff.factor.as_deref().filter(|f| !f.is_empty()) {
-            Some(text) => text
-                .parse()
-                .map_err(|_| format!("backoff.factor `{text}` is no number"))?,
+            Some(text) => text.parse().map_err(|_| format!("backoff.factor `{text}` is no number"))?,
             None => 1.0,
         };
         let exponent = i32::try_from(count.saturating_sub(1)).unwrap_or(i32::MAX);
@@ -223,25 +188,15 @@ impl Pass<'_> {
                 return Ok(Next::GiveUp("Max duration limit exceeded".into()));
             }
             if until > end {
-                return Ok(Next::GiveUp(
-                    "Backoff would exceed max duration limit".into(),
-                ));
+                return Ok(Next::GiveUp("Backoff would exceed max duration limit".into()));
             }
         }
-        if until <= self.context.now {
-            Ok(Next::Attempt)
-        } else {
-            Ok(Next::Wait(until))
-        }
+        if until <= self.context.now { Ok(Next::Attempt) } else { Ok(Next::Wait(until)) }
     }
 }
 
 fn policy_allows(strategy: &RetryStrategy, last: &Node) -> Result<bool, String> {
-    let by_default = if strategy.expression.is_some() {
-        "Always"
-    } else {
-        "OnFailure"
-    };
+    let by_default = if strategy.expression.is_some() { "Always" } else { "OnFailure" };
     let named = strategy.retry_policy.as_deref().filter(|p| !p.is_empty());
     let message = last.message.to_lowercase();
     Ok(match named.unwrap_or(by_default) {
@@ -256,7 +211,5 @@ fn policy_allows(strategy: &RetryStrategy, last: &Node) -> Result<bool, String> 
 /// An expression may be written with or without its tag.
 fn strip_tag(text: &str) -> &str {
     let inner = text.trim().strip_prefix("{{=");
-    inner
-        .and_then(|inner| inner.strip_suffix("}}"))
-        .unwrap_or(text)
+    inner.and_then(|inner| inner.strip_suffix("}}")).unwrap_or(text)
 }

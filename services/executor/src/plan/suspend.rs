@@ -19,10 +19,8 @@ impl Pass<'_> {
         let duration = def.typed.suspend.as_ref().and_then(|s| s.duration.clone());
         let mut over = self.state.resumed.contains(&node.id);
         if let Some(duration) = duration.filter(|text| !text.is_empty()) {
-            let scope = Scope {
-                inputs: Some(&node.inputs),
-                ..Scope::of(&self.state, self.context.now, &node.name)
-            };
+            let scope =
+                Scope { inputs: Some(&node.inputs), ..Scope::of(&self.state, self.context.now, &node.name) };
             let text = substitute::required(&scope, &duration);
             match text.and_then(|text| time::duration(&text)) {
                 Ok(duration) => {
@@ -46,11 +44,9 @@ impl Pass<'_> {
                 outputs: Some(Arc::new(outputs)),
                 ..Update::default()
             }),
-            Err(missing) if node.message != missing => self.update(Update {
-                id: node.id.clone(),
-                message: Some(missing),
-                ..Update::default()
-            }),
+            Err(missing) if node.message != missing => {
+                self.update(Update { id: node.id.clone(), message: Some(missing), ..Update::default() })
+            }
             Err(_) => {}
         }
     }

@@ -23,10 +23,7 @@ pub(super) struct Frame {
 
 impl Frame {
     pub(super) fn inside(&self) -> Inside<'_> {
-        Inside {
-            node: &self.node,
-            def: &self.def,
-        }
+        Inside { node: &self.node, def: &self.def }
     }
 
     pub(super) fn name_of(&self, vertex: &Vertex) -> String {
@@ -43,12 +40,7 @@ pub(super) enum Start {
 }
 
 impl Pass<'_> {
-    pub(super) fn scope<'s>(
-        &'s self,
-        frame: &'s Frame,
-        name: &'s str,
-        item: Option<&'s Value>,
-    ) -> Scope<'s> {
+    pub(super) fn scope<'s>(&'s self, frame: &'s Frame, name: &'s str, item: Option<&'s Value>) -> Scope<'s> {
         Scope {
             inputs: Some(&frame.node.inputs),
             inside: Some(frame.inside()),
@@ -92,12 +84,7 @@ impl Pass<'_> {
         name: &str,
         item: Option<&Value>,
     ) -> Result<bool, String> {
-        match vertex
-            .task
-            .when
-            .as_deref()
-            .filter(|when| !when.trim().is_empty())
-        {
+        match vertex.task.when.as_deref().filter(|when| !when.trim().is_empty()) {
             Some(when) => substitute::holds(&self.scope(frame, name, item), when),
             None => Ok(true),
         }
@@ -112,9 +99,8 @@ impl Pass<'_> {
     ) -> Option<String> {
         let scope = self.scope(frame, name, item);
         let written = vertex.json.get("arguments").unwrap_or(&Value::Null);
-        let prepared = self
-            .given(&scope, written)
-            .and_then(|given| Ok((given, target(&scope, frame, vertex)?)));
+        let prepared =
+            self.given(&scope, written).and_then(|given| Ok((given, target(&scope, frame, vertex)?)));
         match prepared {
             Ok((given, target)) => self.call(Call {
                 name: name.to_owned(),
@@ -179,24 +165,14 @@ impl Pass<'_> {
         given: Given,
         boundary: Option<Arc<Node>>,
     ) -> Option<String> {
-        self.call(Call {
-            name,
-            target,
-            given,
-            boundary,
-            wants_result: false,
-            exit: true,
-        })
+        self.call(Call { name, target, given, boundary, wants_result: false, exit: true })
     }
 
     /// A node of a group: of a loop's children, or of steps that run together.
     pub(super) fn add_group(&mut self, frame: &Frame, name: &str, kind: NodeKind) -> Arc<Node> {
         let target = match kind {
             NodeKind::StepGroup => frame.node.target.clone(),
-            _ => Target {
-                scope: frame.def.scope.clone(),
-                ..Target::default()
-            },
+            _ => Target { scope: frame.def.scope.clone(), ..Target::default() },
         };
         let making = self.making(frame, name, target);
         let node = self.blank(making, kind, Phase::Running);

@@ -19,10 +19,7 @@ impl Pass<'_> {
             NodeKind::Steps | NodeKind::Dag => node.outbound.clone(),
             NodeKind::TaskGroup | NodeKind::StepGroup => of(&node.children),
             NodeKind::Retry => {
-                let nodes = node
-                    .children
-                    .iter()
-                    .filter_map(|id| self.state.nodes.get(id));
+                let nodes = node.children.iter().filter_map(|id| self.state.nodes.get(id));
                 let last = nodes.filter(|child| child.attempt.is_some()).next_back();
                 last.map_or_else(Vec::new, |last| self.outbound(last))
             }
@@ -35,9 +32,7 @@ impl Pass<'_> {
         let outbound = match graph.style {
             Style::Steps => {
                 let groups = (0..graph.layers.len()).rev();
-                let last = groups
-                    .filter_map(|i| self.named(&format!("{}[{i}]", frame.node.name)))
-                    .next();
+                let last = groups.filter_map(|i| self.named(&format!("{}[{i}]", frame.node.name))).next();
                 last.map_or_else(Vec::new, |group| self.outbound(&group))
             }
             Style::Dag => {

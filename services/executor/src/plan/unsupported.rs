@@ -9,9 +9,7 @@ use crate::definition::TemplateDef;
 const CODE: &str = "TIP-EXE-100";
 
 fn told(construct: &str, place: &str) -> String {
-    format!(
-        "{CODE}: {place} uses {construct}, which is not run yet; remove it, or run this with Argo"
-    )
+    format!("{CODE}: {place} uses {construct}, which is not run yet; remove it, or run this with Argo")
 }
 
 /// The first construct of a whole spec that is not run yet.

@@ -11,9 +11,8 @@ impl Scope<'_> {
         let mut all = Map::new();
         all.insert("workflow".into(), self.workflow_object());
         if let Some(inputs) = self.inputs {
-            let parameters: Map<String, Value> = (inputs.parameters.iter())
-                .map(|p| (p.name.clone(), json!(p.value)))
-                .collect();
+            let parameters: Map<String, Value> =
+                (inputs.parameters.iter()).map(|p| (p.name.clone(), json!(p.value))).collect();
             let artifacts: Map<String, Value> = (inputs.artifacts.iter())
                 .map(|artifact| {
                     let mut object = json!(artifact);
@@ -38,10 +37,7 @@ impl Scope<'_> {
         if let Some(item) = self.item {
             let item = match item {
                 Value::Object(members) => Value::Object(
-                    members
-                        .iter()
-                        .map(|(key, member)| (key.clone(), json!(item_text(member))))
-                        .collect(),
+                    members.iter().map(|(key, member)| (key.clone(), json!(item_text(member)))).collect(),
                 ),
                 other => json!(item_text(other)),
             };
@@ -87,21 +83,16 @@ impl Scope<'_> {
                 _ => None,
             })
             .collect();
-        let mut parameters: Map<String, Value> = (self.state.parameters.iter())
-            .map(|p| (p.name.clone(), json!(p.value)))
-            .collect();
+        let mut parameters: Map<String, Value> =
+            (self.state.parameters.iter()).map(|p| (p.name.clone(), json!(p.value))).collect();
         if let Found::Text(all) = self.find("workflow.parameters.json") {
             parameters.entry("json").or_insert(json!(all));
         }
-        let outputs: Map<String, Value> = (self.state.outputs.parameters.iter())
-            .map(|p| (p.name.clone(), json!(p.value)))
-            .collect();
+        let outputs: Map<String, Value> =
+            (self.state.outputs.parameters.iter()).map(|p| (p.name.clone(), json!(p.value))).collect();
         workflow.insert("parameters".into(), Value::Object(parameters));
         workflow.insert("labels".into(), Value::Object(self.state.all_labels()));
-        workflow.insert(
-            "annotations".into(),
-            Value::Object(self.state.all_annotations()),
-        );
+        workflow.insert("annotations".into(), Value::Object(self.state.all_annotations()));
         workflow.insert("outputs".into(), json!({"parameters": outputs}));
         Value::Object(workflow)
     }

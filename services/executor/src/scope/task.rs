@@ -58,9 +58,7 @@ impl<'a> Scope<'a> {
 
     fn vertex(&self, inside: Inside<'a>, name: &str) -> Result<&'a Vertex, String> {
         let graph = inside.def.graph.as_ref();
-        graph
-            .and_then(|graph| graph.named(name))
-            .ok_or_else(|| format!("there is no step or task `{name}`"))
+        graph.and_then(|graph| graph.named(name)).ok_or_else(|| format!("there is no step or task `{name}`"))
     }
 
     /// A name below `steps.` or `tasks.`.
@@ -79,9 +77,7 @@ impl<'a> Scope<'a> {
             Behind::Loop(children) if children.iter().all(|c| c.phase.fulfilled()) => {
                 aggregate(&children, below)
             }
-            _ => Found::Wrong(format!(
-                "`{name}` has not ended when this is needed; let this depend on it"
-            )),
+            _ => Found::Wrong(format!("`{name}` has not ended when this is needed; let this depend on it")),
         }
     }
 
@@ -92,9 +88,7 @@ impl<'a> Scope<'a> {
             "status" => Found::Text(node.phase.as_str().into()),
             "message" => Found::Text(node.message.clone()),
             "startedAt" => Found::Text(time_text(node.started)),
-            "finishedAt" => node
-                .finished
-                .map_or(Found::Absent, |t| Found::Text(time_text(t))),
+            "finishedAt" => node.finished.map_or(Found::Absent, |t| Found::Text(time_text(t))),
             "exitCode" => optional(&node.outputs.exit_code),
             "ip" | "hostNodeName" => Found::Absent,
             "outputs.result" => optional(&node.outputs.result),
@@ -126,10 +120,7 @@ impl<'a> Scope<'a> {
                     .or_else(|| parameter.default.clone())
                     .map_or(Found::Absent, Found::Text)
             }
-            None => Found::Wrong(format!(
-                "`{}` has no output parameter `{name}`",
-                vertex.name
-            )),
+            None => Found::Wrong(format!("`{}` has no output parameter `{name}`", vertex.name)),
         }
     }
 
@@ -143,12 +134,8 @@ impl<'a> Scope<'a> {
         let vertex = self.vertex(inside, task)?;
         match self.behind(inside, vertex) {
             Behind::One(node) if node.phase.fulfilled() => Ok(node.outputs.artifact(name).cloned()),
-            Behind::Loop(_) => Err(format!(
-                "`{task}` is a loop; its artifacts have no one name"
-            )),
-            _ => Err(format!(
-                "`{task}` has not ended when its artifact is needed; let this depend on it"
-            )),
+            Behind::Loop(_) => Err(format!("`{task}` is a loop; its artifacts have no one name")),
+            _ => Err(format!("`{task}` has not ended when its artifact is needed; let this depend on it")),
         }
     }
 
@@ -163,12 +150,8 @@ impl<'a> Scope<'a> {
                 }
                 if let Some(def) = self.state.template_of(inside.def, vertex) {
                     for declared in &def.typed.outputs.parameters {
-                        if let Found::Text(value) =
-                            self.default_output(inside, vertex, &declared.name)
-                        {
-                            parameters
-                                .entry(declared.name.clone())
-                                .or_insert(json!(value));
+                        if let Found::Text(value) = self.default_output(inside, vertex, &declared.name) {
+                            parameters.entry(declared.name.clone()).or_insert(json!(value));
                         }
                     }
                 }

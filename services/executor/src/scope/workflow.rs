@@ -21,21 +21,14 @@ impl Scope<'_> {
             ("serviceAccountName", "") => Found::Text(state.service_account()),
             ("mainEntrypoint", "") => Found::Text(state.entrypoint().to_owned()),
             ("priority", "") => Found::Text(
-                state
-                    .definition
-                    .as_ref()
-                    .and_then(|d| d.spec.priority)
-                    .unwrap_or_default()
-                    .to_string(),
+                state.definition.as_ref().and_then(|d| d.spec.priority).unwrap_or_default().to_string(),
             ),
             ("duration", "") => Found::Text(state.duration_text(self.now)),
             ("status", "") => Found::Text(state.outcome().as_str().into()),
             ("failures", "") => Found::Text(state.failures_text()),
             ("scheduledTime", "") => match state.annotation(crate::cron::SCHEDULED_TIME) {
                 Some(time) => Found::Text(time),
-                None => {
-                    Found::Wrong("`workflow.scheduledTime` is known to cron's runs only".into())
-                }
+                None => Found::Wrong("`workflow.scheduledTime` is known to cron's runs only".into()),
             },
             ("parameters", "" | "json") => {
                 let all = state.parameters.iter();
@@ -43,16 +36,12 @@ impl Scope<'_> {
             }
             ("parameters", name) => {
                 let found = state.parameters.iter().find(|p| p.name == name);
-                found
-                    .and_then(|p| p.value.clone())
-                    .map_or_else(|| wrong(rest), Found::Text)
+                found.and_then(|p| p.value.clone()).map_or_else(|| wrong(rest), Found::Text)
             }
             ("labels", "" | "json") => Found::Text(json!(state.all_labels()).to_string()),
             ("annotations", "" | "json") => Found::Text(json!(state.all_annotations()).to_string()),
             ("labels", name) => state.label(name).map_or_else(|| wrong(rest), Found::Text),
-            ("annotations", name) => state
-                .annotation(name)
-                .map_or_else(|| wrong(rest), Found::Text),
+            ("annotations", name) => state.annotation(name).map_or_else(|| wrong(rest), Found::Text),
             ("creationTimestamp", form) => {
                 time_part(state.submission.at, form).map_or_else(|| wrong(rest), Found::Text)
             }
@@ -88,14 +77,12 @@ fn time_part(time: Timestamp, form: &str) -> Option<String> {
 impl State {
     /// Name of the template that the workflow begins with.
     pub(crate) fn entrypoint(&self) -> &str {
-        self.definition
-            .as_ref()
-            .map_or("", |definition| &definition.spec.entrypoint)
+        self.definition.as_ref().map_or("", |definition| &definition.spec.entrypoint)
     }
 
     fn service_account(&self) -> String {
-        let named = (self.definition.as_ref())
-            .and_then(|definition| definition.spec.service_account_name.clone());
+        let named =
+            (self.definition.as_ref()).and_then(|definition| definition.spec.service_account_name.clone());
         named.unwrap_or_else(|| "default".into())
     }
 
@@ -106,14 +93,12 @@ impl State {
 
     /// A label of the workflow.
     pub(crate) fn label(&self, name: &str) -> Option<String> {
-        self.metadata("labels", name)
-            .or_else(|| self.labels.get(name).cloned())
+        self.metadata("labels", name).or_else(|| self.labels.get(name).cloned())
     }
 
     /// An annotation of the workflow.
     pub(crate) fn annotation(&self, name: &str) -> Option<String> {
-        self.metadata("annotations", name)
-            .or_else(|| self.annotations.get(name).cloned())
+        self.metadata("annotations", name).or_else(|| self.annotations.get(name).cloned())
     }
 
     pub(crate) fn all_labels(&self) -> serde_json::Map<String, Value> {
@@ -130,10 +115,8 @@ impl State {
         added: &std::collections::BTreeMap<String, String>,
     ) -> serde_json::Map<String, Value> {
         let written = self.object().get("metadata").and_then(|m| m.get(name));
-        let mut all: serde_json::Map<String, Value> = added
-            .iter()
-            .map(|(key, value)| (key.clone(), json!(value)))
-            .collect();
+        let mut all: serde_json::Map<String, Value> =
+            added.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
         for (key, value) in written.and_then(Value::as_object).into_iter().flatten() {
             all.insert(key.clone(), json!(names::item_text(value)));
         }
@@ -163,11 +146,7 @@ impl State {
 
     /// The failed nodes as a quoted JSON text, to be decoded twice, as in Argo.
     fn failures_text(&self) -> String {
-        let mut failed: Vec<_> = self
-            .nodes
-            .values()
-            .filter(|node| node.phase.bad() && !node.exit)
-            .collect();
+        let mut failed: Vec<_> = self.nodes.values().filter(|node| node.phase.bad() && !node.exit).collect();
         failed.sort_by(|a, b| a.name.cmp(&b.name));
         let list: Vec<Value> = failed
             .into_iter()
@@ -182,11 +161,7 @@ impl State {
                 })
             })
             .collect();
-        let text = if list.is_empty() {
-            "null".to_owned()
-        } else {
-            Value::Array(list).to_string()
-        };
+        let text = if list.is_empty() { "null".to_owned() } else { Value::Array(list).to_string() };
         Value::String(text).to_string()
     }
 }

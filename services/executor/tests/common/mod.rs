@@ -35,10 +35,7 @@ pub fn catalog(texts: &[&str]) -> Arc<Snapshot> {
 pub fn workflow(text: &str) -> Value {
     let loaded = load("test.yaml", text, &LoadOptions::default());
     let object = loaded.objects.first();
-    object
-        .unwrap_or_else(|| panic!("{:?}", loaded.diagnostics))
-        .document
-        .clone()
+    object.unwrap_or_else(|| panic!("{:?}", loaded.diagnostics)).document.clone()
 }
 
 /// A pod that ended well.
@@ -87,14 +84,8 @@ impl<'a> Simulator<'a> {
         catalog: Arc<Snapshot>,
         behaviour: impl FnMut(&PodSpec, Timestamp) -> PodResult + 'a,
     ) -> Self {
-        let submission = submit::prepare(
-            object,
-            "default",
-            &submit::Options::default(),
-            time(0),
-            "seed",
-        )
-        .unwrap();
+        let submission =
+            submit::prepare(object, "default", &submit::Options::default(), time(0), "seed").unwrap();
         let record = WorkflowRecord::Submitted(submission.clone());
         Self {
             state: State::submitted(submission, 1),
@@ -141,30 +132,20 @@ impl<'a> Simulator<'a> {
     }
 
     pub fn command(&mut self, verb: Verb) {
-        let command = Command {
-            verb,
-            at: self.now,
-            by: "test".into(),
-            reason: String::new(),
-        };
+        let command = Command { verb, at: self.now, by: "test".into(), reason: String::new() };
         let record = WorkflowRecord::Command(command);
         self.journal.push(serde_json::to_vec(&record).unwrap());
         self.state = self.replayed();
     }
 
     pub fn plan(&mut self, seen: &[Seen]) -> Plan {
-        let decided = with_context(&self.catalog, self.now, |context| {
-            plan(&self.state, seen, context)
-        });
+        let decided = with_context(&self.catalog, self.now, |context| plan(&self.state, seen, context));
         if !decided.changes.is_empty() {
             let record = journal::record(self.now, decided.changes.clone()).unwrap();
             self.journal.push(serde_json::to_vec(&record).unwrap());
             self.state = decided.state.clone();
             self.state.sequence = self.journal.len() as u64;
-            let (live, read) = (
-                status::object(&self.state),
-                status::object(&self.replayed()),
-            );
+            let (live, read) = (status::object(&self.state), status::object(&self.replayed()));
             assert_eq!(live, read, "replay equals live");
         }
         self.started.extend(decided.starts.iter().cloned());
@@ -188,9 +169,7 @@ impl<'a> Simulator<'a> {
             let first = first.map(|(at, (end, _))| (at, *end));
             let seen = if let Some((_, pod)) = stopped.and_then(|at| self.running.remove(at)) {
                 vec![seen(&pod, failed(self.now, 143))]
-            } else if let Some((at, end)) =
-                first.filter(|(_, end)| wake.is_none_or(|wake| *end <= wake))
-            {
+            } else if let Some((at, end)) = first.filter(|(_, end)| wake.is_none_or(|wake| *end <= wake)) {
                 self.now = end;
                 let (_, pod) = self.running.remove(at).unwrap();
                 let result = if pod.deadline.is_some_and(|deadline| deadline <= end) {
@@ -223,31 +202,15 @@ impl<'a> Simulator<'a> {
 
     pub fn phases(&self) -> BTreeMap<String, &'static str> {
         let nodes = self.state.nodes.values();
-        nodes
-            .map(|node| (node.name.clone(), node.phase.as_str()))
-            .collect()
+        nodes.map(|node| (node.name.clone(), node.phase.as_str())).collect()
     }
 }
 
 pub fn seen(pod: &PodSpec, result: PodResult) -> Seen {
-    Seen {
-        node: pod.node_id.clone(),
-        pod: pod.key.clone(),
-        what: Observed::Ended(Box::new(result)),
-    }
+    Seen { node: pod.node_id.clone(), pod: pod.key.clone(), what: Observed::Ended(Box::new(result)) }
 }
 
-pub fn with_context<T>(
-    catalog: &Snapshot,
-    now: Timestamp,
-    body: impl FnOnce(&Context<'_>) -> T,
-) -> T {
+pub fn with_context<T>(catalog: &Snapshot, now: Timestamp, body: impl FnOnce(&Context<'_>) -> T) -> T {
     let path_of = |key: &PodKey, path: &str| format!("/steps/{key}{path}");
-    body(&Context {
-        now,
-        catalog,
-        path_of: &path_of,
-        archive_logs: false,
-        grace: Duration::from_secs(30),
-    })
+    body(&Context { now, catalog, path_of: &path_of, archive_logs: false, grace: Duration::from_secs(30) })
 }

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 use tiphys_executor::launcher::{
-    Archive, ArtifactSource, ArtifactStore, InputArtifact, Launcher, OutputArtifact,
-    OutputParameter, PodResult, PodSpec, PodVerdict,
+    Archive, ArtifactSource, ArtifactStore, InputArtifact, Launcher, OutputArtifact, OutputParameter,
+    PodResult, PodSpec, PodVerdict,
 };
 
 use crate::support::{Host, Run, pod};
@@ -25,11 +25,8 @@ async fn make(run: &mut Run) -> PodResult {
     );
     make.container["args"] = json!([script]);
     make.archive_logs = true;
-    make.output_artifacts = vec![
-        output("tree", Archive::Tar),
-        output("single", Archive::Tar),
-        output("plain", Archive::None),
-    ];
+    make.output_artifacts =
+        vec![output("tree", Archive::Tar), output("single", Archive::Tar), output("plain", Archive::None)];
     let parameter = |name: &str, default: Option<&str>| OutputParameter {
         name: name.into(),
         path: run.launcher.path_of(&make.key, &format!("/tmp/out/{name}")),
@@ -38,27 +35,9 @@ async fn make(run: &mut Run) -> PodResult {
     make.output_parameters = vec![parameter("count", None), parameter("none", Some("0"))];
     let result = run.through(&make).await;
     assert_eq!(result.message, "");
-    assert_eq!(
-        (
-            result.parameters["count"].as_str(),
-            result.parameters["none"].as_str()
-        ),
-        ("5", "0")
-    );
-    let names: Vec<_> = result
-        .artifacts
-        .iter()
-        .map(|artifact| artifact.key.as_str())
-        .collect();
-    assert_eq!(
-        names,
-        [
-            "wf/make/tree",
-            "wf/make/single",
-            "wf/make/plain",
-            "wf/wf-make-1/main.log"
-        ]
-    );
+    assert_eq!((result.parameters["count"].as_str(), result.parameters["none"].as_str()), ("5", "0"));
+    let names: Vec<_> = result.artifacts.iter().map(|artifact| artifact.key.as_str()).collect();
+    assert_eq!(names, ["wf/make/tree", "wf/make/single", "wf/make/plain", "wf/wf-make-1/main.log"]);
     result
 }
 
@@ -124,26 +103,15 @@ async fn a_missing_artifact_is_an_error_unless_optional() {
         archive: Archive::Tar,
         optional: false,
     };
-    let wants = PodSpec {
-        output_artifacts: vec![output.clone()],
-        ..pod("wants", "true")
-    };
+    let wants = PodSpec { output_artifacts: vec![output.clone()], ..pod("wants", "true") };
     let result = run.through(&wants).await;
     assert_eq!(result.verdict, PodVerdict::Error);
     assert!(
-        result
-            .message
-            .contains("output artifact report: /tmp/report: no such file"),
+        result.message.contains("output artifact report: /tmp/report: no such file"),
         "{}",
         result.message
     );
-    let output = OutputArtifact {
-        optional: true,
-        ..output
-    };
-    let may = PodSpec {
-        output_artifacts: vec![output],
-        ..pod("may", "true")
-    };
+    let output = OutputArtifact { optional: true, ..output };
+    let may = PodSpec { output_artifacts: vec![output], ..pod("may", "true") };
     assert_eq!(run.through(&may).await.verdict, PodVerdict::Succeeded);
 }

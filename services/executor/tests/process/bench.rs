@@ -31,10 +31,7 @@ async fn steps_of_true_against_a_bare_spawn_loop() {
             let pod = pod_of(&number.to_string(), json!({ "command": ["true"] }));
             let (ended, end) = oneshot::channel();
             waiting.lock().unwrap().insert(pod.key.clone(), ended);
-            launcher
-                .start(&pod, SecretEnvironment::new())
-                .await
-                .unwrap();
+            launcher.start(&pod, SecretEnvironment::new()).await.unwrap();
             end.await.unwrap();
         }
     });
@@ -60,8 +57,5 @@ async fn steps_of_true_against_a_bare_spawn_loop() {
         }
     });
     let bare = STEPS as f64 / begin.elapsed().as_secs_f64();
-    println!(
-        "ours {ours:.0}/s, bare {bare:.0}/s, ratio {:.2}",
-        ours / bare
-    );
+    println!("ours {ours:.0}/s, bare {bare:.0}/s, ratio {:.2}", ours / bare);
 }

@@ -20,10 +20,7 @@ async fn steps_go_on_without_tiphys_and_are_found_again() {
     );
     let (during, after) = (pod("during", &script), pod("after", &script));
     for pod in [&during, &after] {
-        run.launcher
-            .start(pod, SecretEnvironment::new())
-            .await
-            .unwrap();
+        run.launcher.start(pod, SecretEnvironment::new()).await.unwrap();
         number(host.folder(&pod.key).join("work/pid")).await;
     }
     run.end().await;
@@ -31,33 +28,21 @@ async fn steps_go_on_without_tiphys_and_are_found_again() {
     // Both still run when the next Tiphys comes.
     let mut run = host.run().await;
     for _ in 0..2 {
-        let key = tokio::time::timeout(PATIENCE, run.changes.recv())
-            .await
-            .unwrap()
-            .unwrap();
+        let key = tokio::time::timeout(PATIENCE, run.changes.recv()).await.unwrap().unwrap();
         let state = run.launcher.observe(&key).await.unwrap();
         assert!(matches!(state, PodState::Running { .. }), "{state:?}");
     }
-    run.launcher
-        .start(&during, SecretEnvironment::new())
-        .await
-        .unwrap();
+    run.launcher.start(&during, SecretEnvironment::new()).await.unwrap();
     fs::write(&go, "").unwrap();
     let result = run.end_of(&during.key).await;
-    assert_eq!(
-        (result.exit_code, result.result.as_deref()),
-        (Some(9), Some("began\ndone"))
-    );
+    assert_eq!((result.exit_code, result.result.as_deref()), (Some(9), Some("began\ndone")));
     run.end_of(&after.key).await;
     run.launcher.forget(&during.key).await;
     run.end().await;
 
     // One was forgotten; the other is announced with its result.
     let mut run = host.run().await;
-    let key = tokio::time::timeout(PATIENCE, run.changes.recv())
-        .await
-        .unwrap()
-        .unwrap();
+    let key = tokio::time::timeout(PATIENCE, run.changes.recv()).await.unwrap().unwrap();
     assert_eq!(key, after.key);
     assert_eq!(run.end_of(&after.key).await.exit_code, Some(9));
 }
@@ -66,16 +51,11 @@ async fn steps_go_on_without_tiphys_and_are_found_again() {
 async fn a_step_of_before_is_stopped_and_its_killed_runner_noticed() {
     let host = Host::new();
     let run = host.run().await;
-    let (first, second) = (
-        pod("first", "echo $$$$ > pid; exec sleep 1000"),
-        pod("second", "echo $$$$ > pid; exec sleep 1000"),
-    );
+    let (first, second) =
+        (pod("first", "echo $$$$ > pid; exec sleep 1000"), pod("second", "echo $$$$ > pid; exec sleep 1000"));
     let mut pids = Vec::new();
     for pod in [&first, &second] {
-        run.launcher
-            .start(pod, SecretEnvironment::new())
-            .await
-            .unwrap();
+        run.launcher.start(pod, SecretEnvironment::new()).await.unwrap();
         pids.push(number(host.folder(&pod.key).join("work/pid")).await);
     }
     run.end().await;
@@ -97,10 +77,7 @@ async fn a_step_of_an_earlier_boot_is_an_error_and_never_runs_again() {
     let mut host = Host::new();
     let run = host.run().await;
     let pod = pod("boot", "echo $$$$ > pid; exec sleep 1000");
-    run.launcher
-        .start(&pod, SecretEnvironment::new())
-        .await
-        .unwrap();
+    run.launcher.start(&pod, SecretEnvironment::new()).await.unwrap();
     let pid = number(host.folder(&pod.key).join("work/pid")).await;
     run.end().await;
 
@@ -109,27 +86,15 @@ async fn a_step_of_an_earlier_boot_is_an_error_and_never_runs_again() {
     let mut run = host.run().await;
     let result = run.end_of(&pod.key).await;
     assert_eq!(result.verdict, PodVerdict::Error);
-    assert!(
-        result.message.contains("the machine was restarted"),
-        "{}",
-        result.message
-    );
+    assert!(result.message.contains("the machine was restarted"), "{}", result.message);
     assert!(runs(pid), "a process that is not ours is left alone");
-    run.launcher
-        .start(&pod, SecretEnvironment::new())
-        .await
-        .unwrap();
+    run.launcher.start(&pod, SecretEnvironment::new()).await.unwrap();
     assert_eq!(run.end_of(&pod.key).await, result);
     run.end().await;
     host.config.boot = boot;
     let run = host.run().await;
     run.launcher.remove(&pod.key).await;
-    kill(
-        Started::read(&host.folder(&pod.key))
-            .ok()
-            .flatten()
-            .map_or(pid, |started| started.pid),
-    );
+    kill(Started::read(&host.folder(&pod.key)).ok().flatten().map_or(pid, |started| started.pid));
 }
 
 #[tokio::test]
@@ -137,10 +102,7 @@ async fn a_number_used_again_is_not_taken_for_the_runner() {
     let host = Host::new();
     let run = host.run().await;
     let pod = pod("reuse", "echo $$$$ > pid; exec sleep 1000");
-    run.launcher
-        .start(&pod, SecretEnvironment::new())
-        .await
-        .unwrap();
+    run.launcher.start(&pod, SecretEnvironment::new()).await.unwrap();
     number(host.folder(&pod.key).join("work/pid")).await;
     run.end().await;
     let place = host.folder(&pod.key).join("started");
@@ -148,15 +110,7 @@ async fn a_number_used_again_is_not_taken_for_the_runner() {
     kill(started.pid);
     // This test's own process has the number now, as far as the folder tells.
     let own = i32::try_from(std::process::id()).unwrap();
-    fs::write(
-        &place,
-        serde_json::to_vec(&Started {
-            pid: own,
-            ..started
-        })
-        .unwrap(),
-    )
-    .unwrap();
+    fs::write(&place, serde_json::to_vec(&Started { pid: own, ..started }).unwrap()).unwrap();
     let result = host.run().await.end_of(&pod.key).await;
     assert_eq!(result.verdict, PodVerdict::Error);
 }
@@ -191,10 +145,7 @@ async fn what_was_interrupted_before_the_spawn_is_started_anew() {
         if let Some(text) = left {
             fs::write(host.folder(&pod.key).join("spec.json"), text).unwrap();
         }
-        assert_eq!(
-            run.launcher.observe(&pod.key).await.unwrap(),
-            PodState::Unknown
-        );
+        assert_eq!(run.launcher.observe(&pod.key).await.unwrap(), PodState::Unknown);
         assert_eq!(run.through(&pod).await.result.as_deref(), Some("ran"));
     }
 
@@ -209,14 +160,7 @@ async fn what_was_interrupted_before_the_spawn_is_started_anew() {
         written: Timestamp::now(),
         ..spec
     };
-    fs::write(
-        folder.join("spec.json"),
-        serde_json::to_vec(&prepared).unwrap(),
-    )
-    .unwrap();
-    assert_eq!(
-        run.launcher.observe(&pod.key).await.unwrap(),
-        PodState::Unknown
-    );
+    fs::write(folder.join("spec.json"), serde_json::to_vec(&prepared).unwrap()).unwrap();
+    assert_eq!(run.launcher.observe(&pod.key).await.unwrap(), PodState::Unknown);
     assert_eq!(run.through(&pod).await.verdict, PodVerdict::Succeeded);
 }

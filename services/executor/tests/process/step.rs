@@ -19,77 +19,37 @@ async fn exit_codes_results_and_logs() {
     let mut run = host.run().await;
     let good = pod("good", "echo one; echo two >&2; echo three");
     let result = run.through(&good).await;
-    assert_eq!(
-        (result.verdict, result.exit_code),
-        (PodVerdict::Succeeded, Some(0))
-    );
-    assert_eq!(
-        (result.message.as_str(), result.result.as_deref()),
-        ("", Some("one\nthree"))
-    );
+    assert_eq!((result.verdict, result.exit_code), (PodVerdict::Succeeded, Some(0)));
+    assert_eq!((result.message.as_str(), result.result.as_deref()), ("", Some("one\nthree")));
     assert!(result.started.unwrap() <= result.finished);
 
     let lines = run.launcher.logs(&good.key, 0, 100).await.unwrap();
     assert_eq!(lines.len(), 3);
-    assert!(
-        lines
-            .iter()
-            .any(|line| line.stream == "stderr" && line.text == "two")
-    );
-    assert!(
-        lines
-            .iter()
-            .all(|line| line.time >= result.started.unwrap() && line.time <= result.finished)
-    );
-    assert_eq!(
-        run.launcher.logs(&good.key, 1, 1).await.unwrap(),
-        lines[1..2]
-    );
-    assert_eq!(
-        run.launcher.logs(&good.key, 2, 9).await.unwrap(),
-        lines[2..]
-    );
+    assert!(lines.iter().any(|line| line.stream == "stderr" && line.text == "two"));
+    assert!(lines.iter().all(|line| line.time >= result.started.unwrap() && line.time <= result.finished));
+    assert_eq!(run.launcher.logs(&good.key, 1, 1).await.unwrap(), lines[1..2]);
+    assert_eq!(run.launcher.logs(&good.key, 2, 9).await.unwrap(), lines[2..]);
     assert_eq!(run.launcher.logs(&good.key, 0, 9).await.unwrap(), lines);
     assert!(run.launcher.logs(&good.key, 3, 9).await.unwrap().is_empty());
     let nobody = PodKey("0000000000000000".into());
     assert!(run.launcher.logs(&nobody, 0, 9).await.unwrap().is_empty());
 
     let result = run.through(&pod("bad", "exit 7")).await;
-    assert_eq!(
-        (result.verdict, result.exit_code),
-        (PodVerdict::Failed, Some(7))
-    );
+    assert_eq!((result.verdict, result.exit_code), (PodVerdict::Failed, Some(7)));
     assert_eq!(result.message, "main: Error (exit code 7)");
 }
 
 #[tokio::test]
 async fn an_image_does_not_run_on_the_host_in_silence() {
     let mut host = Host::new();
-    let image = PodSpec {
-        process_allowed: false,
-        ..pod("scan", "true")
-    };
+    let image = PodSpec { process_allowed: false, ..pod("scan", "true") };
     let run = host.run().await;
-    let refused = run
-        .launcher
-        .start(&image, SecretEnvironment::new())
-        .await
-        .unwrap_err();
-    let LaunchError::NotAllowed(text) = refused else {
-        panic!("{refused:?}")
-    };
-    for part in [
-        "scan",
-        "busybox",
-        "tiphys.dev/launcher: process",
-        "--launcher process",
-    ] {
+    let refused = run.launcher.start(&image, SecretEnvironment::new()).await.unwrap_err();
+    let LaunchError::NotAllowed(text) = refused else { panic!("{refused:?}") };
+    for part in ["scan", "busybox", "tiphys.dev/launcher: process", "--launcher process"] {
         assert!(text.contains(part), "{text}");
     }
-    assert_eq!(
-        run.launcher.observe(&image.key).await.unwrap(),
-        PodState::Unknown
-    );
+    assert_eq!(run.launcher.observe(&image.key).await.unwrap(), PodState::Unknown);
     run.end().await;
 
     host.config.policy = Policy::Process;
@@ -101,72 +61,27 @@ async fn an_image_does_not_run_on_the_host_in_silence() {
 async fn what_is_missing_is_named_and_leaves_nothing() {
     let host = Host::new();
     let run = host.run().await;
-    let input = |from| InputArtifact {
-        name: "in".into(),
-        path: "/tmp/in".into(),
-        mode: None,
-        from,
-    };
-    let stored = ArtifactSource::Stored {
-        key: "no/such".into(),
-        archive: Archive::Tar,
-        sub_path: None,
-    };
+    let input = |from| InputArtifact { name: "in".into(), path: "/tmp/in".into(), mode: None, from };
+    let stored = ArtifactSource::Stored { key: "no/such".into(), archive: Archive::Tar, sub_path: None };
     let secret = json!({ "command": ["true"], "env": [
         { "name": "TOKEN", "valueFrom": { "secretKeyRef": { "name": "cloud", "key": "token" } } },
     ]});
     let cases = [
-        (
-            pod_of("a", json!({ "command": ["no-such-program"] })),
-            "program no-such-program is not installed",
-        ),
-        (
-            pod_of("b", json!({ "command": ["/no/such"] })),
-            "no program /no/such on this host",
-        ),
-        (
-            pod_of("c", json!({ "image": "falco:1" })),
-            "image falco:1 brings its own",
-        ),
-        (
-            pod_of("d", secret),
-            "TOKEN of template d needs key token of Secret cloud",
-        ),
-        (
-            PodSpec {
-                inputs: vec![input(stored)],
-                ..pod("e", "true")
-            },
-            "input artifact in: artifact no/such",
-        ),
+        (pod_of("a", json!({ "command": ["no-such-program"] })), "program no-such-program is not installed"),
+        (pod_of("b", json!({ "command": ["/no/such"] })), "no program /no/such on this host"),
+        (pod_of("c", json!({ "image": "falco:1" })), "image falco:1 brings its own"),
+        (pod_of("d", secret), "TOKEN of template d needs key token of Secret cloud"),
+        (PodSpec { inputs: vec![input(stored)], ..pod("e", "true") }, "input artifact in: artifact no/such"),
     ];
     for (pod, text) in cases {
-        let error = run
-            .launcher
-            .start(&pod, SecretEnvironment::new())
-            .await
-            .unwrap_err();
-        assert!(
-            matches!(error, LaunchError::Missing(_)) && error.to_string().contains(text),
-            "{error:?}"
-        );
-        assert_eq!(
-            run.launcher.observe(&pod.key).await.unwrap(),
-            PodState::Unknown
-        );
+        let error = run.launcher.start(&pod, SecretEnvironment::new()).await.unwrap_err();
+        assert!(matches!(error, LaunchError::Missing(_)) && error.to_string().contains(text), "{error:?}");
+        assert_eq!(run.launcher.observe(&pod.key).await.unwrap(), PodState::Unknown);
         assert!(!host.folder(&pod.key).exists());
     }
     for key in ["../x", "", "a/b"] {
-        let pod = PodSpec {
-            key: PodKey(key.into()),
-            ..pod("f", "true")
-        };
-        assert!(
-            run.launcher
-                .start(&pod, SecretEnvironment::new())
-                .await
-                .is_err()
-        );
+        let pod = PodSpec { key: PodKey(key.into()), ..pod("f", "true") };
+        assert!(run.launcher.start(&pod, SecretEnvironment::new()).await.is_err());
     }
 }
 
@@ -174,12 +89,9 @@ async fn what_is_missing_is_named_and_leaves_nothing() {
 async fn the_environment_holds_what_is_named_and_secrets_touch_no_disk() {
     let mut host = Host::new();
     host.config.extra_path = Some("/opt/tiphys".into());
-    host.config
-        .environment
-        .insert("TIPHYS_SERVER".into(), "http://127.0.0.1:2746".into());
+    host.config.environment.insert("TIPHYS_SERVER".into(), "http://127.0.0.1:2746".into());
     let mut run = host.run().await;
-    let reference =
-        |name: &str| json!({ "secretKeyRef": { "name": name, "key": "k", "optional": true } });
+    let reference = |name: &str| json!({ "secretKeyRef": { "name": name, "key": "k", "optional": true } });
     let scan = pod_of(
         "scan",
         json!({
@@ -194,15 +106,9 @@ async fn the_environment_holds_what_is_named_and_secrets_touch_no_disk() {
             ],
         }),
     );
-    let scan = PodSpec {
-        capture_result: false,
-        ..scan
-    };
+    let scan = PodSpec { capture_result: false, ..scan };
     let secrets = ["TOKEN", "WHOLE"].map(|name| (name.to_owned(), "canary-7f3a".to_owned().into()));
-    run.launcher
-        .start(&scan, SecretEnvironment::from(secrets))
-        .await
-        .unwrap();
+    run.launcher.start(&scan, SecretEnvironment::from(secrets)).await.unwrap();
     let result = run.end_of(&scan.key).await;
     assert_eq!((result.message.as_str(), result.result), ("", None));
     let texts = run.texts(&scan.key).await;
@@ -229,17 +135,8 @@ async fn the_environment_holds_what_is_named_and_secrets_touch_no_disk() {
     assert_eq!(seen, expected);
     // The step itself wrote it to its log; apart from that it is nowhere.
     fs::remove_file(host.folder(&scan.key).join("log")).unwrap();
-    let grep = Command::new("grep")
-        .args(["-ri", "canary"])
-        .arg(host.dir.path())
-        .output()
-        .unwrap();
-    assert_eq!(
-        grep.status.code(),
-        Some(1),
-        "{}",
-        String::from_utf8_lossy(&grep.stdout)
-    );
+    let grep = Command::new("grep").args(["-ri", "canary"]).arg(host.dir.path()).output().unwrap();
+    assert_eq!(grep.status.code(), Some(1), "{}", String::from_utf8_lossy(&grep.stdout));
 }
 
 #[tokio::test]
@@ -251,17 +148,11 @@ async fn scripts_and_working_directories() {
     let result = run.through(&script).await;
     let folder = run.launcher.path_of(&script.key, "/");
     let folder = folder.strip_suffix("/files").unwrap();
-    assert_eq!(
-        result.result.unwrap(),
-        format!("2 {folder}/script\n{folder}/work")
-    );
+    assert_eq!(result.result.unwrap(), format!("2 {folder}/script\n{folder}/work"));
 
     let mut own = pod_of("own", json!({ "command": ["pwd"], "workingDir": "/src/a" }));
     let result = run.through(&own).await;
-    assert_eq!(
-        result.result.unwrap(),
-        run.launcher.path_of(&own.key, "/src/a")
-    );
+    assert_eq!(result.result.unwrap(), run.launcher.path_of(&own.key, "/src/a"));
 
     own = pod_of("host", json!({ "command": ["pwd"], "workingDir": "/usr" }));
     assert_eq!(run.through(&own).await.result.unwrap(), "/usr");
@@ -283,9 +174,5 @@ async fn paths_stay_in_the_folder_of_the_step() {
     }
     let once = run.launcher.path_of(&key, "/tmp/x");
     assert_eq!(run.launcher.path_of(&key, &once), once);
-    assert!(
-        run.launcher
-            .path_of(&key, &format!("{folder}/../x"))
-            .starts_with(&format!("{folder}/files/"))
-    );
+    assert!(run.launcher.path_of(&key, &format!("{folder}/../x")).starts_with(&format!("{folder}/files/")));
 }

@@ -9,9 +9,7 @@ use serde_json::json;
 use tiphys_core::{PodKey, SystemClock};
 use tiphys_executor::artifact::LocalStore;
 use tiphys_executor::launcher::process::{Config, ProcessLauncher};
-use tiphys_executor::launcher::{
-    ArtifactStore, Launcher, PodResult, PodSpec, PodState, SecretEnvironment,
-};
+use tiphys_executor::launcher::{ArtifactStore, Launcher, PodResult, PodSpec, PodState, SecretEnvironment};
 use tiphys_kit::CancellationToken;
 use tokio::sync::mpsc;
 
@@ -34,10 +32,7 @@ pub(crate) struct Run {
 impl Host {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let own = std::env::current_exe()
-            .unwrap()
-            .to_string_lossy()
-            .into_owned();
+        let own = std::env::current_exe().unwrap().to_string_lossy().into_owned();
         let runner = [own.as_str(), "--exact", "be_the_runner", "--nocapture"];
         let config = Config::new(
             dir.path().join("steps"),
@@ -61,12 +56,7 @@ impl Host {
         let launcher = Arc::new(launcher.await.unwrap());
         let changes = launcher.changes().unwrap();
         assert!(launcher.changes().is_none());
-        Run {
-            launcher,
-            store,
-            changes,
-            stop,
-        }
+        Run { launcher, store, changes, stop }
     }
 
     /// The folder of a pod.
@@ -78,10 +68,7 @@ impl Host {
 impl Run {
     /// Starts a pod and waits for what comes of it.
     pub(crate) async fn through(&mut self, pod: &PodSpec) -> PodResult {
-        self.launcher
-            .start(pod, SecretEnvironment::new())
-            .await
-            .unwrap();
+        self.launcher.start(pod, SecretEnvironment::new()).await.unwrap();
         self.end_of(&pod.key).await
     }
 
@@ -91,10 +78,7 @@ impl Run {
             if let PodState::Ended(result) = self.launcher.observe(key).await.unwrap() {
                 return *result;
             }
-            tokio::time::timeout(PATIENCE, self.changes.recv())
-                .await
-                .unwrap()
-                .unwrap();
+            tokio::time::timeout(PATIENCE, self.changes.recv()).await.unwrap().unwrap();
         }
     }
 
@@ -150,21 +134,13 @@ pub(crate) async fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) ->
             tokio::task::yield_now().await;
         }
     });
-    waited
-        .await
-        .unwrap_or_else(|_| panic!("waited too long: {what}"))
+    waited.await.unwrap_or_else(|_| panic!("waited too long: {what}"))
 }
 
 /// The number in a file, once it is there.
 pub(crate) async fn number(path: PathBuf) -> i32 {
-    until("a number is written", || {
-        std::fs::read_to_string(&path)
-            .ok()?
-            .strip_suffix('\n')?
-            .parse()
-            .ok()
-    })
-    .await
+    until("a number is written", || std::fs::read_to_string(&path).ok()?.strip_suffix('\n')?.parse().ok())
+        .await
 }
 
 pub(crate) fn runs(pid: i32) -> bool {
