@@ -22,8 +22,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME=VARIABLE")]
     header_env: Vec<String>,
     /// Body: text, or @FILE (@- is standard input)
-    #[arg(short, long)]
-    data: Option<String>,
+    #[arg(short = 'd', long = "body")]
+    body: Option<String>,
     /// Write the answer here
     #[arg(long)]
     out: Option<std::path::PathBuf>,
@@ -93,7 +93,7 @@ async fn once(args: &Args, client: &reqwest::Client) -> Result<Vec<u8>, (bool, F
 }
 
 fn build(args: &Args, client: &reqwest::Client) -> Result<reqwest::RequestBuilder, Failure> {
-    let method = match (&args.request, &args.data) {
+    let method = match (&args.request, &args.body) {
         (Some(method), _) => method.clone(),
         (None, Some(_)) => Method::POST,
         (None, None) => Method::GET,
@@ -113,7 +113,7 @@ fn build(args: &Args, client: &reqwest::Client) -> Result<reqwest::RequestBuilde
             std::env::var(variable).map_err(|_| failed(format!("the variable {variable} is not set")))?;
         request = request.header(name, value);
     }
-    Ok(match &args.data {
+    Ok(match &args.body {
         None => request,
         Some(data) => match data.strip_prefix('@') {
             Some(file) => request.body(read(file)?),
