@@ -21,7 +21,7 @@ mod retry;
 mod suspend;
 mod task;
 mod tree;
-mod unsupported;
+pub(crate) mod unsupported;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -121,6 +121,8 @@ struct Pass<'a> {
     wake: Option<Timestamp>,
     /// Something was held back by a limit, and may go on when something else ends.
     held: bool,
+    /// The workflow wants more nodes than it may have.
+    overflow: bool,
     /// Nodes whose exit hook is yet to end.
     hooks: BTreeSet<String>,
 }
@@ -135,6 +137,7 @@ impl<'a> Pass<'a> {
             stops: Vec::new(),
             wake: None,
             held: false,
+            overflow: false,
             hooks: BTreeSet::new(),
         }
     }
@@ -153,6 +156,9 @@ impl<'a> Pass<'a> {
             }
             self.shut_down();
             self.walk();
+            if self.overflow {
+                return self.overflown();
+            }
             // What ended meanwhile may make room for what was held back before it.
             if !self.held || self.changes.len() == before {
                 return;

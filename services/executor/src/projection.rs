@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use tiphys_bus::{Message, streams};
 use tiphys_core::Timestamp;
-use tiphys_core::workflow::{Command, Submission};
+use tiphys_core::workflow::{Command, Submission, WorkflowRecord};
 
 use crate::error::Error;
 use crate::journal::State;
@@ -104,34 +104,24 @@ impl Projection {
         let Some(key) = names_of(&message.subject) else {
             return Ok(self.deleted(message));
         };
-        let record = (message.sequence, message.payload.clone());
-        let state = match self.entries.get_mut(&key) {
-            Some(entry) => {
-                entry.records.push(record);
-                let state = match entry.live.take() {
-                    Some(mut live) => {
-                        live.apply(&crate::journal::parse(&message.payload)?, message.sequence)?;
-                        Some(*live)
-                    }
-                    None => replay(&entry.records)?,
-                };
-                state.map(|state| (state, std::mem::take(&mut entry.records)))
-            }
-            None => {
-                let records = vec![record];
-                replay(&records)?.map(|state| (state, records))
-            }
+        let record = crate::journal::parse(&message.payload)?;
+        let stored = (message.sequence, message.payload.clone());
+        let (mut records, live) = match self.entries.remove(&key) {
+            // A name that is used again: what was before is gone.
+            Some(_) if matches!(record, WorkflowRecord::Submitted(_)) => (Vec::new(), None),
+            Some(entry) => (entry.records, entry.live),
+            None => (Vec::new(), None),
         };
-        let Some((state, records)) = state else {
+        records.push(stored);
+        let state = match live {
+            Some(mut live) => {
+                live.apply(&record, message.sequence)?;
+                Some(*live)
+            }
+            None => replay(&records)?,
+        };
+        let Some(state) = state else {
             return Ok(None);
-        };
-        let records = if matches!(
-            crate::journal::parse(&message.payload),
-            Ok(tiphys_core::workflow::WorkflowRecord::Submitted(_))
-        ) {
-            records.into_iter().next_back().into_iter().collect()
-        } else {
-            records
         };
         let entry =
             Entry { summary: summary(&state), records, live: (!state.is_over()).then(|| Box::new(state)) };
@@ -171,15 +161,14 @@ impl Projection {
     /// The submission and the commands, in order: who asked for what.
     #[must_use]
     pub fn asked(&self, namespace: &str, name: &str) -> Option<(Submission, Vec<Command>)> {
-        use tiphys_core::workflow::WorkflowRecord as Record;
         let entry = self.entry(namespace, name)?;
         let mut submission = None;
         let mut commands = Vec::new();
         for (_, payload) in &entry.records {
             match crate::journal::parse(payload).ok()? {
-                Record::Submitted(first) => submission = Some(first),
-                Record::Command(command) => commands.push(command),
-                Record::Progress { .. } => {}
+                WorkflowRecord::Submitted(first) => submission = Some(first),
+                WorkflowRecord::Command(command) => commands.push(command),
+                WorkflowRecord::Progress { .. } => {}
             }
         }
         Some((submission?, commands))

@@ -6,6 +6,7 @@ use tiphys_core::Timestamp;
 use crate::journal::State;
 use crate::launcher::ArtifactSource;
 use crate::node::{ArtifactValue, Node, NodeKind, OutputValues, ParameterValue, Phase};
+use crate::plan::unsupported;
 
 /// A time as Kubernetes writes it: whole seconds, UTC.
 #[must_use]
@@ -99,6 +100,12 @@ fn conditions(state: &State) -> Vec<Value> {
     }
     if state.is_over() {
         all.push(json!({"type": "Completed", "status": "True"}));
+    }
+    let ignored = state.definition.iter();
+    let ignored: Vec<&str> = ignored.flat_map(|d| unsupported::ignored(&d.spec)).collect();
+    if !ignored.is_empty() {
+        all.push(json!({"type": "SpecWarning", "status": "True",
+            "message": format!("without effect for now: {}", ignored.join(", "))}));
     }
     if let Some(why) = &state.refused {
         all.push(json!({"type": "SpecWarning", "status": "True",

@@ -1,4 +1,5 @@
 //! The planner, driven to the end of small workflows.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[expect(unreachable_pub, dead_code, reason = "shared by several tests, each using its part")]
 mod common;
@@ -265,6 +266,16 @@ fn a_deadline_stops_what_runs() {
     assert_eq!(simulator.phase(), Some(Phase::Failed));
     assert_eq!(simulator.stopped.len(), 1);
     assert_eq!(simulator.node("one").message, "Step exceeded its deadline");
+}
+
+#[test]
+fn a_template_timeout_counts_from_the_first_pass() {
+    let text = ONE.replace("    container:", "    timeout: 10s\n    container:");
+    let mut simulator = Simulator::new(&workflow(&text), catalog(&[]), |_, now| good(now));
+    simulator.takes = |_| std::time::Duration::from_secs(100);
+    simulator.run();
+    assert_eq!(simulator.phase(), Some(Phase::Failed));
+    assert_eq!(simulator.now.as_second() - common::time(0).as_second(), 10);
 }
 
 #[test]

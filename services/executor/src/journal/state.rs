@@ -265,16 +265,17 @@ impl State {
             }
             Verb::Stop { message } if !over => {
                 self.shutdown.get_or_insert(Shutdown::Stop);
+                self.suspended = false;
                 self.shutdown_message.clone_from(message);
             }
-            Verb::Terminate if !over => self.shutdown = Some(Shutdown::Terminate),
+            Verb::Terminate if !over => self.terminate(),
             Verb::Retry { restart_successful, node_field_selector } => {
                 self.reset(*restart_successful, node_field_selector, command.at)
             }
             Verb::Delete => {
                 self.deleted = true;
                 if !over {
-                    self.shutdown = Some(Shutdown::Terminate);
+                    self.terminate();
                 }
             }
             Verb::Set { node_field_selector, output_parameters } if !over => {
@@ -287,6 +288,12 @@ impl State {
                 self.refused = Some("the workflow is over already".into());
             }
         }
+    }
+
+    /// What was suspended is not waited for.
+    const fn terminate(&mut self) {
+        self.shutdown = Some(Shutdown::Terminate);
+        self.suspended = false;
     }
 
     fn resume(&mut self, selector: &str) {

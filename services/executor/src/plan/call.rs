@@ -17,7 +17,7 @@ use crate::node::{InputValues, Node, NodeKind, OutputValues, Phase, Target};
 /// Templates may call templates so deep; they may call themselves.
 const DEPTH_MAX: u32 = 100;
 /// A workflow may have so many nodes.
-const NODES_MAX: usize = 10_000;
+pub(super) const NODES_MAX: usize = 10_000;
 
 /// A call.
 pub(super) struct Call {
@@ -47,13 +47,20 @@ impl Pass<'_> {
         if let Some(node) = self.named(&call.name) {
             return Some(node.id.clone());
         }
-        if self.state.suspended || self.state.nodes.len() >= NODES_MAX {
-            self.held = true;
+        if self.state.nodes.len() >= NODES_MAX {
+            self.overflow = true;
             return None;
         }
         let Call { name, target, given, boundary, wants_result, exit } = call;
         let mut making =
             Making { name, target, inputs: Arc::default(), boundary, wants_result, exit, attempt: None };
+        if let Some(why) = self.barred(exit) {
+            return Some(self.stillborn(making, Phase::Failed, why));
+        }
+        if self.state.suspended {
+            self.held = true;
+            return None;
+        }
         let def = match self.resolve(&making.target) {
             Ok(def) => def,
             Err(why) => return Some(self.stillborn(making, Phase::Error, why)),
@@ -61,9 +68,6 @@ impl Pass<'_> {
         if self.is_held(&def, making.boundary.as_ref()) {
             self.held = true;
             return None;
-        }
-        if let Some(why) = self.barred(exit) {
-            return Some(self.stillborn(making, Phase::Failed, why));
         }
         match self.inputs(&def, given) {
             Ok(inputs) => making.inputs = Arc::new(inputs),
@@ -130,7 +134,10 @@ impl Pass<'_> {
         match super::pod::spec(&self.state, &node, def, self.context) {
             Ok(spec) => {
                 self.starts.push(spec);
-                self.add(node)
+                let id = self.add(node);
+                // Its time begins to run.
+                self.advance(&id);
+                id
             }
             Err(why) => {
                 node.pod = None;

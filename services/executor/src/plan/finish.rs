@@ -7,9 +7,9 @@ use serde_json::Value;
 use super::Pass;
 use super::arguments::Given;
 use super::begin::exit_template;
-use super::call::Call;
+use super::call::{Call, NODES_MAX};
 use crate::journal::{Change, Shutdown};
-use crate::node::{Node, Phase, Target};
+use crate::node::{Node, NodeKind, Phase, Target};
 use crate::scope::Scope;
 
 impl Pass<'_> {
@@ -71,6 +71,27 @@ impl Pass<'_> {
         let target = self.local_target(template)?;
         let given = self.workflow_arguments().unwrap_or_default();
         self.call_exit(name, target, given, None)
+    }
+
+    /// Ends a workflow that wants more nodes than it may have: what runs is stopped first.
+    pub(super) fn overflown(&mut self) {
+        let why = format!("the workflow has more than {NODES_MAX} nodes");
+        let active: Vec<String> = self.state.active.iter().cloned().collect();
+        let mut running = false;
+        for id in active {
+            let Some(node) = self.node(&id) else { continue };
+            if node.kind == NodeKind::Pod {
+                running = true;
+                self.stop(&node, &why);
+            }
+        }
+        if running || self.state.is_over() {
+            return;
+        }
+        for id in self.state.active.clone() {
+            self.end(&id, Phase::Error, why.clone());
+        }
+        self.conclude(Phase::Error, why);
     }
 
     fn conclude(&mut self, phase: Phase, message: String) {

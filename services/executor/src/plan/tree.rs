@@ -19,8 +19,8 @@ impl Pass<'_> {
             NodeKind::Steps | NodeKind::Dag => node.outbound.clone(),
             NodeKind::TaskGroup | NodeKind::StepGroup => of(&node.children),
             NodeKind::Retry => {
-                let nodes = node.children.iter().filter_map(|id| self.state.nodes.get(id));
-                let last = nodes.filter(|child| child.attempt.is_some()).next_back();
+                let mut nodes = node.children.iter().filter_map(|id| self.state.nodes.get(id));
+                let last = nodes.rfind(|child| child.attempt.is_some());
                 last.map_or_else(Vec::new, |last| self.outbound(last))
             }
         };

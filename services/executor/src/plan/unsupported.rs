@@ -60,6 +60,21 @@ pub(super) fn of_template(def: &TemplateDef) -> Option<String> {
     None
 }
 
+/// Constructs of a spec that change nothing here; named as a condition of the workflow.
+pub(crate) fn ignored(spec: &WorkflowSpec) -> Vec<&'static str> {
+    let rows = [
+        ("metrics", spec.metrics.is_some()),
+        ("podGC", spec.pod_gc.is_some()),
+        ("artifactGC", spec.artifact_gc.is_some()),
+        ("artifactRepositoryRef", spec.artifact_repository_ref.is_some()),
+        ("podDisruptionBudget", spec.pod_disruption_budget.is_some()),
+        ("volumeClaimTemplates", !spec.volume_claim_templates.is_empty()),
+        ("podResources", spec.pod_resources.is_some()),
+    ];
+    let used = rows.into_iter().filter(|(_, used)| *used);
+    used.map(|(name, _)| name).collect()
+}
+
 fn has_mounts(template: &Template) -> bool {
     let container = template.container.as_ref();
     let mounts = container.and_then(|c| c.volume_mounts.as_ref());

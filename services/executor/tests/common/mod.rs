@@ -105,6 +105,11 @@ impl<'a> Simulator<'a> {
     pub fn recovered(mut self, records: usize) -> Self {
         self.journal.truncate(records);
         self.state = self.replayed();
+        if let Some(Ok(WorkflowRecord::Progress { progress })) =
+            self.journal.last().map(|record| journal::parse(record))
+        {
+            self.now = progress["at"].as_str().unwrap().parse().unwrap();
+        }
         self.running.clear();
         let pending = self.state.active.clone();
         for id in pending {
