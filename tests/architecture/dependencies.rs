@@ -20,8 +20,18 @@ const TABLE: [(&str, &[&str]); 13] = [
     (
         "tiphys",
         &[
-            "core", "manifest", "lang", "kit", "catalog", "bus", "eventsource", "sensor", "trigger", "executor",
-            "runner", "server",
+            "core",
+            "manifest",
+            "lang",
+            "kit",
+            "catalog",
+            "bus",
+            "eventsource",
+            "sensor",
+            "trigger",
+            "executor",
+            "runner",
+            "server",
         ],
     ),
 ];
@@ -70,8 +80,12 @@ fn arrows_point_down() {
     let edges = edges(&metadata());
     for (name, may) in TABLE {
         let package = if name == "tiphys" { name.to_owned() } else { format!("tiphys-{name}") };
-        let have: BTreeSet<&str> =
-            edges.get(&package).unwrap_or_else(|| panic!("{package} exists")).iter().filter_map(|n| ours(n)).collect();
+        let have: BTreeSet<&str> = edges
+            .get(&package)
+            .unwrap_or_else(|| panic!("{package} exists"))
+            .iter()
+            .filter_map(|n| ours(n))
+            .collect();
         let may: BTreeSet<&str> = may.iter().copied().collect();
         assert_eq!(have, may, "{package}: what it uses (left) against the table (right)");
     }

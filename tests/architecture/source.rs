@@ -70,7 +70,12 @@ fn functions_fit_a_screen() {
                 None if begins_function(line) => open = Some((number, indent, line.trim().to_owned())),
                 Some((start, depth, name)) if indent == *depth && line.trim_start().starts_with('}') => {
                     if number - start + 1 > FUNCTION_LINES {
-                        long.push(format!("{}:{}: {} lines: {name}", path.display(), start + 1, number - start + 1));
+                        long.push(format!(
+                            "{}:{}: {} lines: {name}",
+                            path.display(),
+                            start + 1,
+                            number - start + 1
+                        ));
                     }
                     open = None;
                 }
@@ -85,7 +90,9 @@ fn begins_function(line: &str) -> bool {
     let words: Vec<&str> = line.split_whitespace().collect();
     let at = words.iter().position(|word| *word == "fn");
     at.is_some_and(|at| {
-        words[..at].iter().all(|word| matches!(*word, "pub" | "async" | "const" | "unsafe") || word.starts_with("pub("))
+        words[..at]
+            .iter()
+            .all(|word| matches!(*word, "pub" | "async" | "const" | "unsafe") || word.starts_with("pub("))
     }) && !line.trim_end().ends_with(';')
 }
 

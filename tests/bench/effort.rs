@@ -16,20 +16,12 @@ pub(crate) struct Effort {
 impl Effort {
     /// Numbers that can be quoted.
     pub(crate) const fn full() -> Self {
-        Self {
-            rounds: 5,
-            time: Duration::from_secs(3),
-            divisor: 1,
-        }
+        Self { rounds: 5, time: Duration::from_secs(3), divisor: 1 }
     }
 
     /// Just enough to see that it works.
     pub(crate) const fn quick() -> Self {
-        Self {
-            rounds: 1,
-            time: Duration::from_millis(500),
-            divisor: 20,
-        }
+        Self { rounds: 1, time: Duration::from_millis(500), divisor: 20 }
     }
 
     /// So many of them, or fewer where it is to be quick.

@@ -46,10 +46,7 @@ fn decided(sensor: &Compiled, events: &[Event], count: usize) -> anyhow::Result<
     let mut firings = 0;
     let begin = processor_seconds();
     for (sequence, event) in (1..).zip(events.iter().cycle().take(count)) {
-        let input = Input::Event {
-            event: event.clone(),
-            sequence,
-        };
+        let input = Input::Event { event: event.clone(), sequence };
         let decision = black_box(eval(sensor, &mut state, now, input));
         firings += decision.firings.len();
     }

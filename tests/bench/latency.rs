@@ -67,13 +67,7 @@ pub(crate) fn run(effort: Effort) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let runtime = stage::runtime()?;
     let (stage, firings, events) = runtime.block_on(open(folder.path()))?;
-    let mut probe = Probe {
-        runtime,
-        stage,
-        firings,
-        events,
-        sent: 0,
-    };
+    let mut probe = Probe { runtime, stage, firings, events, sent: 0 };
     let count = effort.count(EVENTS);
     // Warm.
     probe.through("alerts", count / 5)?;
@@ -98,9 +92,7 @@ async fn open(folder: &std::path::Path) -> anyhow::Result<Opened> {
         clock: stage.clock.clone(),
         health: stage.health.clone(),
     };
-    stage.group.spawn("sensor", move |stop| {
-        tiphys_sensor::run(tiphys_sensor::Config::default(), deps, stop)
-    });
+    stage.group.spawn("sensor", move |stop| tiphys_sensor::run(tiphys_sensor::Config::default(), deps, stop));
     stage.ready("sensor").await?;
     let firings = consumer(&stage.bus, streams::FIRINGS, "firings.>").await?;
     let unwatched = streams::subject(streams::EVENTS, &["default", "bench", "unwatched"]);
@@ -108,11 +100,7 @@ async fn open(folder: &std::path::Path) -> anyhow::Result<Opened> {
     Ok((stage, firings, events))
 }
 
-async fn consumer(
-    bus: &Arc<dyn Bus>,
-    stream: &str,
-    filter: &str,
-) -> anyhow::Result<Box<dyn Consumer>> {
+async fn consumer(bus: &Arc<dyn Bus>, stream: &str, filter: &str) -> anyhow::Result<Box<dyn Consumer>> {
     let config = ConsumerConfig {
         name: "bench".into(),
         filters: vec![filter.into()],
@@ -149,12 +137,7 @@ impl Probe {
 
 type Times = Vec<(EventId, Instant)>;
 
-async fn send(
-    bus: &Arc<dyn Bus>,
-    event: &str,
-    first: usize,
-    count: usize,
-) -> anyhow::Result<Times> {
+async fn send(bus: &Arc<dyn Bus>, event: &str, first: usize, count: usize) -> anyhow::Result<Times> {
     let subject = streams::subject(streams::EVENTS, &["default", "bench", event]);
     let mut every = interval(EVERY);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -193,17 +176,11 @@ fn event_of(message: &Message, firing: bool) -> anyhow::Result<EventId> {
 
 /// An event as the webhook makes it.
 pub(crate) fn alert(event: &str, number: usize) -> Event {
-    let data = format!(
-        r#"{{"header":{{"Content-Type":["application/json"]}},"body":{}}}"#,
-        stage::alert(number)
-    );
+    let data =
+        format!(r#"{{"header":{{"Content-Type":["application/json"]}},"body":{}}}"#, stage::alert(number));
     Event {
         id: EventId::derive("default", "bench", event, &number.to_string()),
-        origin: Origin {
-            namespace: "default".into(),
-            source: "bench".into(),
-            event: event.into(),
-        },
+        origin: Origin { namespace: "default".into(), source: "bench".into(), event: event.into() },
         kind: "webhook".into(),
         occurred: None,
         received: Timestamp::now(),

@@ -17,15 +17,7 @@ pub(crate) fn tiphys() -> anyhow::Result<PathBuf> {
     let target = profile.parent().unwrap_or(profile);
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
-        .args([
-            "build",
-            "--quiet",
-            "--locked",
-            "--package",
-            "tiphys",
-            "--bin",
-            "tiphys",
-        ])
+        .args(["build", "--quiet", "--locked", "--package", "tiphys", "--bin", "tiphys"])
         .arg("--target-dir")
         .arg(target)
         .current_dir(tiphys_tests::root());

@@ -52,10 +52,7 @@ pub(crate) fn run(effort: Effort) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let (full, manifests) = (folder.path().join("full"), folder.path().join("manifests"));
     std::fs::create_dir(&manifests)?;
-    std::fs::write(
-        manifests.join("bench.yaml"),
-        format!("{SOURCE}---\n{SENSOR}"),
-    )?;
+    std::fs::write(manifests.join("bench.yaml"), format!("{SOURCE}---\n{SENSOR}"))?;
     fill(&full, effort)?;
     // Once, so that what the first start makes is there in each measurement.
     start(&manifests, &full)?;
@@ -125,10 +122,7 @@ fn measure(child: &mut Child, ready: &Path, begin: Instant) -> anyhow::Result<St
         ensure!(begin.elapsed() < DEADLINE, "the server is not ready");
         std::thread::sleep(Duration::from_millis(1));
     }
-    Ok(Start {
-        millis: begin.elapsed().as_secs_f64() * 1000.0,
-        mebibytes: program::resident(child.id())?,
-    })
+    Ok(Start { millis: begin.elapsed().as_secs_f64() * 1000.0, mebibytes: program::resident(child.id())? })
 }
 
 /// One Ctrl-C, and the end waited for.

@@ -33,10 +33,7 @@ const ONE: Words = Words {
     against: "a bare loop that spawns `true`, 32 at once",
     better: Better::Higher,
 };
-const CHAIN: Words = Words {
-    name: "workflows of ten steps of `true` in a chain, 32 in flight",
-    ..ONE
-};
+const CHAIN: Words = Words { name: "workflows of ten steps of `true` in a chain, 32 in flight", ..ONE };
 
 /// Runs workflows of one step.
 pub(crate) fn one(effort: Effort) -> anyhow::Result<()> {
@@ -77,12 +74,7 @@ impl Plant {
     pub(crate) fn open(data: &Path) -> anyhow::Result<Self> {
         let runtime = stage::runtime()?;
         let (stage, launcher) = runtime.block_on(start(data))?;
-        Ok(Self {
-            runtime,
-            stage,
-            launcher,
-            submitted: 0,
-        })
+        Ok(Self { runtime, stage, launcher, submitted: 0 })
     }
 
     /// Runs so many workflows of so many steps; gives workflows per second.
@@ -110,10 +102,7 @@ impl Plant {
     pub(crate) fn close(self) -> anyhow::Result<()> {
         self.runtime.block_on(async {
             self.stage.close().await?;
-            ensure!(
-                self.launcher.drain(DEADLINE).await,
-                "the launcher does not end"
-            );
+            ensure!(self.launcher.drain(DEADLINE).await, "the launcher does not end");
             Ok(())
         })
     }
@@ -126,10 +115,7 @@ async fn start(data: &Path) -> anyhow::Result<(Stage, Arc<ProcessLauncher>)> {
         policy: Policy::Process,
         ..Config::new(
             data.join("steps"),
-            vec![
-                program::tiphys()?.to_string_lossy().into_owned(),
-                "runner".into(),
-            ],
+            vec![program::tiphys()?.to_string_lossy().into_owned(), "runner".into()],
             std::env::var("PATH")?,
             data.to_string_lossy().into_owned(),
             boot,
@@ -146,9 +132,9 @@ async fn start(data: &Path) -> anyhow::Result<(Stage, Arc<ProcessLauncher>)> {
         clock: stage.clock.clone(),
         health: stage.health.clone(),
     };
-    stage.group.spawn("executor", move |stop| {
-        tiphys_executor::run(tiphys_executor::Config::default(), deps, stop)
-    });
+    stage
+        .group
+        .spawn("executor", move |stop| tiphys_executor::run(tiphys_executor::Config::default(), deps, stop));
     stage.ready("executor").await?;
     Ok((stage, launcher))
 }
@@ -173,19 +159,11 @@ fn workflow(steps: usize) -> Value {
 /// Who waits for the end of which journal.
 type Ends = Mutex<HashMap<String, oneshot::Sender<()>>>;
 
-async fn submit_one(
-    bus: &Arc<dyn Bus>,
-    ends: &Ends,
-    document: &Value,
-    number: usize,
-) -> anyhow::Result<()> {
+async fn submit_one(bus: &Arc<dyn Bus>, ends: &Ends, document: &Value, number: usize) -> anyhow::Result<()> {
     let name = format!("bench-{number}");
     let subject = submit::subject("default", &name);
-    let options = submit::Options {
-        name: Some(name.clone()),
-        by: "bench".into(),
-        ..submit::Options::default()
-    };
+    let options =
+        submit::Options { name: Some(name.clone()), by: "bench".into(), ..submit::Options::default() };
     let now = Timestamp::now();
     let submission = submit::prepare(document, "default", &options, now, &name)?;
     let (ended, end) = oneshot::channel();
@@ -195,16 +173,10 @@ async fn submit_one(
 }
 
 /// Reads the journals until so many have come to their end.
-async fn follow(
-    bus: &Arc<dyn Bus>,
-    ends: &Ends,
-    mut after: u64,
-    count: usize,
-) -> anyhow::Result<()> {
+async fn follow(bus: &Arc<dyn Bus>, ends: &Ends, mut after: u64, count: usize) -> anyhow::Result<()> {
     let mut ended = 0;
     while ended < count {
-        bus.wait_for(streams::WORKFLOWS, after, Duration::from_secs(1))
-            .await?;
+        bus.wait_for(streams::WORKFLOWS, after, Duration::from_secs(1)).await?;
         for message in bus.read(streams::WORKFLOWS, "", after + 1, 1024).await? {
             after = message.sequence;
             let Some(phase) = end_of(&message.payload)? else {
@@ -214,9 +186,7 @@ async fn follow(
             ensure!(phase == "Succeeded", "{subject} ended as {phase}");
             let waiter = ends.lock().await.remove(&subject);
             let waiter = waiter.with_context(|| format!("nobody waits for {subject}"))?;
-            waiter
-                .send(())
-                .map_err(|()| anyhow!("{subject} was given up"))?;
+            waiter.send(()).map_err(|()| anyhow!("{subject} was given up"))?;
             ended += 1;
         }
     }

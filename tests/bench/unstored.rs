@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use tiphys_bus::{
-    Acked, Bus, BusError, Claim, Consumer, ConsumerConfig, ConsumerInfo, Message, Publish,
-    StreamConfig, StreamInfo, memory,
+    Acked, Bus, BusError, Claim, Consumer, ConsumerConfig, ConsumerInfo, Message, Publish, StreamConfig,
+    StreamInfo, memory,
 };
 
 /// Everything but publishing goes to a bus in memory.
@@ -20,20 +20,14 @@ pub(crate) struct Unstored {
 impl Unstored {
     /// A fresh one.
     pub(crate) fn open() -> Arc<dyn Bus> {
-        Arc::new(Self {
-            inner: memory(),
-            sequence: AtomicU64::new(0),
-        })
+        Arc::new(Self { inner: memory(), sequence: AtomicU64::new(0) })
     }
 }
 
 #[async_trait]
 impl Bus for Unstored {
     async fn publish(&self, _message: Publish) -> Result<Acked, BusError> {
-        Ok(Acked {
-            sequence: self.sequence.fetch_add(1, Ordering::Relaxed) + 1,
-            duplicate: false,
-        })
+        Ok(Acked { sequence: self.sequence.fetch_add(1, Ordering::Relaxed) + 1, duplicate: false })
     }
 
     async fn ensure_stream(&self, config: &StreamConfig) -> Result<(), BusError> {
@@ -70,19 +64,11 @@ impl Bus for Unstored {
         self.inner.info(stream).await
     }
 
-    async fn consumer(
-        &self,
-        stream: &str,
-        config: ConsumerConfig,
-    ) -> Result<Box<dyn Consumer>, BusError> {
+    async fn consumer(&self, stream: &str, config: ConsumerConfig) -> Result<Box<dyn Consumer>, BusError> {
         self.inner.consumer(stream, config).await
     }
 
-    async fn consumer_info(
-        &self,
-        stream: &str,
-        name: &str,
-    ) -> Result<Option<ConsumerInfo>, BusError> {
+    async fn consumer_info(&self, stream: &str, name: &str) -> Result<Option<ConsumerInfo>, BusError> {
         self.inner.consumer_info(stream, name).await
     }
 
@@ -90,12 +76,7 @@ impl Bus for Unstored {
         self.inner.delete_consumer(stream, name).await
     }
 
-    async fn claim(
-        &self,
-        key: &str,
-        owner: &str,
-        for_time: Duration,
-    ) -> Result<Option<Claim>, BusError> {
+    async fn claim(&self, key: &str, owner: &str, for_time: Duration) -> Result<Option<Claim>, BusError> {
         self.inner.claim(key, owner, for_time).await
     }
 

@@ -43,8 +43,7 @@ pub(crate) fn run(effort: Effort) -> anyhow::Result<()> {
         })
     })?;
     let body = stage::alert(1);
-    let post =
-        |door: &Door, time: Duration| load::rate(door.address, "/alerts", &body, CONNECTIONS, time);
+    let post = |door: &Door, time: Duration| load::rate(door.address, "/alerts", &body, CONNECTIONS, time);
     // Both sides warm: allocators, sockets, the first files of the store.
     post(&doors.durable, effort.time / 3)?;
     post(&doors.unstored, effort.time / 3)?;
@@ -78,9 +77,7 @@ impl Door {
             health: stage.health.clone(),
         };
         let door = ingress.clone();
-        stage.group.spawn("eventsource", move |stop| {
-            tiphys_eventsource::run(config, deps, door, stop)
-        });
+        stage.group.spawn("eventsource", move |stop| tiphys_eventsource::run(config, deps, door, stop));
         stage.ready("eventsource").await?;
         let open = ingress.listeners().into_iter().next();
         let (_, address) = open.with_context(|| format!("{:?}", ingress.diagnostics()))?;

@@ -46,16 +46,16 @@ spec:
               metadata: {{generateName: w-}}
               spec:
                 entrypoint: main
-                arguments: {{parameters: [{{name: n, value: "?"}}]}}
+                arguments: {{parameters: [{{name: number, value: "?"}}]}}
                 templates:
                   - name: main
                     metadata: {{annotations: {{tiphys.dev/launcher: process}}}}
                     container:
                       image: busybox
                       command: [sh, -c]
-                      args: ['echo "$N" >> "$LEDGER"']
+                      args: ['echo "$NUMBER" >> "$LEDGER"']
                       env:
-                        - {{name: N, value: "{{{{workflow.parameters.n}}}}"}}
+                        - {{name: NUMBER, value: "{{{{workflow.parameters.number}}}}"}}
                         - {{name: LEDGER, value: "{ledger}"}}
           parameters:
             - src: {{dependencyName: dep, dataKey: body.n}}
@@ -109,7 +109,8 @@ fn skipped(n: usize) -> bool {
 fn send(server: &Mutex<Server>, n: usize) -> String {
     let body = json!({"n": n, "skip": skipped(n)}).to_string();
     until("a 200", || {
-        let authority = server.lock().ok().filter(|s| s.data().join("server.json").exists()).map(|s| s.authority())?;
+        let authority =
+            server.lock().ok().filter(|s| s.data().join("server.json").exists()).map(|s| s.authority())?;
         let id = format!("native-{n}");
         let request = format!(
             "POST /events/default/in/e HTTP/1.1\r\nHost: {authority}\r\nX-Id: {id}\r\nContent-Type: application/json\r\n\
@@ -125,7 +126,7 @@ fn judge(server: &Server, accepted: &[(usize, String)], workflows: &[Value], led
     let wanted: Vec<usize> = accepted.iter().map(|(n, _)| *n).filter(|n| !skipped(*n)).collect();
     assert_eq!(workflows.len(), wanted.len(), "one workflow for each event that passed the filter");
     for workflow in workflows {
-        assert_eq!(workflow["status"]["phase"], "Succeeded", "{}", workflow["metadata"]["name"]);
+        assert_eq!(workflow["status"]["phase"], "Succeeded", "{workflow:#}");
     }
     let mut runs: BTreeMap<usize, usize> = BTreeMap::new();
     for line in std::fs::read_to_string(ledger).unwrap().lines() {
@@ -135,7 +136,8 @@ fn judge(server: &Server, accepted: &[(usize, String)], workflows: &[Value], led
     assert_eq!(runs, once, "each step ran once");
     // Every answer 200 stands for an event that is there, once.
     let events = server.api("/api/tiphys/v1/events?limit=1000");
-    let mut stored: Vec<&str> = events["items"].as_array().unwrap().iter().map(|e| e["id"].as_str().unwrap()).collect();
+    let mut stored: Vec<&str> =
+        events["items"].as_array().unwrap().iter().map(|e| e["id"].as_str().unwrap()).collect();
     let mut ids: Vec<&str> = accepted.iter().map(|(_, id)| id.as_str()).collect();
     stored.sort_unstable();
     ids.sort_unstable();

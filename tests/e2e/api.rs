@@ -59,7 +59,9 @@ fn no_route_opens_without_the_token() {
         }
     }
     let bearer = format!("Bearer {token}");
-    let evil = format!("GET /api/v1/version HTTP/1.1\r\nHost: evil.example\r\nAuthorization: {bearer}\r\nConnection: close\r\n\r\n");
+    let evil = format!(
+        "GET /api/v1/version HTTP/1.1\r\nHost: evil.example\r\nAuthorization: {bearer}\r\nConnection: close\r\n\r\n"
+    );
     assert_eq!(server.raw(evil.as_bytes()).unwrap().status, 403);
     let headers = [("Authorization", bearer.as_str()), ("Origin", "http://evil.example")];
     assert_eq!(server.send("GET", "/api/v1/version", &headers, b"").unwrap().status, 403);
@@ -101,7 +103,10 @@ fn a_second_instance_and_a_taken_port_are_told_what_to_do() {
 fn manifests_are_read_again_when_they_are_saved_and_a_bad_save_loses_nothing() {
     let server = Server::on(HOOK);
     let file = server.manifests().join("all.yaml");
-    let more = HOOK.replace("a: {endpoint: /a, method: POST}", "a: {endpoint: /a, method: POST}, b: {endpoint: /b, method: POST}");
+    let more = HOOK.replace(
+        "a: {endpoint: /a, method: POST}",
+        "a: {endpoint: /a, method: POST}, b: {endpoint: /b, method: POST}",
+    );
     std::fs::write(&file, &more).unwrap();
     until("the new webhook", || (server.post("in", "b", &json!({})).ok()?.status == 200).then_some(()));
     until("the change in the log", || server.log().contains("changed EventSource default/in").then_some(()));
@@ -128,7 +133,10 @@ fn bad_requests_get_the_documented_answer() {
         assert_eq!(server.send(method, path, &json, body).unwrap().status, status, "{method} {path}");
     }
     let large = format!("\"{}\"", "x".repeat(1 << 20));
-    assert_eq!(server.send("POST", path, &json, large.as_bytes()).map(|answer| answer.status).unwrap_or(413), 413);
+    assert_eq!(
+        server.send("POST", path, &json, large.as_bytes()).map(|answer| answer.status).unwrap_or(413),
+        413
+    );
     assert_eq!(server.post("in", "a", &json!({})).unwrap().status, 200);
     assert_eq!(server.json(&["events", "list"])["items"].as_array().unwrap().len(), 1);
 }
@@ -147,5 +155,7 @@ fn one_ctrl_c_drains_and_what_was_applied_is_there_at_the_next_start() {
     assert_eq!(server.post("more", "a", &json!({"n": 2})).unwrap().status, 200);
     assert_eq!(server.json(&["events", "list", "more"])["items"].as_array().unwrap().len(), 2);
     server.ok(&["delete", "eventsource/more"]);
-    until("the end of the webhook", || (server.post("more", "a", &json!({})).ok()?.status == 404).then_some(()));
+    until("the end of the webhook", || {
+        (server.post("more", "a", &json!({})).ok()?.status == 404).then_some(())
+    });
 }

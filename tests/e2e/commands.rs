@@ -58,7 +58,8 @@ fn path(file: &tempfile::NamedTempFile) -> &str {
 #[test]
 fn submit_watch_logs_get_list_delete() {
     let server = Server::on(TEMPLATE);
-    let out = server.ok(&["submit", "--from", "wftmpl/steps", "-p", "who=tiphys", "--name", "one", "--watch"]);
+    let out =
+        server.ok(&["submit", "--from", "wftmpl/steps", "-p", "who=tiphys", "--name", "one", "--watch"]);
     assert!(out.contains("greet") && out.contains("Succeeded"), "{out}");
     let logs = server.ok(&["logs", "one"]);
     assert_eq!(logs, "greet: hello tiphys\n");
@@ -163,11 +164,19 @@ fn exit_codes() {
         (vec!["submit", "--from", "wftmpl/none"], 4),
     ] {
         let output = server.cli(&arguments);
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "{arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
     let lint = server.cli(&["lint", path(&typo)]);
     let printed = String::from_utf8_lossy(&lint.stdout);
-    assert!(printed.contains("entrypoint") && printed.contains(":6:"), "the near word and the line: {printed}");
+    assert!(
+        printed.contains("entrypoint") && printed.contains(":6:"),
+        "the near word and the line: {printed}"
+    );
     server.ok(&["submit", "--from", "wftmpl/steps", "--name", "taken"]);
     assert_eq!(server.cli(&["submit", "--from", "wftmpl/steps", "--name", "taken"]).status.code(), Some(5));
     assert!(server.ok(&["completion", "bash"]).contains("tiphys"));

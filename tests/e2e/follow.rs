@@ -72,10 +72,17 @@ fn every_event_is_accounted_for_and_can_be_followed() {
         (settled && row(&rows, "single", "a")["fired"] == 4).then_some(rows)
     });
     let single = row(&rows, "single", "a");
-    assert_eq!((&single["accepted"], &single["filtered"], &single["inFlight"]), (&json!(6), &json!(2), &json!(0)));
+    assert_eq!(
+        (&single["accepted"], &single["filtered"], &single["inFlight"]),
+        (&json!(6), &json!(2), &json!(0))
+    );
     let both = row(&rows, "both", "a");
     // Four passed; each displaced the one before, the last completed the condition.
-    assert_eq!((&both["fired"], &both["superseded"], &both["filtered"]), (&json!(1), &json!(3), &json!(2)), "{both}");
+    assert_eq!(
+        (&both["fired"], &both["superseded"], &both["filtered"]),
+        (&json!(1), &json!(3), &json!(2)),
+        "{both}"
+    );
 
     let story = server.ok(&["events", "get", &passed, "--trace"]);
     assert!(story.contains("body.priority"), "{story}");

@@ -16,7 +16,9 @@ fn the_recorded_fixture_goes_into_sqlite_without_double_rows() {
     let file = server.data().join("shared/inventory.sqlite");
     let database = rusqlite::Connection::open(file).unwrap();
     let (rows, ids): (i64, i64) = database
-        .query_row("select count(*), count(distinct id) from assets", [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .query_row("select count(*), count(distinct id) from assets", [], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
         .unwrap();
     assert!(rows > 3, "{rows}");
     assert_eq!(rows, ids);
@@ -24,7 +26,9 @@ fn the_recorded_fixture_goes_into_sqlite_without_double_rows() {
     let text = workflow.to_string();
     let secrets = ["aws_secret_access_key", "secret-access-key"];
     let manifests = fs::read_dir(root().join("examples/asset-inventory")).unwrap().flatten();
-    for manifest in manifests.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "yaml")) {
+    for manifest in
+        manifests.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "yaml"))
+    {
         for line in fs::read_to_string(manifest).unwrap().lines() {
             let Some((key, value)) = line.split_once(':') else { continue };
             let value = value.trim().trim_matches('"');

@@ -135,9 +135,7 @@ fn a_sensor_of_the_published_demo_works_unchanged() {
     // The name is fixed: the second alert is a dead letter that says what to do.
     let second = alert.replace("u-1", "u-2");
     assert_eq!(server.send("POST", path, &headers, second.as_bytes()).unwrap().status, 200);
-    let letter = until("the dead letter", || {
-        server.json(&["dlq", "list"])["items"].get(0).cloned()
-    });
+    let letter = until("the dead letter", || server.json(&["dlq", "list"])["items"].get(0).cloned());
     assert!(letter["reason"].as_str().unwrap().contains("exists already"), "{letter}");
     server.ok(&["delete", "pod-delete-trigger", "-n", "argo"]);
     server.ok(&["dlq", "retry", &letter["sequence"].to_string()]);

@@ -3,7 +3,7 @@
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
 use sha2::Sha256;
-use tiphys_tests::{Server, root};
+use tiphys_tests::{Server, others, root};
 
 /// The demo values of the example's Secret.
 fn demo(key: &str) -> String {
@@ -36,14 +36,32 @@ fn ticket(key: &str) -> String {
 }
 
 #[test]
-fn a_ticket_is_scanned_and_what_is_found_is_masked() {
-    let server = Server::start(&root().join("examples/ticket-scan"));
+fn plain_patterns_scan_a_ticket_and_what_is_found_is_masked() {
+    scan(
+        &Server::with(&root().join("examples/ticket-scan"), &[], &[("PATH", "/usr/bin:/bin")]),
+        "patterns-tokens",
+    );
+}
+
+#[test]
+fn real_scanners_scan_a_ticket_and_what_is_found_is_masked() {
+    let programs = ["detect-secrets", "ripsecrets"].map(|name| (name, others::program(name)));
+    let mut path = String::from("/usr/bin:/bin");
+    for (name, program) in programs {
+        let Some(program) = program else { return others::missing(name) };
+        path = format!("{}:{path}", program.parent().unwrap().display());
+    }
+    scan(&Server::with(&root().join("examples/ticket-scan"), &[], &[("PATH", &path)]), "ripsecrets");
+}
+
+/// Posts a ticket, and looks at everything that comes of it.
+fn scan(server: &Server, scanner: &str) {
     let body = ticket("SEC-7");
     let key = demo("api-key");
-    assert_eq!(post(&server, &body, "wrong", &signed(&body)), 401);
-    assert_eq!(post(&server, &body, &key, "sha256=00"), 401);
-    assert_eq!(post(&server, &format!("{body} "), &key, &signed(&body)), 401, "one byte more");
-    assert_eq!(post(&server, &body, &key, &signed(&body)), 200);
+    assert_eq!(post(server, &body, "wrong", &signed(&body)), 401);
+    assert_eq!(post(server, &body, &key, "sha256=00"), 401);
+    assert_eq!(post(server, &format!("{body} "), &key, &signed(&body)), 401, "one byte more");
+    assert_eq!(post(server, &body, &key, &signed(&body)), 200);
     let workflows = server.ended(1);
     let workflow = &workflows[0];
     assert_eq!(workflow["status"]["phase"], "Succeeded", "{}", server.ok(&["logs", "@latest"]));
@@ -54,7 +72,7 @@ fn a_ticket_is_scanned_and_what_is_found_is_masked() {
     let file = server.data().join("shared/findings/SEC-7.json");
     let findings: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
     let text = findings.to_string();
-    assert!(text.contains("sha256") && text.contains("masked"), "{text}");
+    assert!(text.contains("sha256") && text.contains("masked") && text.contains(scanner), "{text}");
     let found = findings.as_array().or_else(|| findings["findings"].as_array()).unwrap();
     assert!(found.len() >= 3, "{text}");
 
@@ -75,7 +93,12 @@ fn a_ticket_is_scanned_and_what_is_found_is_masked() {
 /// The secrets of the fixture, one per line of a file that stands beside it for this test.
 fn secrets_of_the_fixture() -> Vec<String> {
     let list = root().join("examples/ticket-scan/fixtures/SECRETS.txt");
-    std::fs::read_to_string(list).unwrap().lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
+    std::fs::read_to_string(list)
+        .unwrap()
+        .lines()
+        .filter(|line| !line.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 #[test]

@@ -163,7 +163,13 @@ impl Server {
     ///
     /// # Errors
     /// When the connection breaks.
-    pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> std::io::Result<Answer> {
+    pub fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> std::io::Result<Answer> {
         let authority = self.authority();
         let mut request = format!(
             "{method} {path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\nContent-Length: {}\r\n",
@@ -208,7 +214,6 @@ impl Server {
     }
 
     /// Runs the command line, and wants success; gives standard output.
-    #[must_use]
     pub fn ok(&self, arguments: &[&str]) -> String {
         let output = self.cli(arguments);
         assert!(
