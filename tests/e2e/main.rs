@@ -1,4 +1,5 @@
 //! The three jobs and the command line, end to end, against the built binary.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod api;
 mod commands;

@@ -103,7 +103,8 @@ mod tests {
     #[test]
     fn who_gets_in() {
         let guard = Guard::new("s3cret".to_owned().into(), vec!["tiphys.example".into()]);
-        let cases: &[(&[(&str, &str)], Option<u16>)] = &[
+        type Case<'a> = (&'a [(&'a str, &'a str)], Option<u16>);
+        let cases: &[Case<'_>] = &[
             (&[("host", "127.0.0.1:2746"), ("authorization", "Bearer s3cret")], None),
             (&[("host", "[::1]:2746"), ("authorization", "Bearer s3cret")], None),
             (&[("host", "tiphys.example"), ("authorization", "Bearer s3cret")], None),

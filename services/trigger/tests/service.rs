@@ -1,4 +1,5 @@
 //! The service on the memory bus, with a real HTTP server on the other side.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
