@@ -146,10 +146,25 @@ fn credentials(hook: &Value) -> (String, String) {
         headers.push_str("-H \"Authorization: Bearer $TOKEN\" ");
         let _ = write!(notes, "; TOKEN is {}", first(bearer).unwrap_or_default());
     }
-    if let Some(hmac) = auth.get("hmac").filter(|hmac| !hmac.is_null()) {
-        let header = hmac.get("header").and_then(Value::as_str).unwrap_or("X-Hub-Signature");
-        let _ = write!(headers, "-H \"{header}: $SIGNATURE\" ");
-        let _ = write!(notes, "; SIGNATURE is the HMAC of the body by {}", first(hmac).unwrap_or_default());
+    if let Some((header, secret)) = signature(auth, named) {
+        // The body of the printed request, signed as the sender signs it.
+        let _ = write!(headers, "-H \"{header}: $(printf '{{}}' | tiphys tool hmac --key-env HMAC_KEY)\" ");
+        let _ = write!(notes, "; HMAC_KEY is {secret}, and exported");
     }
     (headers, notes)
+}
+
+/// The header of a signature by HMAC-SHA256 in hex, and what its secret is.
+fn signature(auth: &Value, named: impl Fn(&Value) -> String) -> Option<(String, String)> {
+    let first = |of: &Value| of.get("secrets").and_then(Value::as_array).and_then(|s| s.first()).map(&named);
+    if let Some(hmac) = auth.get("hmac").filter(|hmac| !hmac.is_null()) {
+        let header = hmac.get("header").and_then(Value::as_str).unwrap_or("X-Hub-Signature");
+        return Some((header.to_owned(), first(hmac)?));
+    }
+    let header = match auth.get("preset").and_then(Value::as_str)? {
+        "jira" => "X-Hub-Signature",
+        "github" => "X-Hub-Signature-256",
+        _ => return None,
+    };
+    Some((header.to_owned(), first(auth)?))
 }
