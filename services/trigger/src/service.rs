@@ -1,6 +1,6 @@
 //! The service: a worker for each trigger, found by the catalog and by the firings themselves.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,8 +70,13 @@ pub async fn run(config: Config, deps: Deps, stop: CancellationToken) -> Result<
         client,
         ledger: Ledger::new(deps.bus.clone()),
     });
-    let mut workers =
-        Workers { shared, config: config.clone(), tasks: Tasks::new(stop.clone()), running: HashMap::new() };
+    let mut workers = Workers {
+        shared,
+        config: config.clone(),
+        tasks: Tasks::new(stop.clone()),
+        running: HashSet::new(),
+        noted: HashSet::new(),
+    };
     workers.start_known().await?;
     let router = ConsumerConfig {
         name: "trigger-router".into(),
@@ -128,7 +133,9 @@ struct Workers {
     shared: Arc<Shared>,
     config: Config,
     tasks: Tasks,
-    running: HashMap<Name, ()>,
+    running: HashSet<Name>,
+    /// Triggers that stand on the CONTROL stream.
+    noted: HashSet<Name>,
 }
 
 impl Workers {
@@ -165,8 +172,8 @@ impl Workers {
 
     /// Remembers a trigger that fired, so that its firings are found after a restart even if its sensor is
     /// gone by then.
-    async fn note(&self, name: &Name) -> Result<(), BusError> {
-        if self.running.contains_key(name) {
+    async fn note(&mut self, name: &Name) -> Result<(), BusError> {
+        if self.noted.contains(name) {
             return Ok(());
         }
         let bus = &self.shared.bus;
@@ -179,11 +186,12 @@ impl Workers {
             };
             control::write(bus, (&name.0, &name.1, &name.2), &first).await?;
         }
+        self.noted.insert(name.clone());
         Ok(())
     }
 
     fn start(&mut self, name: Name) {
-        if self.running.insert(name.clone(), ()).is_some() {
+        if !self.running.insert(name.clone()) {
             return;
         }
         let worker = Worker {
@@ -239,13 +247,15 @@ impl Worker {
             max_ack_pending: self.concurrency * 4,
         };
         let consumer = self.shared.bus.consumer(streams::FIRINGS, config).await?;
-        let mut pace = Pace::default();
+        let (mut pace, mut limited) = (Pace::default(), false);
         loop {
             self.wait_while_paused().await?;
             let Ok(slot) = self.slots.acquire().await else { return Ok(()) };
             drop(slot);
-            let free = self.slots.available_permits().max(1);
-            let deliveries = consumer.fetch(free, Duration::from_secs(30)).await?;
+            // Under a rate limit one at a time, so that none grows stale while it waits for its turn.
+            let most = if limited { 1 } else { self.slots.available_permits().max(1) };
+            let deliveries = consumer.fetch(most, Duration::from_secs(30)).await?;
+            limited |= deliveries.iter().any(|delivery| !rate_limited(delivery.as_ref()).is_null());
             self.dispatch(deliveries, &mut pace).await?;
         }
     }
