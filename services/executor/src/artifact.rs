@@ -33,17 +33,13 @@ impl LocalStore {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
             _ => std::fs::create_dir_all(&unfinished)?,
         }
-        Ok(Self {
-            root: root.to_owned(),
-            next: AtomicU64::new(0),
-        })
+        Ok(Self { root: root.to_owned(), next: AtomicU64::new(0) })
     }
 
     /// The file of a key, which may not lead outside.
     fn path(&self, key: &str) -> Result<PathBuf, LaunchError> {
         let refused = || {
-            let text =
-                format!("{key:?} is no key for an artifact: it must be a plain relative path");
+            let text = format!("{key:?} is no key for an artifact: it must be a plain relative path");
             Err(LaunchError::Missing(text))
         };
         let mut path = self.root.clone();
@@ -147,9 +143,9 @@ async fn blocking<T: Send + 'static>(
     let outcome = tokio::task::spawn_blocking(work).await;
     match outcome.unwrap_or_else(|panic| Err(io::Error::other(panic))) {
         Ok(value) => Ok(value),
-        Err(error) if error.kind() == ErrorKind::NotFound => Err(LaunchError::Missing(format!(
-            "artifact {key} is not in the store"
-        ))),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            Err(LaunchError::Missing(format!("artifact {key} is not in the store")))
+        }
         Err(error) => Err(LaunchError::Unavailable(format!("artifact {key}: {error}"))),
     }
 }

@@ -242,12 +242,7 @@ pub trait Launcher: Send + Sync + 'static {
     async fn stop(&self, key: &PodKey) -> Result<(), LaunchError>;
 
     /// Log lines from line `from` (0 = first), at most `max`; what is not yet written is not waited for.
-    async fn logs(
-        &self,
-        key: &PodKey,
-        from: usize,
-        max: usize,
-    ) -> Result<Vec<LogLine>, LaunchError>;
+    async fn logs(&self, key: &PodKey, from: usize, max: usize) -> Result<Vec<LogLine>, LaunchError>;
 
     /// Its result is journalled: what it left may be tidied up, except its logs.
     async fn forget(&self, key: &PodKey);

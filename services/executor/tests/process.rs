@@ -3,8 +3,6 @@
 
 #[path = "process/artifact.rs"]
 mod artifact;
-#[path = "process/bench.rs"]
-mod bench;
 #[path = "process/life.rs"]
 mod life;
 #[path = "process/recovery.rs"]

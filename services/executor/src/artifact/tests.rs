@@ -25,14 +25,9 @@ async fn what_is_put_comes_back_until_it_is_removed() {
 
     store.remove("wf").await.unwrap();
     store.remove("wf").await.unwrap();
-    assert!(matches!(
-        store.get("wf/pod/b.tgz").await,
-        Err(LaunchError::Missing(_))
-    ));
+    assert!(matches!(store.get("wf/pod/b.tgz").await, Err(LaunchError::Missing(_))));
     assert_eq!(store.get("wf2/x").await.unwrap(), "abc");
-    let left = std::fs::read_dir(dir.path().join("store").join(UNFINISHED))
-        .unwrap()
-        .count();
+    let left = std::fs::read_dir(dir.path().join("store").join(UNFINISHED)).unwrap().count();
     assert_eq!(left, 0);
 }
 
@@ -41,18 +36,7 @@ async fn no_key_leads_outside() {
     let (dir, store) = store();
     let file = dir.path().join("file");
     std::fs::write(&file, "abc").unwrap();
-    for key in [
-        "",
-        ".",
-        "..",
-        "../x",
-        "a/../../x",
-        "/etc/passwd",
-        "a/..",
-        ".unfinished/0",
-        "a/.b",
-        "a\0b",
-    ] {
+    for key in ["", ".", "..", "../x", "a/../../x", "/etc/passwd", "a/..", ".unfinished/0", "a/.b", "a\0b"] {
         assert!(store.put(key, file.clone()).await.is_err(), "{key}");
         assert!(store.get(key).await.is_err(), "{key}");
         assert!(store.remove(key).await.is_err(), "{key}");

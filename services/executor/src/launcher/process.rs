@@ -28,9 +28,7 @@ use tiphys_core::{Clock, PodKey};
 use tiphys_kit::{CancellationToken, Tasks};
 use tokio::sync::{Semaphore, mpsc};
 
-use super::{
-    ArtifactStore, LaunchError, Launcher, LogLine, PodResult, PodSpec, PodState, SecretEnvironment,
-};
+use super::{ArtifactStore, LaunchError, Launcher, LogLine, PodResult, PodSpec, PodState, SecretEnvironment};
 use folder::Folder;
 use watch::Runner;
 
@@ -82,13 +80,7 @@ pub struct Config {
 impl Config {
     /// The usual settings.
     #[must_use]
-    pub fn new(
-        root: PathBuf,
-        runner: Vec<String>,
-        path: String,
-        home: String,
-        boot: String,
-    ) -> Self {
+    pub fn new(root: PathBuf, runner: Vec<String>, path: String, home: String, boot: String) -> Self {
         Self {
             root,
             policy: Policy::Auto,
@@ -136,9 +128,7 @@ enum Pod {
 impl Pod {
     fn state(&self) -> PodState {
         match self {
-            Self::Running { runner, .. } => PodState::Running {
-                started: runner.started,
-            },
+            Self::Running { runner, .. } => PodState::Running { started: runner.started },
             Self::Ended(result) => PodState::Ended(Box::new(result.as_ref().clone())),
         }
     }
@@ -176,10 +166,7 @@ impl ProcessLauncher {
                 recovering.recover(&key).await;
             }
         });
-        Ok(Self {
-            shared,
-            changes: Mutex::new(Some(changes)),
-        })
+        Ok(Self { shared, changes: Mutex::new(Some(changes)) })
     }
 
     /// Waits for the watchers to end, once `stop` was cancelled.
@@ -203,9 +190,7 @@ impl Shared {
 
     /// Calls for one key come one after another.
     async fn lock(&self, key: &PodKey) -> Option<tokio::sync::MutexGuard<'_, ()>> {
-        let sum = key.0.bytes().fold(0_usize, |sum, byte| {
-            sum.wrapping_mul(31) + usize::from(byte)
-        });
+        let sum = key.0.bytes().fold(0_usize, |sum, byte| sum.wrapping_mul(31) + usize::from(byte));
         match self.locks.get(sum % LOCKS) {
             Some(lock) => Some(lock.lock().await),
             None => None,
@@ -233,11 +218,7 @@ impl Shared {
     }
 
     /// Starts a pod whose key nobody else is working on.
-    async fn start(
-        self: &Arc<Self>,
-        pod: &PodSpec,
-        secrets: SecretEnvironment,
-    ) -> Result<(), LaunchError> {
+    async fn start(self: &Arc<Self>, pod: &PodSpec, secrets: SecretEnvironment) -> Result<(), LaunchError> {
         let folder = self.folder(&pod.key)?;
         if self.pod(&pod.key).is_some() {
             return Ok(());
@@ -252,11 +233,7 @@ impl Shared {
         let contents = input::fetch(&*self.store, pod).await?;
         let _permit = self.starts.acquire().await.ok();
         let key = pod.key.clone();
-        let (config, clock, pod) = (
-            Arc::clone(&self.config),
-            Arc::clone(&self.clock),
-            pod.clone(),
-        );
+        let (config, clock, pod) = (Arc::clone(&self.config), Arc::clone(&self.clock), pod.clone());
         let (child, written) = blocking(move || {
             let written = prepare::folder(&config, &folder, &pod, &secrets, contents, clock.now())?;
             let child = prepare::spawn(&config, &folder, &pod, &secrets)?;
@@ -289,10 +266,7 @@ impl Launcher for ProcessLauncher {
     }
 
     fn changes(&self) -> Option<mpsc::Receiver<PodKey>> {
-        self.changes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     async fn stop(&self, key: &PodKey) -> Result<(), LaunchError> {
@@ -301,23 +275,10 @@ impl Launcher for ProcessLauncher {
         self.shared.stop(key)
     }
 
-    async fn logs(
-        &self,
-        key: &PodKey,
-        from: usize,
-        max: usize,
-    ) -> Result<Vec<LogLine>, LaunchError> {
+    async fn logs(&self, key: &PodKey, from: usize, max: usize) -> Result<Vec<LogLine>, LaunchError> {
         let folder = self.shared.folder(key)?;
-        let cursors = || {
-            self.shared
-                .cursors
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-        };
-        let known = cursors()
-            .get(key)
-            .copied()
-            .filter(|(line, _)| *line <= from);
+        let cursors = || self.shared.cursors.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = cursors().get(key).copied().filter(|(line, _)| *line <= from);
         let read = blocking(move || folder.log(known.unwrap_or_default(), from, max)).await?;
         cursors().insert(key.clone(), read.cursor);
         Ok(read.lines)
@@ -353,10 +314,7 @@ impl Launcher for ProcessLauncher {
 impl Shared {
     fn drop_pod(&self, key: &PodKey) {
         self.pods().remove(key);
-        self.cursors
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(key);
+        self.cursors.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 
     async fn tidy(&self, key: &PodKey, how: fn(&Folder) -> std::io::Result<()>) {

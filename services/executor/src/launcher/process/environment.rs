@@ -28,9 +28,7 @@ pub(super) fn with_inherited(
     let names = pod.annotations.get(INHERIT).map_or("", String::as_str);
     for name in names.split(',').map(str::trim) {
         if let Some(value) = config.inheritable.get(name) {
-            secrets
-                .entry(name.to_owned())
-                .or_insert_with(|| value.clone());
+            secrets.entry(name.to_owned()).or_insert_with(|| value.clone());
         }
     }
     secrets
@@ -84,10 +82,8 @@ pub(super) fn of_step(
         None => config.path.clone(),
     };
     // `$$` because a `$` in a value would be taken for the beginning of `$(VAR)`.
-    let literal = |name: &str, value: &str| Variable {
-        name: name.to_owned(),
-        value: Some(value.replace('$', "$$")),
-    };
+    let literal =
+        |name: &str, value: &str| Variable { name: name.to_owned(), value: Some(value.replace('$', "$$")) };
     let mut variables = vec![
         literal("PATH", &path),
         literal("HOME", &config.home),
@@ -97,27 +93,14 @@ pub(super) fn of_step(
         literal("TIPHYS_TEMPLATE", &pod.template),
         literal("TIPHYS_NODE_ID", &pod.node_id),
     ];
-    variables.extend(
-        config
-            .environment
-            .iter()
-            .map(|(name, value)| literal(name, value)),
-    );
-    let secret = |name: &str| Variable {
-        name: name.to_owned(),
-        value: None,
-    };
+    variables.extend(config.environment.iter().map(|(name, value)| literal(name, value)));
+    let secret = |name: &str| Variable { name: name.to_owned(), value: None };
     // Those of `envFrom` come first: `env` overrides them.
-    let whole = secrets
-        .keys()
-        .filter(|name| entries.iter().all(|entry| entry.name != **name));
+    let whole = secrets.keys().filter(|name| entries.iter().all(|entry| entry.name != **name));
     variables.extend(whole.map(|name| secret(name)));
     for entry in entries {
         if let Some(text) = &entry.value {
-            variables.push(Variable {
-                name: entry.name.clone(),
-                value: Some(text.clone()),
-            });
+            variables.push(Variable { name: entry.name.clone(), value: Some(text.clone()) });
         } else if secrets.contains_key(&entry.name) {
             variables.push(secret(&entry.name));
         } else if let Some(from) = &entry.value_from {
@@ -133,10 +116,7 @@ pub(super) fn of_step(
 
 /// The value of a reference that needs no secret. None: it is optional, and absent.
 fn elsewhere(pod: &PodSpec, name: &str, from: &From) -> Result<Option<String>, LaunchError> {
-    for (kind, reference) in [
-        ("Secret", &from.secret_key_ref),
-        ("ConfigMap", &from.config_map_key_ref),
-    ] {
+    for (kind, reference) in [("Secret", &from.secret_key_ref), ("ConfigMap", &from.config_map_key_ref)] {
         if let Some(reference) = reference {
             return if reference.optional {
                 Ok(None)
@@ -148,15 +128,9 @@ fn elsewhere(pod: &PodSpec, name: &str, from: &From) -> Result<Option<String>, L
             };
         }
     }
-    let field = from
-        .field_ref
-        .as_ref()
-        .map_or("", |field| field.field_path.as_str());
+    let field = from.field_ref.as_ref().map_or("", |field| field.field_path.as_str());
     let in_map = |field: &str, prefix: &str, map: &std::collections::BTreeMap<String, String>| {
-        let key = field
-            .strip_prefix(prefix)?
-            .strip_prefix("['")?
-            .strip_suffix("']")?;
+        let key = field.strip_prefix(prefix)?.strip_prefix("['")?.strip_suffix("']")?;
         Some(map.get(key).cloned().unwrap_or_default())
     };
     match field {
@@ -179,10 +153,7 @@ fn elsewhere(pod: &PodSpec, name: &str, from: &From) -> Result<Option<String>, L
 /// `text` with those variables put in that are no secrets.
 pub(super) fn put_in(text: &str, variables: &[Variable]) -> String {
     expand(text, |name| {
-        let found = variables
-            .iter()
-            .rev()
-            .find(|variable| variable.name == name);
+        let found = variables.iter().rev().find(|variable| variable.name == name);
         found.and_then(|variable| variable.value.as_deref())
     })
 }
@@ -191,10 +162,7 @@ pub(super) fn put_in(text: &str, variables: &[Variable]) -> String {
 pub(super) fn path(variables: &[Variable]) -> String {
     let mut value = String::new();
     for variable in variables.iter().filter(|variable| variable.name == "PATH") {
-        let before = [Variable {
-            name: "PATH".to_owned(),
-            value: Some(value),
-        }];
+        let before = [Variable { name: "PATH".to_owned(), value: Some(value) }];
         value = put_in(variable.value.as_deref().unwrap_or_default(), &before);
     }
     value

@@ -84,16 +84,9 @@ impl Folder {
     pub(super) fn new(root: &Path, key: &PodKey) -> Result<Self, LaunchError> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
         if key.0.is_empty() || !key.0.bytes().all(plain) {
-            return Err(LaunchError::Missing(format!(
-                "{:?} is no key of a pod",
-                key.0
-            )));
+            return Err(LaunchError::Missing(format!("{:?} is no key of a pod", key.0)));
         }
-        Ok(Self {
-            root: root.to_owned(),
-            key: key.clone(),
-            path: root.join(&key.0),
-        })
+        Ok(Self { root: root.to_owned(), key: key.clone(), path: root.join(&key.0) })
     }
 
     pub(super) fn file(&self, name: &str) -> PathBuf {
@@ -148,14 +141,8 @@ impl Folder {
     }
 
     /// Lines from line `from`; reading begins at a place known from before.
-    pub(super) fn log(
-        &self,
-        known: (usize, u64),
-        from: usize,
-        max: usize,
-    ) -> Result<LogPart, LaunchError> {
-        self.read_log(known, from, max)
-            .map_err(|error| unavailable(&error))
+    pub(super) fn log(&self, known: (usize, u64), from: usize, max: usize) -> Result<LogPart, LaunchError> {
+        self.read_log(known, from, max).map_err(|error| unavailable(&error))
     }
 
     fn read_log(&self, known: (usize, u64), from: usize, max: usize) -> io::Result<LogPart> {
@@ -164,10 +151,7 @@ impl Folder {
         let mut file = match File::open(self.file(log::FILE)) {
             Ok(file) => BufReader::new(file),
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                return Ok(LogPart {
-                    lines,
-                    cursor: known,
-                });
+                return Ok(LogPart { lines, cursor: known });
             }
             Err(error) => return Err(error),
         };
@@ -189,10 +173,7 @@ impl Folder {
             line += 1;
             byte += count as u64;
         }
-        Ok(LogPart {
-            lines,
-            cursor: (line, byte),
-        })
+        Ok(LogPart { lines, cursor: (line, byte) })
     }
 
     /// Removes what is of no use any more; the log and the report stay, and that it was started.

@@ -13,10 +13,7 @@ use super::{ArtifactStore, LaunchError, PodSpec, unavailable};
 use crate::launcher::{Archive, ArtifactSource, InputArtifact};
 
 /// Contents in the order of `PodSpec::inputs`.
-pub(super) async fn fetch(
-    store: &dyn ArtifactStore,
-    pod: &PodSpec,
-) -> Result<Vec<Bytes>, LaunchError> {
+pub(super) async fn fetch(store: &dyn ArtifactStore, pod: &PodSpec) -> Result<Vec<Bytes>, LaunchError> {
     let mut contents = Vec::with_capacity(pod.inputs.len());
     for input in &pod.inputs {
         contents.push(match &input.from {
@@ -40,12 +37,7 @@ pub(super) fn place(folder: &Folder, pod: &PodSpec, contents: &[Bytes]) -> Resul
     Ok(())
 }
 
-fn one(
-    folder: &Folder,
-    input: &InputArtifact,
-    content: &[u8],
-    scratch: &Path,
-) -> Result<(), LaunchError> {
+fn one(folder: &Folder, input: &InputArtifact, content: &[u8], scratch: &Path) -> Result<(), LaunchError> {
     let disk = |error: io::Error| unavailable(&error);
     let place = folder.path_of(&input.path);
     if let Some(parent) = place.parent() {
@@ -54,12 +46,9 @@ fn one(
     let (packed, sub_path) = match &input.from {
         ArtifactSource::Raw(_) => (false, None),
         // As Argo does: what claims to be packed but is not is taken as it is.
-        ArtifactSource::Stored {
-            archive, sub_path, ..
-        } => (
-            *archive == Archive::Tar && content.starts_with(&[0x1f, 0x8b]),
-            sub_path.as_deref(),
-        ),
+        ArtifactSource::Stored { archive, sub_path, .. } => {
+            (*archive == Archive::Tar && content.starts_with(&[0x1f, 0x8b]), sub_path.as_deref())
+        }
     };
     if packed {
         std::fs::create_dir_all(scratch).map_err(disk)?;
@@ -91,12 +80,8 @@ fn top(scratch: &Path) -> io::Result<PathBuf> {
 /// A part of an unpacked artifact; links on the way to it are not followed.
 fn within(top: &Path, sub_path: Option<&str>) -> Result<PathBuf, LaunchError> {
     let mut path = top.to_owned();
-    for part in sub_path
-        .into_iter()
-        .flat_map(|sub_path| Path::new(sub_path).components())
-    {
-        let missing =
-            || LaunchError::Missing(format!("it has no part {}", sub_path.unwrap_or_default()));
+    for part in sub_path.into_iter().flat_map(|sub_path| Path::new(sub_path).components()) {
+        let missing = || LaunchError::Missing(format!("it has no part {}", sub_path.unwrap_or_default()));
         match part {
             Component::Normal(name) => path.push(name),
             Component::CurDir => continue,

@@ -14,9 +14,7 @@ use tiphys_runner::durable::sync_folder;
 use tiphys_runner::{Output, Parameter, Spec, Variable, spec};
 
 use super::folder::{Folder, Found};
-use super::{
-    Config, LaunchError, PodSpec, Policy, SecretEnvironment, environment, input, unavailable,
-};
+use super::{Config, LaunchError, PodSpec, Policy, SecretEnvironment, environment, input, unavailable};
 use crate::launcher::Archive;
 
 /// What matters here of a container.
@@ -33,10 +31,7 @@ struct Container {
 impl Container {
     fn of(pod: &PodSpec) -> Result<Self, LaunchError> {
         Self::deserialize(&pod.container).map_err(|error| {
-            LaunchError::Missing(format!(
-                "the container of template {}: {error}",
-                pod.template
-            ))
+            LaunchError::Missing(format!("the container of template {}: {error}", pod.template))
         })
     }
 
@@ -104,12 +99,7 @@ fn write(folder: &Folder, pod: &PodSpec, spec: &Spec) -> io::Result<()> {
     }
     std::fs::create_dir_all(&spec.work)?;
     if let (Some(source), Some(path)) = (&pod.script, &spec.script) {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o755)
-            .open(path)?;
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o755).open(path)?;
         file.write_all(source.as_bytes())?;
     }
     let mut file = tiphys_runner::durable::create(&folder.file(spec::FILE))?;
@@ -153,9 +143,7 @@ fn spec_of(
         environment: variables,
         parameters: parameters(folder, pod),
         artifacts: artifacts(folder, pod),
-        log_key: pod
-            .archive_logs
-            .then(|| format!("{}/{}/main.log", pod.workflow, pod.name)),
+        log_key: pod.archive_logs.then(|| format!("{}/{}/main.log", pod.workflow, pod.name)),
         capture: pod.capture_result,
         log_limit: config.log_limit,
         deadline: pod.deadline,
@@ -178,8 +166,7 @@ fn work(folder: &Folder, wanted: Option<&str>) -> PathBuf {
 /// The file of a program. Errors are texts for the user.
 fn find(name: &str, variables: &[Variable], work: &Path) -> Result<PathBuf, String> {
     let runnable = |path: &Path| {
-        path.metadata()
-            .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+        path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
     };
     if name.contains('/') {
         let path = work.join(name);
@@ -239,10 +226,7 @@ pub(super) fn spawn(
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     for (name, value) in secrets {
-        command.env(
-            format!("{}{name}", spec::SECRET_PREFIX),
-            value.expose_secret(),
-        );
+        command.env(format!("{}{name}", spec::SECRET_PREFIX), value.expose_secret());
     }
     command.spawn().map_err(|error| match error.kind() {
         ErrorKind::ArgumentListTooLong => LaunchError::Missing(format!(

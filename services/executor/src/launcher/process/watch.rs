@@ -27,8 +27,7 @@ impl Runner {
     /// A runner just spawned.
     pub(super) fn of_child(child: Child, started: Timestamp) -> Result<Self, LaunchError> {
         let pid = Pid::from_child(&child);
-        let fd =
-            pidfd_open(pid, PidfdFlags::empty()).map_err(|error| unavailable(&error.into()))?;
+        let fd = pidfd_open(pid, PidfdFlags::empty()).map_err(|error| unavailable(&error.into()))?;
         Self::new(pid, started, fd, Some(child)).map_err(|error| unavailable(&error))
     }
 
@@ -77,14 +76,8 @@ impl Runner {
 
     /// How it ended, for a message; reaps it.
     fn reap(&self) -> Option<String> {
-        let child = self
-            .child
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        child
-            .and_then(|mut child| child.wait().ok())
-            .map(|status| status.to_string())
+        let child = self.child.lock().unwrap_or_else(PoisonError::into_inner).take();
+        child.and_then(|mut child| child.wait().ok()).map(|status| status.to_string())
     }
 }
 
@@ -105,9 +98,7 @@ impl Shared {
             Found::Claimed(spec, started) => {
                 match Runner::of_before(&started, boot).map_err(|error| unavailable(&error))? {
                     Some(runner) => {
-                        let state = PodState::Running {
-                            started: runner.started,
-                        };
+                        let state = PodState::Running { started: runner.started };
                         self.watch_pod(key, runner);
                         return Ok(state);
                     }
@@ -129,10 +120,7 @@ impl Shared {
     /// Keeps an eye on a runner until it ends.
     pub(super) fn watch_pod(self: &Arc<Self>, key: &PodKey, runner: Runner) {
         let runner = Arc::new(runner);
-        let running = Pod::Running {
-            runner: Arc::clone(&runner),
-            stopping: false,
-        };
+        let running = Pod::Running { runner: Arc::clone(&runner), stopping: false };
         self.pods().insert(key.clone(), running);
         let (shared, key) = (Arc::clone(self), key.clone());
         self.tasks.spawn("watch step", async move {
@@ -167,8 +155,7 @@ impl Shared {
                 return Ok(());
             }
             Found::Claimed(spec, started) if started.pid == runner.pid => {
-                self.lost(&folder, &spec, Some(started), Some(runner.pid))
-                    .await?
+                self.lost(&folder, &spec, Some(started), Some(runner.pid)).await?
             }
             Found::Claimed(..) => {
                 // Another runner was there first, spawned by an earlier Tiphys.
@@ -209,8 +196,7 @@ impl Shared {
                 return Ok(exit);
             }
             let exit = Exit::error(started.map(|started| started.time), now, message.to_owned());
-            exit.write(&folder.path)
-                .map_err(|error| unavailable(&error))?;
+            exit.write(&folder.path).map_err(|error| unavailable(&error))?;
             Ok(exit)
         })
         .await
@@ -235,8 +221,7 @@ impl Shared {
             if stopped {
                 exit.verdict = tiphys_runner::Verdict::Failed;
             }
-            exit.write(&folder.path)
-                .map_err(|error| unavailable(&error))?;
+            exit.write(&folder.path).map_err(|error| unavailable(&error))?;
             Ok(exit)
         })
         .await
@@ -261,10 +246,7 @@ impl Shared {
         };
         runner.ask_to_stop();
         let grace = Spec::read(&folder.path).map_or(0, |spec| spec.grace);
-        let patience = self
-            .config
-            .stuck
-            .saturating_add(std::time::Duration::from_millis(grace));
+        let patience = self.config.stuck.saturating_add(std::time::Duration::from_millis(grace));
         let (stop, key) = (self.tasks.stop().clone(), key.clone());
         self.tasks.spawn("stop step", async move {
             let waited = tokio::time::timeout(patience, runner.ended());
