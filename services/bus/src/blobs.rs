@@ -16,6 +16,15 @@ pub(crate) fn reference(content: &[u8]) -> String {
     format!("{PREFIX}{}", hex::encode(Sha256::digest(content)))
 }
 
+/// The digits of a reference.
+pub(crate) fn digest(reference: &str) -> Result<&str, BusError> {
+    let digits = reference.strip_prefix(PREFIX).unwrap_or_default();
+    if digits.len() != 64 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err(BusError::Invalid { reason: format!("`{reference}` refers to no blob") });
+    }
+    Ok(digits)
+}
+
 /// Stores a blob.
 pub(crate) async fn put(store: Arc<dyn Store>, content: Bytes) -> Result<String, BusError> {
     blocking(move || {
@@ -28,13 +37,8 @@ pub(crate) async fn put(store: Arc<dyn Store>, content: Bytes) -> Result<String,
 
 /// Reads a blob, and checks it.
 pub(crate) async fn get(store: Arc<dyn Store>, reference: &str) -> Result<Option<Bytes>, BusError> {
+    digest(reference)?;
     let wanted = reference.to_owned();
-    let digits = wanted.strip_prefix(PREFIX).unwrap_or_default();
-    if digits.len() != 64 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return Err(BusError::Invalid {
-            reason: format!("`{wanted}` refers to no blob"),
-        });
-    }
     blocking(move || match store.get_blob(&wanted)? {
         Some(content) if self::reference(&content) != wanted => Err(BusError::Unavailable {
             reason: format!("the blob `{wanted}` is damaged"),

@@ -7,6 +7,8 @@ mod blobs;
 mod claims;
 pub mod embedded;
 pub mod error;
+#[cfg(feature = "jetstream")]
+pub mod jetstream;
 mod log;
 mod memory;
 mod options;

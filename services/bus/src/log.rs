@@ -26,9 +26,14 @@ use tokio::time::Instant;
 use self::committer::Committer;
 use self::consumer::LogConsumer;
 pub(crate) use self::duplicates::older as is_older;
-use self::filter::{Filters, check_filter, is_exact};
+pub(crate) use self::filter::check_filter;
+#[cfg(feature = "jetstream")]
+pub(crate) use self::filter::check_subject;
+use self::filter::{Filters, is_exact};
 use self::request::{Action, Outcome, Request};
 use self::shared::Shared;
+#[cfg(feature = "jetstream")]
+pub(crate) use self::shared::check_stream;
 pub(crate) use self::state::State;
 pub(crate) use self::stream::{Entry, Stream};
 use crate::error::BusError;

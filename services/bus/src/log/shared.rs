@@ -191,7 +191,8 @@ fn judge(draft: &mut Draft<'_>, action: Action) -> Result<Outcome, BusError> {
     }
 }
 
-fn check_stream(config: &StreamConfig) -> Result<(), BusError> {
+/// Refuses what cannot be a stream.
+pub(crate) fn check_stream(config: &StreamConfig) -> Result<(), BusError> {
     let good = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
     if !config.name.is_empty() && config.name.bytes().all(good) {
         return Ok(());

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use tiphys_bus::{
-    Acked, Bus, BusError, Consumer, ConsumerConfig, Delivery, Options, Publish, Start,
-    StreamConfig, embedded, memory_with, streams,
+    Acked, Bus, BusError, Consumer, ConsumerConfig, Delivery, Options, Publish, Start, StreamConfig,
+    StreamInfo, embedded, memory_with, streams,
 };
 use tiphys_core::{FixedClock, Timestamp};
 
@@ -22,6 +22,8 @@ pub(crate) struct Rig(Adapter);
 enum Adapter {
     Memory,
     Embedded,
+    #[cfg(feature = "jetstream")]
+    JetStream,
 }
 
 /// A bus under test.
@@ -29,6 +31,8 @@ pub(crate) struct Fixture {
     pub(crate) bus: Arc<dyn Bus>,
     pub(crate) clock: Arc<FixedClock>,
     folder: Option<TempDir>,
+    #[cfg(feature = "jetstream")]
+    nats: Option<crate::nats::Server>,
 }
 
 impl Rig {
@@ -40,6 +44,22 @@ impl Rig {
         Self(Adapter::Embedded)
     }
 
+    #[cfg(feature = "jetstream")]
+    pub(crate) const fn jetstream() -> Self {
+        Self(Adapter::JetStream)
+    }
+
+    /// Whether a rule is left out for this adapter; says why.
+    pub(crate) fn leaves_out(&self, rule: &str) -> bool {
+        #[cfg(not(feature = "jetstream"))]
+        let _ = rule;
+        match self.0 {
+            Adapter::Memory | Adapter::Embedded => false,
+            #[cfg(feature = "jetstream")]
+            Adapter::JetStream => crate::nats::leaves_out(rule),
+        }
+    }
+
     /// An empty bus whose clock stands at a fixed time.
     pub(crate) fn start(&self) -> Fixture {
         let clock = Arc::new(FixedClock::at(start_time()));
@@ -49,6 +69,8 @@ impl Rig {
                 bus: memory_with(options),
                 clock,
                 folder: None,
+                #[cfg(feature = "jetstream")]
+                nats: None,
             },
             Adapter::Embedded => {
                 let folder = tempfile::tempdir().unwrap();
@@ -56,6 +78,19 @@ impl Rig {
                     bus: embedded::open(folder.path(), options).unwrap(),
                     clock,
                     folder: Some(folder),
+                    #[cfg(feature = "jetstream")]
+                    nats: None,
+                }
+            }
+            #[cfg(feature = "jetstream")]
+            Adapter::JetStream => {
+                let nats = crate::nats::Server::start();
+                let bus = crate::nats::now(nats.open(options));
+                Fixture {
+                    bus,
+                    clock,
+                    folder: None,
+                    nats: Some(nats),
                 }
             }
         }
@@ -95,6 +130,23 @@ impl Fixture {
             self.bus.close().await;
             self.bus = embedded::open(folder.path(), options(&self.clock)).unwrap();
         }
+        #[cfg(feature = "jetstream")]
+        if let Some(nats) = &self.nats {
+            self.bus.close().await;
+            self.bus = nats.open(options(&self.clock)).await;
+        }
+    }
+
+    /// Bytes of payload, of which there should be `payload`. A NATS server counts what surrounds it too.
+    pub(crate) fn bytes(&self, info: StreamInfo, payload: u64) -> u64 {
+        #[cfg(feature = "jetstream")]
+        if self.nats.is_some() {
+            assert!(info.bytes >= payload, "{info:?}");
+            return payload;
+        }
+        #[cfg(not(feature = "jetstream"))]
+        let _ = payload;
+        info.bytes
     }
 
     /// Moves the clock.

@@ -1,0 +1,215 @@
+//! Streams: made, written to, and kept from overflowing.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::Info as ConsumerState;
+use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, RetentionPolicy, StorageType};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::consumer::floor;
+use super::link::{Link, code};
+use super::read;
+use super::watch::Watcher;
+use crate::error::BusError;
+use crate::port::StreamConfig;
+
+/// Marks streams on the server of which we drop what is acked.
+const TRIMS: &str = "tiphys-trim-acked";
+/// Marks streams on the server that remember ids.
+const REMEMBERS: &str = "tiphys-remembers-ids";
+/// One round of making room removes at most this part of a stream, so that replay keeps what it can.
+const PART: u64 = 16;
+/// The server remembers ids at least so long.
+const LEAST_WINDOW: Duration = Duration::from_millis(100);
+
+/// What publishers must know of a stream.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Traits {
+    pub(super) remembers_ids: bool,
+    pub(super) trims: bool,
+}
+
+/// A stream as this process knows it.
+pub(super) struct Stream {
+    pub(super) name: String,
+    traits: Mutex<Option<Traits>>,
+    pub(super) watcher: Watcher,
+    trimming: tokio::sync::Mutex<()>,
+    /// Rounds of making room that were begun.
+    rounds: AtomicU64,
+}
+
+#[derive(Deserialize)]
+struct Purged {
+    purged: u64,
+}
+
+#[derive(Deserialize)]
+struct Consumers {
+    total: usize,
+    #[serde(default)]
+    consumers: Option<Vec<ConsumerState>>,
+}
+
+impl Stream {
+    pub(super) fn new(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            traits: Mutex::new(None),
+            watcher: Watcher::default(),
+            trimming: tokio::sync::Mutex::new(()),
+            rounds: AtomicU64::new(0),
+        }
+    }
+
+    fn what(&self) -> String {
+        format!("stream `{}`", self.name)
+    }
+
+    /// Makes the stream, or gives it new limits.
+    pub(super) async fn ensure(
+        &self,
+        link: &Link,
+        config: &StreamConfig,
+        replicas: usize,
+    ) -> Result<(), BusError> {
+        let wanted = on_server(link, config, replicas);
+        let create = format!("STREAM.CREATE.{}", wanted.name);
+        let made = match link.ask::<Info>(&create, &wanted).await {
+            Err(failure) if failure.code() == code::STREAM_EXISTS => {
+                let update = format!("STREAM.UPDATE.{}", wanted.name);
+                link.ask::<Info>(&update, &wanted).await
+            }
+            made => made,
+        };
+        let info = made.map_err(|failure| failure.about(&self.what()))?;
+        self.learn(&info);
+        Ok(())
+    }
+
+    fn learn(&self, info: &Info) -> Traits {
+        let marked = |mark: &str| info.config.metadata.get(mark).is_some_and(|v| v == "true");
+        let traits = Traits { remembers_ids: marked(REMEMBERS), trims: marked(TRIMS) };
+        *self.traits.lock().unwrap_or_else(PoisonError::into_inner) = Some(traits);
+        traits
+    }
+
+    /// What publishers must know; asked of the server once.
+    pub(super) async fn traits(&self, link: &Link) -> Result<Traits, BusError> {
+        let known = *self.traits.lock().unwrap_or_else(PoisonError::into_inner);
+        match known {
+            Some(traits) => Ok(traits),
+            None => Ok(self.learn(&read::details(link, &self.name).await?)),
+        }
+    }
+
+    /// Removes messages. Returns how many.
+    pub(super) async fn purge(
+        &self,
+        link: &Link,
+        filter: Option<&str>,
+        up_to: Option<u64>,
+    ) -> Result<u64, BusError> {
+        let mut body = serde_json::Map::new();
+        if let Some(filter) = filter {
+            body.insert("filter".into(), filter.into());
+        }
+        match up_to {
+            // The server's zero means all.
+            Some(0) => {
+                read::details(link, &self.name).await?;
+                return Ok(0);
+            }
+            Some(sequence) => drop(body.insert("seq".into(), sequence.saturating_add(1).into())),
+            None => {}
+        }
+        let request = format!("STREAM.PURGE.{}", link.names.stream(&self.name));
+        let answer = link.ask::<Purged>(&request, &Value::Object(body)).await;
+        Ok(answer.map_err(|failure| failure.about(&self.what()))?.purged)
+    }
+
+    /// Rounds of making room so far; to be read before the publish that finds the stream full.
+    pub(super) fn rounds(&self) -> u64 {
+        self.rounds.load(Ordering::Acquire)
+    }
+
+    /// Drops some of what every durable consumer has acked. Returns whether there may be room now. Of many
+    /// publishers that find the stream full, one does the work.
+    pub(super) async fn make_room(&self, link: &Link, seen: u64) -> Result<bool, BusError> {
+        let _alone = self.trimming.lock().await;
+        if self.rounds() > seen {
+            return Ok(true);
+        }
+        self.rounds.fetch_add(1, Ordering::AcqRel);
+        let state = read::info(link, &self.name).await?;
+        let Some(floor) = self.acked_by_all(link, state.last).await? else {
+            return Ok(false);
+        };
+        if state.messages == 0 || floor < state.first {
+            return Ok(false);
+        }
+        let part = state.first + (state.last - state.first) / PART;
+        let up_to = part.min(floor);
+        let removed = self.purge(link, None, Some(up_to)).await?;
+        tracing::debug!(stream = self.name, up_to, removed, "made room");
+        Ok(removed > 0)
+    }
+
+    /// Up to where every durable consumer has acked; `None` without any.
+    async fn acked_by_all(&self, link: &Link, last: u64) -> Result<Option<u64>, BusError> {
+        let request = format!("CONSUMER.LIST.{}", link.names.stream(&self.name));
+        let (mut seen, mut lowest) = (0, None::<u64>);
+        loop {
+            let page = link.ask::<Consumers>(&request, &json!({ "offset": seen })).await;
+            let page = page.map_err(|failure| failure.about(&self.what()))?;
+            let consumers = page.consumers.unwrap_or_default();
+            seen += consumers.len();
+            let durable = consumers.iter().filter(|c| c.config.durable_name.is_some());
+            let floors = durable.map(|consumer| floor(consumer, last));
+            lowest = floors.chain(lowest).min();
+            if consumers.is_empty() {
+                // One that is missing from the list may be the one that has acked least.
+                return Ok(lowest.filter(|_| seen >= page.total));
+            }
+            if seen >= page.total {
+                return Ok(lowest);
+            }
+        }
+    }
+}
+
+/// A limit of ours as one of the server's.
+fn limit(limit: u64) -> i64 {
+    match limit {
+        0 => -1,
+        limit => i64::try_from(limit).unwrap_or(i64::MAX),
+    }
+}
+
+fn on_server(link: &Link, config: &StreamConfig, replicas: usize) -> Config {
+    let window = config.duplicate_window.max(LEAST_WINDOW);
+    let marks = [(REMEMBERS, !config.duplicate_window.is_zero()), (TRIMS, config.trim_acked)];
+    Config {
+        name: link.names.stream(&config.name),
+        subjects: link.names.subjects(&config.name),
+        max_messages: limit(config.max_messages),
+        max_bytes: limit(config.max_bytes),
+        max_messages_per_subject: if config.last_per_subject { 1 } else { -1 },
+        max_consumers: -1,
+        max_age: config.max_age,
+        // The server refuses to remember ids for longer than messages.
+        duplicate_window: if config.max_age.is_zero() { window } else { window.min(config.max_age) },
+        discard: DiscardPolicy::New,
+        retention: RetentionPolicy::Limits,
+        storage: StorageType::File,
+        num_replicas: replicas,
+        allow_direct: true,
+        deny_delete: true,
+        metadata: HashMap::from(marks.map(|(mark, set)| (mark.to_owned(), set.to_string()))),
+        ..Config::default()
+    }
+}
