@@ -86,7 +86,7 @@ impl Roles {
         self.wait_until_ready(&mut stages.sources, &health).await?;
         self.announce(&catalog)?;
         let signalled = stop.clone();
-        stages.background.spawn("signals", move |_| tiphys_kit::signal::watch(signalled));
+        stages.background.spawn("signals", move |until| tiphys_kit::signal::watch(signalled, until));
         let outcome = self.until_stopped(stages, stop).await;
         watching.cancel();
         process.drain(GRACE).await;

@@ -42,7 +42,7 @@ pub(super) async fn run(args: &Args) -> Result<(), Failure> {
     let serving = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
     tokio::select! {
         ended = serving => Ok(ended?),
-        signal = tiphys_kit::signal::watch(stop.clone()) => Ok(signal?),
+        signal = tiphys_kit::signal::watch(stop.clone(), CancellationToken::new()) => Ok(signal?),
         () = stop.cancelled() => Ok(()),
     }
 }
