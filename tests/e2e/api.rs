@@ -18,7 +18,7 @@ stringData: {key: canary-4711-of-the-test}
 ";
 
 /// Every route of the API, with a method that it has.
-const ROUTES: [(&str, &str); 27] = [
+const ROUTES: [(&str, &str); 39] = [
     ("GET", "/api/v1/workflows/"),
     ("GET", "/api/v1/workflows/default"),
     ("POST", "/api/v1/workflows/default"),
@@ -28,6 +28,18 @@ const ROUTES: [(&str, &str); 27] = [
     ("GET", "/api/v1/workflows/default/x/log"),
     ("PUT", "/api/v1/workflows/default/x/stop"),
     ("GET", "/api/v1/workflow-events/default"),
+    ("POST", "/api/v1/workflows/default/lint"),
+    ("GET", "/api/v1/workflows/default/x/y/log"),
+    ("GET", "/api/v1/workflow-events/"),
+    ("GET", "/api/v1/info"),
+    ("GET", "/api/v1/userinfo"),
+    ("GET", "/api/v1/workflow-templates/"),
+    ("POST", "/api/v1/workflow-templates/default"),
+    ("POST", "/api/v1/workflow-templates/default/lint"),
+    ("PUT", "/api/v1/workflow-templates/default/x"),
+    ("DELETE", "/api/v1/cluster-workflow-templates/x"),
+    ("GET", "/api/v1/cron-workflows/default"),
+    ("PUT", "/api/v1/cron-workflows/default/x/suspend"),
     ("GET", "/api/v1/version"),
     ("POST", "/api/tiphys/v1/objects"),
     ("GET", "/api/tiphys/v1/objects/Secret"),
@@ -150,6 +162,7 @@ fn one_ctrl_c_drains_and_what_was_applied_is_there_at_the_next_start() {
     server.ok(&["apply", "-f", file.to_str().unwrap()]);
     assert_eq!(server.post("more", "a", &json!({"n": 1})).unwrap().status, 200);
     assert!(server.interrupt(), "{}", server.log());
+    assert!(!server.log().contains("grace period is over"), "every task ends by itself: {}", server.log());
     assert!(!server.data().join("server.json").exists());
     server.run();
     assert_eq!(server.post("more", "a", &json!({"n": 2})).unwrap().status, 200);
