@@ -21,6 +21,10 @@ use crate::error::BusError;
 use crate::port::{Consumer, ConsumerConfig, ConsumerInfo, Delivery, Message, Start};
 use crate::streams;
 
+/// A server answers acks at once, or never: after a crash it may have forgotten that it handed a message
+/// out, and does so again.
+const ANSWERS: Duration = Duration::from_secs(2);
+
 /// What this process knows of a consumer, all its handles together.
 #[derive(Debug, Default)]
 pub(super) struct Known {
@@ -254,7 +258,7 @@ impl RemoteDelivery {
         if self.known.gone.is_cancelled() {
             return Err(missing(&self.consumer));
         }
-        match self.link.send(self.answer_to.clone(), None, word.into()).await {
+        match self.link.send_within(ANSWERS, self.answer_to.clone(), None, word.into()).await {
             Ok(_) => Ok(()),
             Err(Failure::Nobody) => Err(missing(&self.consumer)),
             Err(failure) => Err(failure.about(&format!("consumer `{}`", self.consumer))),

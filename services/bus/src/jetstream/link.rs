@@ -183,16 +183,26 @@ impl Link {
         headers: Option<HeaderMap>,
         payload: Bytes,
     ) -> Result<Message, Failure> {
-        let mut request = Request::new().payload(payload).timeout(Some(self.timeout));
+        self.send_within(self.timeout, subject, headers, payload).await
+    }
+
+    /// Sends a message that is answered within a time.
+    pub(super) async fn send_within(
+        &self,
+        timeout: Duration,
+        subject: String,
+        headers: Option<HeaderMap>,
+        payload: Bytes,
+    ) -> Result<Message, Failure> {
+        let mut request = Request::new().payload(payload).timeout(Some(timeout));
         if let Some(headers) = headers {
             request = request.headers(headers);
         }
         self.client.send_request(subject, request).await.map_err(|error| match error.kind() {
             RequestErrorKind::NoResponders => Failure::Nobody,
-            RequestErrorKind::TimedOut => Failure::Unknown(format!(
-                "no answer within {:?}, so whether it was done is unknown",
-                self.timeout
-            )),
+            RequestErrorKind::TimedOut => {
+                Failure::Unknown(format!("no answer within {timeout:?}, so whether it was done is unknown"))
+            }
             _ if self.closed.is_cancelled() => Failure::Closed,
             _ => Failure::Unknown(error.to_string()),
         })

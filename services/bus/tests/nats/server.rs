@@ -1,4 +1,5 @@
 //! A NATS server of a test's own, on a port and in a folder that nobody else has.
+#![allow(dead_code, reason = "each suite uses a part")]
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -61,6 +62,7 @@ pub(crate) struct Server {
     child: Child,
     port: u16,
     folder: TempDir,
+    more: &'static str,
 }
 
 impl Drop for Server {
@@ -72,12 +74,22 @@ impl Drop for Server {
 impl Server {
     /// Starts a server that syncs each write, on an empty folder.
     pub(crate) fn start() -> Self {
-        let program = program().unwrap();
+        Self::start_with("")
+    }
+
+    /// Starts one with more lines in its configuration.
+    pub(crate) fn start_with(more: &'static str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let child = launch(&program, &folder, -1);
-        let mut server = Self { child, port: 0, folder };
+        let child = launch(&folder, -1, more);
+        let mut server = Self { child, port: 0, folder, more };
         server.port = server.wait_for_port();
         server
+    }
+
+    /// Starts it again on the same port and folder.
+    pub(crate) fn revive(&mut self) {
+        self.child = launch(&self.folder, self.port.into(), self.more);
+        self.wait_for_port();
     }
 
     /// Kills it at once, as `kill -9` does.
@@ -117,14 +129,14 @@ impl Server {
     }
 }
 
-fn launch(program: &PathBuf, folder: &TempDir, port: i32) -> Child {
+fn launch(folder: &TempDir, port: i32, more: &str) -> Child {
     let config = folder.path().join("nats.conf");
     let text = format!(
-        "listen: \"127.0.0.1:{port}\"\njetstream {{ store_dir: {:?}, sync_interval: always, max_mem: 64MB, max_file: 1GB }}\n",
+        "listen: \"127.0.0.1:{port}\"\njetstream {{ store_dir: {:?}, sync_interval: always, max_mem: 64MB, max_file: 1GB }}\n{more}\n",
         folder.path().join("store")
     );
     std::fs::write(&config, text).unwrap();
-    Command::new(program)
+    Command::new(program().unwrap())
         .arg("--config")
         .arg(&config)
         .arg("--ports_file_dir")
