@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use secrecy::SecretString;
 use tiphys_manifest::load::path::Path;
-use tiphys_manifest::{Diagnostic, Kind, Object, codes};
+use tiphys_manifest::{Diagnostic, Kind, Object, Spec, codes};
 use tokio::sync::watch;
 
 /// Key of an object: kind, namespace (empty for cluster-wide kinds), name (of an object that has none, what its
@@ -39,10 +40,51 @@ impl Snapshot {
         self.objects.get(&(kind, namespace.to_owned(), name.to_owned()))
     }
 
+    /// One value of a Secret or a ConfigMap.
+    ///
+    /// # Errors
+    /// Says which of both is absent, the object or its key.
+    pub fn value(&self, kind: Kind, namespace: &str, name: &str, key: &str) -> Result<SecretString, Absent> {
+        let (namespace, name) = (namespace.to_owned(), name.to_owned());
+        let value = match self.get(kind, &namespace, &name).map(|object| &object.spec) {
+            Some(Spec::Secret(secret)) => secret.data.get(key).cloned(),
+            Some(Spec::ConfigMap(map)) => map.data.get(key).cloned().map(SecretString::from),
+            _ => return Err(Absent::Object { kind, namespace, name }),
+        };
+        value.ok_or_else(|| Absent::Key { kind, namespace, name, key: key.to_owned() })
+    }
+
     /// All objects of a kind, in order of namespace and name.
     pub fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Arc<Object>> {
         self.objects.iter().filter(move |((k, _, _), _)| *k == kind).map(|(_, object)| object)
     }
+}
+
+/// A value that a manifest names by object and key, and that is not there.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Absent {
+    /// The object.
+    #[error("{kind} `{namespace}/{name}` does not exist; apply it")]
+    Object {
+        /// Its kind.
+        kind: Kind,
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+    },
+    /// The key of an object that is there.
+    #[error("{kind} `{namespace}/{name}` has no key `{key}`; add it")]
+    Key {
+        /// Its kind.
+        kind: Kind,
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+        /// The key.
+        key: String,
+    },
 }
 
 /// The handle. Cheap to clone.

@@ -14,4 +14,4 @@ pub use bus_feeder::{Applied, ApplyAction, BusFeeder, Caller, Outcome, apply, de
 pub use change::{Change, ChangeKind};
 pub use directory::Directory;
 pub use error::CatalogError;
-pub use handle::{Catalog, Feeder, Key, Snapshot, key_of};
+pub use handle::{Absent, Catalog, Feeder, Key, Snapshot, key_of};

@@ -74,6 +74,14 @@ pub fn digest(parts: &[&str], bytes: usize) -> String {
     hex::encode(&full[..bytes.min(full.len())])
 }
 
+/// An identity in the form of a UUID of version 8 (made by its user's own rule), derived from the parts.
+#[must_use]
+pub fn uuid(parts: &[&str]) -> String {
+    let hex = digest(parts, 16);
+    let part = |from: usize, to: usize| hex.get(from..to).unwrap_or_default();
+    format!("{}-{}-8{}-a{}-{}", part(0, 8), part(8, 12), part(13, 16), part(17, 20), part(20, 32))
+}
+
 macro_rules! display {
     ($($name:ident),*) => {$(
         impl fmt::Display for $name {
@@ -102,6 +110,16 @@ mod tests {
         assert_eq!(one, two);
         assert_ne!(one, FiringId::derive("ns", "s", "t", &[("x", &a), ("y", &b)], 1));
         assert_ne!(one, FiringId::derive("ns", "s", "t", &[("x", &b), ("y", &a)], 0));
+    }
+
+    #[test]
+    fn uuids_have_their_form() {
+        let id = uuid(&["a", "b"]);
+        let lengths: Vec<usize> = id.split('-').map(str::len).collect();
+        assert_eq!(lengths, [8, 4, 4, 4, 12]);
+        assert_eq!((id.get(14..15), id.get(19..20)), (Some("8"), Some("a")));
+        assert_eq!(id, uuid(&["a", "b"]));
+        assert_ne!(id, uuid(&["ab"]));
     }
 
     #[test]

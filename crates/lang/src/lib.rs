@@ -3,6 +3,7 @@
 
 pub mod condition;
 pub mod cron;
+pub mod duration;
 pub mod error;
 pub mod expr;
 pub mod gjson;

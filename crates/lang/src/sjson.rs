@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::LangError;
+use crate::{LangError, gjson};
 
 #[cfg(test)]
 mod tests;
@@ -27,6 +27,36 @@ pub fn set(document: &mut Value, path: &str, value: Value) -> Result<(), LangErr
     }
     *place = value;
     Ok(())
+}
+
+/// On which side of what is there a text is added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// Before it.
+    Before,
+    /// After it.
+    After,
+}
+
+/// Adds to what stands at `path`, as text: the result is a text whatever both were. Where nothing stands, this is
+/// a plain set.
+///
+/// # Errors
+/// As [`set`].
+pub fn join(document: &mut Value, path: &str, added: Value, side: Side) -> Result<(), LangError> {
+    let there = gjson::get(&document.to_string(), path).map(|there| there.text());
+    let Some(there) = there else {
+        return set(document, path, added);
+    };
+    let added = match added {
+        Value::String(text) => text,
+        other => other.to_string(),
+    };
+    let joined = match side {
+        Side::Before => added + &there,
+        Side::After => there + &added,
+    };
+    set(document, path, Value::String(joined))
 }
 
 /// Deletes what stands at `path` (`-1` is the last element of an array); whether there was something.

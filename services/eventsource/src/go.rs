@@ -1,7 +1,7 @@
-//! Texts as Go's time package writes and reads them.
+//! Times as Go writes them.
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp};
 
 /// Go's default text of a time, such as `2026-01-02 03:04:05.678 +0000 UTC`.
 #[must_use]
@@ -24,12 +24,6 @@ pub(crate) fn time_text(time: Timestamp, zone: &TimeZone) -> String {
     )
 }
 
-/// A positive duration such as `10s`, `1h30m` or `1.5h`.
-#[must_use]
-pub(crate) fn duration(text: &str) -> Option<SignedDuration> {
-    text.trim().parse::<SignedDuration>().ok().filter(SignedDuration::is_positive)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -46,16 +40,6 @@ mod tests {
         ];
         for (time, name, text) in cases {
             assert_eq!(time_text(time.parse().unwrap(), &zone(name)), text);
-        }
-    }
-
-    #[test]
-    fn durations() {
-        for (text, seconds) in [("10s", 10.0), ("1h30m", 5400.0), ("1.5h", 5400.0), ("250ms", 0.25)] {
-            assert_eq!(duration(text).unwrap().as_secs_f64(), seconds, "{text}");
-        }
-        for bad in ["", "x", "-5s", "0s"] {
-            assert_eq!(duration(bad), None, "{bad}");
         }
     }
 }

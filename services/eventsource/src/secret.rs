@@ -2,8 +2,8 @@
 
 use secrecy::{ExposeSecret as _, SecretString};
 use tiphys_catalog::Snapshot;
+use tiphys_manifest::Kind;
 use tiphys_manifest::event_source::KeySelector;
-use tiphys_manifest::{Kind, Spec};
 
 use crate::error::Error;
 
@@ -26,17 +26,13 @@ impl<'a> Secrets<'a> {
     /// # Errors
     /// Fails when it is missing or empty: an empty secret would let everybody in.
     pub(crate) fn get(&self, selector: &KeySelector) -> Result<SecretString, Error> {
-        let object = self.snapshot.get(Kind::Secret, self.namespace, &selector.name);
-        let value = object.and_then(|object| match &object.spec {
-            Spec::Secret(secret) => secret.data.get(&selector.key),
-            _ => None,
-        });
-        let text = value.map(|value| {
+        let value = self.snapshot.value(Kind::Secret, self.namespace, &selector.name, &selector.key);
+        let text = value.as_ref().map(|value| {
             let text = value.expose_secret();
             text.strip_suffix('\n').unwrap_or(text)
         });
         match text {
-            Some(text) if !text.is_empty() => Ok(SecretString::from(text)),
+            Ok(text) if !text.is_empty() => Ok(SecretString::from(text)),
             _ => Err(Error::Secret {
                 namespace: self.namespace.into(),
                 name: selector.name.clone(),

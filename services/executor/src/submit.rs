@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use tiphys_bus::{Bus, BusError, Publish, streams};
-use tiphys_core::id::digest;
+use tiphys_core::id::{digest, uuid};
 use tiphys_core::workflow::{Command, Submission, Verb, WorkflowRecord};
 use tiphys_core::{FiringId, Timestamp};
 use tiphys_manifest::{Kind, Object};
@@ -74,7 +74,7 @@ pub fn prepare(
     set_spec(&mut workflow, options);
     Ok(Submission {
         version: 1,
-        uid: uid(&[&namespace, &name, seed]),
+        uid: uuid(&[&namespace, &name, seed]),
         namespace,
         name,
         workflow,
@@ -182,14 +182,6 @@ pub fn suffix(seed: &str) -> String {
             char::from(ALPHABET.get(number % ALPHABET.len()).copied().unwrap_or(b'x'))
         })
         .collect()
-}
-
-/// An identity in the form of a UUID.
-#[must_use]
-pub fn uid(parts: &[&str]) -> String {
-    let hash = digest(parts, 16);
-    let part = |from: usize, to: usize| hash.get(from..to).unwrap_or_default().to_owned();
-    format!("{}-{}-{}-{}-{}", part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32))
 }
 
 /// A Workflow that runs what a WorkflowTemplate, ClusterWorkflowTemplate or CronWorkflow holds: `submit --from`.

@@ -3,7 +3,8 @@
 
 use serde_json::Value as Json;
 use tiphys_core::{Operation, Value};
-use tiphys_lang::{LangError, gjson, sjson};
+use tiphys_lang::LangError;
+use tiphys_lang::sjson::{self, Side};
 
 /// Writes one value.
 ///
@@ -11,24 +12,9 @@ use tiphys_lang::{LangError, gjson, sjson};
 /// Fails when the destination cannot be written.
 pub(crate) fn apply(document: &mut Json, value: &Value) -> Result<(), LangError> {
     let parsed = serde_json::from_str(&value.value).unwrap_or(Json::Null);
-    let next = match value.operation {
-        Operation::Overwrite => parsed,
-        Operation::Append | Operation::Prepend => joined(document, value, parsed),
-    };
-    sjson::set(document, &value.dest, next)
-}
-
-fn joined(document: &Json, value: &Value, parsed: Json) -> Json {
-    let text = document.to_string();
-    let Some(there) = gjson::get(&text, &value.dest) else {
-        return parsed;
-    };
-    let (there, added) = (
-        there.text(),
-        match parsed {
-            Json::String(text) => text,
-            other => other.to_string(),
-        },
-    );
-    Json::String(if value.operation == Operation::Prepend { added + &there } else { there + &added })
+    match value.operation {
+        Operation::Overwrite => sjson::set(document, &value.dest, parsed),
+        Operation::Append => sjson::join(document, &value.dest, parsed, Side::After),
+        Operation::Prepend => sjson::join(document, &value.dest, parsed, Side::Before),
+    }
 }

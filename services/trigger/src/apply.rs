@@ -3,7 +3,7 @@
 
 use serde_json::Value as Json;
 use tiphys_core::{Operation, Value};
-use tiphys_lang::{gjson, sjson};
+use tiphys_lang::sjson::{self, Side};
 
 use crate::error::Error;
 
@@ -14,12 +14,12 @@ use crate::error::Error;
 pub(crate) fn apply(document: &mut Json, values: &[Value]) -> Result<(), Error> {
     for value in values {
         let parsed = parse(value)?;
-        let next = match value.operation {
-            Operation::Overwrite => parsed,
-            Operation::Append | Operation::Prepend => join(document, value, parsed),
+        let written = match value.operation {
+            Operation::Overwrite => sjson::set(document, &value.dest, parsed),
+            Operation::Append => sjson::join(document, &value.dest, parsed, Side::After),
+            Operation::Prepend => sjson::join(document, &value.dest, parsed, Side::Before),
         };
-        sjson::set(document, &value.dest, next)
-            .map_err(|error| Error::Parameter { dest: value.dest.clone(), reason: error.to_string() })?;
+        written.map_err(|error| Error::Parameter { dest: value.dest.clone(), reason: error.to_string() })?;
     }
     Ok(())
 }
@@ -51,20 +51,6 @@ fn parse(value: &Value) -> Result<Json, Error> {
     serde_json::from_str(&value.value).map_err(|error| Error::Parameter {
         dest: value.dest.clone(),
         reason: format!("the computed value is no JSON: {error}"),
-    })
-}
-
-fn join(document: &Json, value: &Value, parsed: Json) -> Json {
-    let text = document.to_string();
-    let Some(there) = gjson::get(&text, &value.dest) else { return parsed };
-    let added = match parsed {
-        Json::String(text) => text,
-        other => other.to_string(),
-    };
-    let there = there.text();
-    Json::String(match value.operation {
-        Operation::Prepend => added + &there,
-        _ => there + &added,
     })
 }
 

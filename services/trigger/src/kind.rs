@@ -10,10 +10,12 @@ mod submission;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use secrecy::ExposeSecret as _;
 use serde_json::Value as Json;
 use tiphys_bus::Bus;
 use tiphys_catalog::Snapshot;
 use tiphys_core::{Firing, Timestamp};
+use tiphys_manifest::Kind;
 
 use crate::error::Error;
 use crate::ledger::Effect;
@@ -36,6 +38,19 @@ pub struct Context<'a> {
     pub now: Timestamp,
 }
 
+impl Context<'_> {
+    /// The value that a selector (`name`, `key`) names, in the sensor's namespace.
+    ///
+    /// # Errors
+    /// Says what is absent.
+    pub(crate) fn value(&self, kind: Kind, selector: &Json) -> Result<String, Error> {
+        let text = |key: &str| selector.get(key).and_then(Json::as_str).unwrap_or_default();
+        let found = self.catalog.value(kind, &self.firing.namespace, text("name"), text("key"));
+        let found = found.map_err(|absent| Error::Missing(absent.to_string()))?;
+        Ok(found.expose_secret().to_owned())
+    }
+}
+
 /// One kind of trigger. `fire` may be called more than once for the same firing, and then must have its
 /// effect once, or carry the firing's id as key.
 #[async_trait]
@@ -49,7 +64,12 @@ pub trait TriggerKind: Send + Sync + 'static {
 /// All kinds that this version runs.
 #[must_use]
 pub fn builtin() -> Vec<Box<dyn TriggerKind>> {
-    vec![Box::new(argo_workflow::ArgoWorkflow), Box::new(k8s::K8s), Box::new(http::Http), Box::new(log::Log)]
+    vec![
+        Box::new(argo_workflow::ArgoWorkflow),
+        Box::new(k8s::K8s),
+        Box::new(http::Http),
+        Box::new(log::Log::default()),
+    ]
 }
 
 /// Keys below `template` that are no kinds.

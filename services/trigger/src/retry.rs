@@ -55,33 +55,11 @@ fn number(value: Option<&Json>) -> Option<f64> {
 fn duration(value: Option<&Json>) -> Option<Duration> {
     match value? {
         Json::Number(number) => number.as_u64().map(Duration::from_nanos),
-        Json::String(text) => text.parse().map(Duration::from_nanos).ok().or_else(|| go_duration(text)),
+        Json::String(text) => {
+            text.parse().map(Duration::from_nanos).ok().or_else(|| tiphys_lang::duration::parse(text.trim()))
+        }
         _ => None,
     }
-}
-
-fn go_duration(text: &str) -> Option<Duration> {
-    let mut rest = text.trim();
-    let mut total = 0.0;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let value: f64 = rest.get(..digits)?.parse().ok()?;
-        let unit_end = rest[digits..]
-            .find(|c: char| c.is_ascii_digit() || c == '.')
-            .map_or(rest.len(), |end| digits + end);
-        total += value
-            * match &rest[digits..unit_end] {
-                "h" => 3600.0,
-                "m" => 60.0,
-                "s" => 1.0,
-                "ms" => 1e-3,
-                "us" | "µs" => 1e-6,
-                "ns" => 1e-9,
-                _ => return None,
-            };
-        rest = &rest[unit_end..];
-    }
-    Duration::try_from_secs_f64(total).ok()
 }
 
 #[cfg(test)]

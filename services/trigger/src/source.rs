@@ -2,7 +2,7 @@
 //! configmap, resource.
 
 use serde_json::Value as Json;
-use tiphys_manifest::{Kind, Spec};
+use tiphys_manifest::Kind;
 
 use crate::error::Error;
 use crate::kind::Context;
@@ -33,16 +33,8 @@ pub(crate) fn fetch(source: Option<&Json>, context: &Context<'_>) -> Result<Json
 
 fn from_config_map(selector: &Json, context: &Context<'_>) -> Result<Json, Error> {
     let text = |key: &str| selector.get(key).and_then(Json::as_str).unwrap_or_default();
-    let (name, key) = (text("name"), text("key"));
-    let namespace = &context.firing.namespace;
-    let object = context.catalog.get(Kind::ConfigMap, namespace, name);
-    let Some(Spec::ConfigMap(map)) = object.map(|object| &object.spec) else {
-        return Err(Error::Missing(format!("ConfigMap `{namespace}/{name}` does not exist")));
-    };
-    match map.data.get(key) {
-        Some(content) => parse(&format!("ConfigMap `{namespace}/{name}`, key `{key}`"), content, context),
-        None => Err(Error::Missing(format!("ConfigMap `{namespace}/{name}` has no key `{key}`"))),
-    }
+    let what = format!("ConfigMap `{}/{}`, key `{}`", context.firing.namespace, text("name"), text("key"));
+    parse(&what, &context.value(Kind::ConfigMap, selector)?, context)
 }
 
 fn parse(what: &str, text: &str, context: &Context<'_>) -> Result<Json, Error> {

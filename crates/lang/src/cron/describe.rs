@@ -1,22 +1,7 @@
 //! Says in plain English when a schedule fires.
 
 use super::fields::{Fields, Set};
-
-const WEEKDAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
-const MONTHS: [&str; 12] = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-];
+use crate::value::layout::{DAYS as WEEKDAYS, MONTHS};
 
 pub(super) fn fields(fields: &Fields) -> String {
     let mut text = time(fields);

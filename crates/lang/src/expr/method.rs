@@ -7,8 +7,9 @@ use jiff::{Span, Zoned};
 
 use super::arithmetic::{between, shift};
 use crate::LangError;
+use crate::duration::nanoseconds;
 use crate::sprig::run::Run;
-use crate::value::number::{duration_text, parse_duration};
+use crate::value::number::duration_text;
 use crate::value::{Value, layout};
 
 const KNOWN: [&str; 34] = [
@@ -134,7 +135,7 @@ fn of_duration(nanos: i64, name: &str, arguments: &[Value]) -> Option<Value> {
         ("Abs", []) => Value::Duration(nanos.saturating_abs()),
         ("Truncate", [Value::Duration(step)]) if *step > 0 => Value::Duration(nanos - nanos % step),
         ("Truncate", [Value::Text(step)]) => {
-            let step = parse_duration(step).filter(|step| *step > 0)?;
+            let step = nanoseconds(step).filter(|step| *step > 0)?;
             Value::Duration(nanos - nanos % step)
         }
         _ => return None,

@@ -8,8 +8,9 @@ use super::Outcome;
 use super::arguments::{Arguments, text};
 use super::run::Run;
 use crate::LangError;
+use crate::duration::nanoseconds;
 use crate::value::layout;
-use crate::value::number::{duration_text, parse_duration, truncate};
+use crate::value::number::{duration_text, truncate};
 
 fn shown(time: &Zoned) -> Value {
     text(layout::format(layout::GO_STRING, time))
@@ -73,7 +74,7 @@ pub(super) fn html_date_in_zone(run: &mut Run, a: Arguments<'_>) -> Outcome {
 pub(super) fn date_modify(run: &mut Run, a: Arguments<'_>) -> Outcome {
     let by = a.text(run, 0)?;
     let time = moment(run, a.any(1));
-    let Some(nanos) = parse_duration(by) else {
+    let Some(nanos) = nanoseconds(by) else {
         return Err(run.fail(format!("dateModify: {by:?} is no duration; write it as -1.5h")));
     };
     match time.checked_add(SignedDuration::from_nanos(nanos)) {
@@ -114,7 +115,7 @@ pub(super) fn duration(_: &mut Run, a: Arguments<'_>) -> Outcome {
 /// The greatest unit only: `2h`, `3d`, `1mo`.
 pub(super) fn duration_round(run: &mut Run, a: Arguments<'_>) -> Outcome {
     let nanos = match a.any(0) {
-        Value::String(text) => parse_duration(text).unwrap_or(0),
+        Value::String(text) => nanoseconds(text).unwrap_or(0),
         Value::Int(int) => *int,
         _ => 0,
     };

@@ -82,40 +82,6 @@ fn decimal(value: u64, scale: u64) -> String {
     }
 }
 
-/// Reads Go's duration text; `None` where it is none.
-pub(crate) fn parse_duration(text: &str) -> Option<i64> {
-    let (sign, mut rest) = match text.strip_prefix('-') {
-        Some(rest) => (-1.0, rest),
-        None => (1.0, text.strip_prefix('+').unwrap_or(text)),
-    };
-    if rest == "0" {
-        return Some(0);
-    }
-    if rest.is_empty() {
-        return None;
-    }
-    let mut total = 0.0_f64;
-    while !rest.is_empty() {
-        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let (digits, tail) = rest.split_at(end);
-        let amount: f64 = digits.parse().ok()?;
-        let end = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
-        let (unit, tail) = tail.split_at(end);
-        let scale = match unit {
-            "ns" => 1.0,
-            "us" | "µs" | "μs" => 1e3,
-            "ms" => 1e6,
-            "s" => 1e9,
-            "m" => 60e9,
-            "h" => 3600e9,
-            _ => return None,
-        };
-        total += amount * scale;
-        rest = tail;
-    }
-    (total < 9.2e18).then(|| truncate((total * sign).round()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,10 +119,7 @@ mod tests {
             (-90_000_000_000, "-1m30s"),
         ] {
             assert_eq!(duration_text(nanos), text);
-            assert_eq!(parse_duration(text), Some(nanos));
+            assert_eq!(crate::duration::nanoseconds(text), Some(nanos));
         }
-        assert_eq!(parse_duration("5"), None);
-        assert_eq!(parse_duration(""), None);
-        assert_eq!(parse_duration("1x"), None);
     }
 }

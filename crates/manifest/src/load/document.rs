@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
-use tiphys_core::id::digest;
+use tiphys_core::id::{digest, uuid};
 
 use super::path::Path;
 use super::places::Places;
@@ -60,7 +60,7 @@ fn assemble(
     let generate_name = metadata.generate_name.unwrap_or_default();
     let uid = metadata.uid.filter(|u| !u.is_empty()).unwrap_or_else(|| {
         let scope = if kind.is_cluster_wide() { "" } else { &namespace };
-        uuid(&digest(&[kind.as_str(), scope, &name, &generate_name], 16))
+        uuid(&[kind.as_str(), scope, &name, &generate_name])
     });
     let revision = revision(&document);
     let mut annotations = metadata.annotations.unwrap_or_default();
@@ -260,12 +260,6 @@ fn spec(document: &Value, kind: Kind, places: &Places, diagnostics: &mut Vec<Dia
         Kind::CronWorkflow => read!(CronWorkflow),
         _ => None,
     }
-}
-
-/// Formats 128 bits in hex like a UUID of version 8 (made by its user's own rule).
-fn uuid(hex: &str) -> String {
-    let part = |from: usize, to: usize| hex.get(from..to).unwrap_or_default();
-    format!("{}-{}-8{}-a{}-{}", part(0, 8), part(8, 12), part(13, 16), part(17, 20), part(20, 32))
 }
 
 /// Hash over what a person wrote. The order of keys does not matter.

@@ -280,15 +280,7 @@ pub(crate) enum TriggerCommand {
     },
 }
 
-/// `90`, `30s`, `5m`, `1h`.
+/// Go's form, or a bare number of seconds.
 fn duration(text: &str) -> Result<Duration, String> {
-    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
-    let number: u64 = number.parse().map_err(|_| format!("`{text}` is no duration, such as 30s or 5m"))?;
-    let seconds = match unit {
-        "" | "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        _ => return Err(format!("`{unit}` is no unit of time; use s, m or h")),
-    };
-    Ok(Duration::from_secs(number.saturating_mul(seconds)))
+    tiphys_executor::time::duration(text)
 }

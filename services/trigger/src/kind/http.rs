@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use reqwest::{Method, Url};
-use secrecy::ExposeSecret as _;
 use serde_json::Value as Json;
-use tiphys_manifest::{Kind, Spec};
+use tiphys_manifest::Kind;
 
 use super::{Context, TriggerKind};
 use crate::apply::{apply, payload};
@@ -105,7 +104,10 @@ fn headers(context: &Context<'_>, template: &Json) -> Result<Vec<(String, String
         let from = secure.get("valueFrom");
         let value = match from.and_then(|f| f.get("secretKeyRef")) {
             Some(selector) => secret(context, selector)?,
-            None => config(context, from.and_then(|f| f.get("configMapKeyRef")).unwrap_or(&Json::Null))?,
+            None => {
+                let selector = from.and_then(|f| f.get("configMapKeyRef")).unwrap_or(&Json::Null);
+                context.value(Kind::ConfigMap, selector)?
+            }
         };
         out.push((name, value));
     }
@@ -122,34 +124,9 @@ fn basic_auth(context: &Context<'_>, template: &Json) -> Result<Option<(String, 
     Ok(Some((part("username")?, part("password")?)))
 }
 
-fn selector(selector: &Json) -> (&str, &str) {
-    let text = |key: &str| selector.get(key).and_then(Json::as_str).unwrap_or_default();
-    (text("name"), text("key"))
-}
-
 fn secret(context: &Context<'_>, at: &Json) -> Result<String, Error> {
-    let ((name, key), namespace) = (selector(at), &context.firing.namespace);
-    let object = context.catalog.get(Kind::Secret, namespace, name);
-    match object.map(|object| &object.spec) {
-        Some(Spec::Secret(secret)) => match secret.data.get(key) {
-            Some(value) => Ok(value.expose_secret().trim_end_matches('\n').to_owned()),
-            None => Err(Error::Missing(format!("Secret `{namespace}/{name}` has no key `{key}`"))),
-        },
-        _ => Err(Error::Missing(format!("Secret `{namespace}/{name}` does not exist"))),
-    }
-}
-
-fn config(context: &Context<'_>, at: &Json) -> Result<String, Error> {
-    let ((name, key), namespace) = (selector(at), &context.firing.namespace);
-    let object = context.catalog.get(Kind::ConfigMap, namespace, name);
-    match object.map(|object| &object.spec) {
-        Some(Spec::ConfigMap(map)) => map
-            .data
-            .get(key)
-            .cloned()
-            .ok_or_else(|| Error::Missing(format!("ConfigMap `{namespace}/{name}` has no key `{key}`"))),
-        _ => Err(Error::Missing(format!("ConfigMap `{namespace}/{name}` does not exist"))),
-    }
+    // Editors and `echo` leave a newline at the end of a secret, and a header may not hold one.
+    Ok(context.value(Kind::Secret, at)?.trim_end_matches('\n').to_owned())
 }
 
 /// Refuses addresses that give a machine's or cloud's own credentials away.

@@ -54,7 +54,8 @@ pub(super) async fn submit(context: &Context<'_>, mut workflow: Json, wish: &Wis
     metadata.insert("name".into(), name.clone().into());
     metadata.insert("namespace".into(), namespace.clone().into());
     label(context, nested(metadata, "labels")?);
-    let uid = uid(&firing.id.0);
+    // Derived from the firing, so that a retry gives the same one.
+    let uid = tiphys_core::id::uuid(&["workflow", &firing.id.0]);
     let record = WorkflowRecord::Submitted(Submission {
         version: 1,
         uid: uid.clone(),
@@ -170,11 +171,4 @@ fn nested<'a>(of: &'a mut Map<String, Json>, key: &str) -> Result<&'a mut Map<St
 
 fn text(map: &Map<String, Json>, key: &str) -> Option<String> {
     map.get(key).and_then(Json::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
-}
-
-/// A uid in the usual form, derived from the firing, so that a retry gives the same one.
-fn uid(firing: &str) -> String {
-    let hex = tiphys_core::id::digest(&["workflow", firing], 16);
-    let part = |from: usize, to: usize| hex.get(from..to).unwrap_or_default();
-    format!("{}-{}-{}-{}-{}", part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32))
 }

@@ -3,8 +3,8 @@
 use jiff::tz::TimeZone;
 
 use super::{Outcome, unfit};
+use crate::duration::nanoseconds;
 use crate::sprig::run::Run;
-use crate::value::number::parse_duration;
 use crate::value::{Value, layout};
 
 /// The forms in which `date` reads a text, where no layout is given.
@@ -27,7 +27,7 @@ pub(super) fn now(run: &mut Run, _: &[Value]) -> Outcome {
 
 pub(super) fn duration(run: &mut Run, arguments: &[Value]) -> Outcome {
     match arguments {
-        [Value::Text(text)] => match parse_duration(text) {
+        [Value::Text(text)] => match nanoseconds(text) {
             Some(nanos) => Ok(Value::Duration(nanos)),
             None => Err(run.fail(format!("{text:?} is no duration; write it as 1h30m"))),
         },

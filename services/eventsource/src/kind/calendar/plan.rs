@@ -9,7 +9,6 @@ use tiphys_lang::cron::Schedule;
 use tiphys_manifest::event_source::Calendar as Config;
 
 use crate::error::Error;
-use crate::go;
 
 /// Missed ticks older than this are let go where the manifest does not say.
 const CATCH_UP: SignedDuration = SignedDuration::from_mins(5);
@@ -105,7 +104,7 @@ fn rule(config: &Config, zone: &TimeZone) -> Result<Rule, Error> {
         };
     }
     // Below a second no interval is meant for a calendar, and the bus would be flooded.
-    let interval = go::duration(&config.interval).filter(|i| *i >= SignedDuration::from_secs(1));
+    let interval = duration(&config.interval).filter(|i| *i >= SignedDuration::from_secs(1));
     interval.map(Rule::Every).ok_or_else(|| {
         Error::config(
             "a calendar needs a `schedule`, or an `interval` of at least one second",
@@ -114,11 +113,17 @@ fn rule(config: &Config, zone: &TimeZone) -> Result<Rule, Error> {
     })
 }
 
+/// A duration that moves on.
+fn duration(text: &str) -> Option<SignedDuration> {
+    let read = tiphys_lang::duration::parse(text.trim())?;
+    SignedDuration::try_from(read).ok().filter(SignedDuration::is_positive)
+}
+
 fn max_age(text: &str) -> Result<SignedDuration, Error> {
     if text.is_empty() {
         return Ok(CATCH_UP);
     }
-    go::duration(text)
+    duration(text)
         .ok_or_else(|| Error::config(format!("`maxDuration: {text}` is no duration"), "use for example `5m`"))
 }
 
