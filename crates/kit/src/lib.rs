@@ -1,5 +1,6 @@
 //! What every process needs: task group, drain, backoff, tracing, metrics, probes.
 
+pub mod accept;
 pub mod backoff;
 pub mod group;
 pub mod health;
@@ -7,6 +8,7 @@ pub mod metric;
 pub mod signal;
 pub mod telemetry;
 
+pub use accept::accept;
 pub use backoff::Backoff;
 pub use group::{Group, Tasks};
 pub use health::Health;

@@ -5,7 +5,6 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use axum::body::Body;
 use hyper::body::Incoming;
@@ -18,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
 use super::patience::Patient;
 use super::receive::{MAX_HEADER_BYTES, MAX_HEADERS};
@@ -114,25 +113,7 @@ async fn accept(
     tls: watch::Receiver<Option<Tls>>,
     stop: CancellationToken,
 ) {
-    loop {
-        // At the limit nobody is accepted; the system's queue holds them.
-        let next = async {
-            let permit = ingress.0.connections.clone().acquire_owned().await;
-            (permit, listener.accept().await)
-        };
-        let (permit, accepted) = tokio::select! {
-            () = stop.cancelled() => return,
-            next = next => next,
-        };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
-            Err(reason) => {
-                // Out of descriptors, most of the time: others must end first.
-                warn!(port, %reason, "connection not accepted");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
+    while let Some((stream, permit)) = tiphys_kit::accept(&listener, &ingress.0.connections, &stop).await {
         let tls = tls.borrow().clone();
         let connection = connect(ingress.clone(), port, stream, tls, stop.clone());
         ingress.0.tasks.spawn("connection", async move {
@@ -144,8 +125,6 @@ async fn accept(
 
 /// Serves one connection.
 async fn connect(ingress: Ingress, port: u16, stream: TcpStream, tls: Option<Tls>, stop: CancellationToken) {
-    // Answers are small; waiting to fill a packet would only delay them.
-    let _ = stream.set_nodelay(true);
     let Some(tls) = tls else {
         return serve(ingress, port, stream, stop).await;
     };

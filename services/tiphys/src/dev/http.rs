@@ -10,7 +10,7 @@ use hyper_util::service::TowerToHyperService;
 use tiphys_kit::{CancellationToken, Tasks};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tracing::{debug, warn};
+use tracing::debug;
 
 /// Connections at once; one more waits in the system's queue.
 const CONNECTIONS: usize = 1024;
@@ -27,21 +27,7 @@ pub(crate) async fn serve(
 ) -> Result<(), std::io::Error> {
     let tasks = Tasks::new(stop.clone());
     let slots = Arc::new(Semaphore::new(CONNECTIONS));
-    loop {
-        let Ok(slot) = slots.clone().acquire_owned().await else { break };
-        let accepted = tokio::select! {
-            () = stop.cancelled() => break,
-            accepted = listener.accept() => accepted,
-        };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                // Out of file descriptors, most likely: others must end first.
-                warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
+    while let Some((stream, slot)) = tiphys_kit::accept(&listener, &slots, &stop).await {
         let (router, stop) = (router.clone(), stop.clone());
         tasks.spawn("connection", async move {
             connection(stream, router, stop).await;
@@ -53,7 +39,6 @@ pub(crate) async fn serve(
 }
 
 async fn connection(stream: TcpStream, router: Router, stop: CancellationToken) {
-    let _ = stream.set_nodelay(true);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
