@@ -90,6 +90,9 @@ pub struct Firing {
     /// Trace context.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, String>,
+    /// The firing of the trigger's `dlqTrigger`, published when this one is given up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dead_letter: Option<Box<Self>>,
 }
 
 /// What could not be done, with everything needed to do it again.

@@ -37,6 +37,8 @@ pub(crate) struct CompiledTrigger {
     /// Whether the template's own parameters change the lists below.
     rewritten: bool,
     lists: Lists,
+    /// What is fired for the same events once this one is given up.
+    dead_letter: Option<Box<Self>>,
 }
 
 /// The parameters of a trigger's kind.
@@ -82,6 +84,12 @@ impl CompiledTrigger {
             matches!(steps.next(), None | Some("parameters" | "payload" | "dynamicHeaders"))
         });
         let lists = Lists::compile(&spec, kind, dependencies, path, report);
+        let dead_letter = trigger.dlq_trigger.as_ref().and_then(|next| {
+            // One of its own has no effect, as in Argo.
+            let next = Trigger { dlq_trigger: None, ..(**next).clone() };
+            let spec = spec.get("dlqTrigger").cloned().unwrap_or_default();
+            Self::compile(&next, spec, dependencies, &format!("{path}.dlqTrigger"), report).map(Box::new)
+        });
         Some(Self {
             name: template.name.clone(),
             // A condition on one dependency is complete with its event; nothing is held for it.
@@ -94,6 +102,7 @@ impl CompiledTrigger {
             template_parameters,
             rewritten,
             lists,
+            dead_letter,
         })
     }
 
@@ -127,6 +136,7 @@ impl CompiledTrigger {
         if size > LARGEST {
             return Err(Failure::TooLarge { size, limit: LARGEST });
         }
+        let dead_letter = self.dead_letter.as_ref().and_then(|next| next.after(self, sensor, set, now, size));
         let replay = set.0.iter().map(|(_, parsed)| parsed.replay()).max().unwrap_or(0);
         let ids: Vec<_> = set.0.iter().map(|(name, parsed)| (*name, &parsed.event.id)).collect();
         let events = set.0.iter().map(|(_, parsed)| &parsed.event);
@@ -147,7 +157,25 @@ impl CompiledTrigger {
             payload,
             headers,
             attributes: trace(events),
+            dead_letter,
         })
+    }
+
+    /// The firing that follows when the one of `first` is given up. What cannot be made does not hold the first:
+    /// whoever gives that up finds none, and says so.
+    fn after(
+        &self,
+        first: &Self,
+        sensor: &Compiled,
+        set: &EventSet<'_>,
+        now: Timestamp,
+        size: usize,
+    ) -> Option<Box<Firing>> {
+        let mut next = self.fire(sensor, set, now).ok()?;
+        // Its name may be that of another trigger.
+        next.id = FiringId(tiphys_core::id::digest(&["dlq", &first.name, &next.id.0], 16));
+        let fits = serde_json::to_string(&next).is_ok_and(|text| text.len() + size <= LARGEST);
+        fits.then(|| Box::new(next))
     }
 
     /// Applies the template's own parameters.

@@ -106,7 +106,10 @@ pub async fn run(config: Config, deps: Deps, stop: CancellationToken) -> Result<
             Err(BusError::Closed) => break,
             Err(error) => {
                 warn!(%error, "the trigger service waits for the bus");
-                tokio::time::sleep(backoff.next_wait()).await;
+                tokio::select! {
+                    () = stop.cancelled() => break,
+                    () = tokio::time::sleep(backoff.next_wait()) => {}
+                }
             }
         }
     }

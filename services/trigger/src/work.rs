@@ -222,19 +222,20 @@ impl Shared {
         Ok(Outcome::Done)
     }
 
-    /// Argo's `dlqTrigger`: another trigger, fired for the same events.
+    /// Argo's `dlqTrigger`: another trigger, fired for the same events with values of its own.
     async fn fire_dead_letter_trigger(&self, firing: &Firing) -> Result<(), BusError> {
-        let Some(spec) = firing.trigger_spec.get("dlqTrigger").filter(|spec| spec.is_object()) else {
+        let Some(next) = &firing.dead_letter else {
+            if firing.trigger_spec.get("dlqTrigger").is_some_and(Json::is_object) {
+                error!(
+                    sensor = firing.sensor, trigger = firing.trigger, firing = %firing.id,
+                    "the `dlqTrigger` is not fired: a parameter of it has no value in these events, or it is too large"
+                );
+            }
             return Ok(());
         };
-        let name = spec.pointer("/template/name").and_then(Json::as_str).unwrap_or("dlq");
-        let mut next = firing.clone();
-        next.id = tiphys_core::FiringId(tiphys_core::id::digest(&["dlq", &firing.id.0], 16));
-        next.trigger = name.to_owned();
-        next.trigger_spec = spec.clone();
         let names = [next.namespace.as_str(), &next.sensor, &next.trigger];
         let subject = streams::subject(streams::FIRINGS, &names);
-        let record = serde_json::to_vec(&next)
+        let record = serde_json::to_vec(next)
             .map_err(|failure| BusError::Invalid { reason: format!("firing: {failure}") })?;
         self.bus.publish(Publish::new(subject, record).id(next.id.0.clone())).await.map(|_| ())
     }

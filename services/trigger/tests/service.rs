@@ -105,6 +105,7 @@ fn firing(trigger: &str, template: &Json) -> Firing {
         payload: Vec::new(),
         headers: Vec::new(),
         attributes: std::collections::BTreeMap::new(),
+        dead_letter: None,
     }
 }
 
@@ -238,6 +239,34 @@ async fn what_cannot_be_done_is_a_dead_letter_that_says_why() {
     .await;
     assert!(letters[0].letter.reason.contains("`slack`"));
     assert_eq!(letters[2].letter.raw.as_deref(), Some("/3s="));
+    world.end().await;
+}
+
+#[tokio::test]
+async fn what_is_given_up_fires_the_trigger_that_follows() {
+    let world = World::start().await;
+    let mut lost = firing("lost", &json!({"slack": {}}));
+    let next = firing("told", &workflow(&json!({"generateName": "told-"})));
+    lost.dead_letter = Some(Box::new(next.clone()));
+    world.fire(&lost, "1").await;
+    world.until(&next.id, State::Done).await;
+    world.until(&lost.id, State::Dead).await;
+    assert_eq!(world.workflows().await.len(), 1);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn log_lines_keep_their_interval() {
+    let world = World::start().await;
+    let template = json!({"log": {"intervalSeconds": 3600}});
+    let first = firing("log", &template);
+    let mut second = first.clone();
+    second.id = FiringId("another".into());
+    world.fire(&first, "1").await;
+    assert_eq!(world.until(&first.id, State::Done).await.effect, Some(Effect::Log));
+    world.fire(&second, "2").await;
+    let effect = world.until(&second.id, State::Done).await.effect;
+    assert!(matches!(effect, Some(Effect::Skipped { .. })), "{effect:?}");
     world.end().await;
 }
 

@@ -49,6 +49,25 @@ fn one_event_is_judged_for_every_trigger_and_dependency() {
 }
 
 #[test]
+fn a_firing_brings_the_one_that_follows_when_it_is_given_up() {
+    let parameter = |key: &str| json!([{"src": {"dependencyName": "d", "dataKey": key}, "dest": "message"}]);
+    let given = |key: &str| {
+        let mut trigger = trigger("t", "");
+        trigger["dlqTrigger"] =
+            json!({"template": {"name": "told", "slack": {"parameters": parameter(key)}}});
+        let sensor = sensor(json!({"dependencies": [dependency("d")], "triggers": [trigger]}));
+        feed(&sensor, &mut State::new(), 1, event("d", "e1", r#"{"p":"x"}"#)).firings.remove(0)
+    };
+    let firing = given("p");
+    let next = firing.dead_letter.as_ref().unwrap();
+    assert_eq!((next.trigger.as_str(), next.parameters[0].value.as_str()), ("told", "\"x\""));
+    assert!(firing.parameters.is_empty());
+    assert_ne!(next.id, firing.id);
+    // One that cannot be made does not hold the first.
+    assert!(given("absent").dead_letter.is_none());
+}
+
+#[test]
 fn a_firing_has_the_identity_of_its_event_set() {
     let sensor = sensor(json!({"dependencies": [dependency("d")], "triggers": [trigger("t", "")]}));
     let mut sent = event("d", "e1", "{}");
