@@ -2,7 +2,7 @@
 #![expect(clippy::expect_used, reason = "a test that cannot start its server has failed")]
 
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -180,6 +180,23 @@ impl Server {
         }
         request.push_str("\r\n");
         exchange(&authority, &[request.as_bytes(), body].concat())
+    }
+
+    /// The first line of a streamed answer that begins so, without its beginning; the stream is left then.
+    ///
+    /// # Errors
+    /// When the connection breaks, or ends without one.
+    pub fn first_line(&self, path: &str, beginning: &str) -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(self.authority())?;
+        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+        let (authority, token) = (self.authority(), self.token());
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {authority}\r\nAuthorization: Bearer {token}\r\n\r\n")?;
+        for line in BufReader::new(stream).lines() {
+            if let Some(rest) = line?.strip_prefix(beginning) {
+                return Ok(rest.to_owned());
+            }
+        }
+        Err(std::io::Error::other("the stream ended early"))
     }
 
     /// Posts JSON to a canonical webhook address of the namespace `default`.

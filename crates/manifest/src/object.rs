@@ -74,6 +74,27 @@ impl Kind {
         }
     }
 
+    /// The kind that a user's word means: the name in any case, its plural, its short names.
+    #[must_use]
+    pub fn named(word: &str) -> Option<Self> {
+        let word = word.to_ascii_lowercase();
+        let short = match word.as_str() {
+            "wf" => Some(Self::Workflow),
+            "wftmpl" | "template" => Some(Self::WorkflowTemplate),
+            "cwft" | "cwftmpl" => Some(Self::ClusterWorkflowTemplate),
+            "cwf" | "cronwf" => Some(Self::CronWorkflow),
+            "sn" => Some(Self::Sensor),
+            "es" => Some(Self::EventSource),
+            "eb" | "eventbuses" => Some(Self::EventBus),
+            "cm" => Some(Self::ConfigMap),
+            "sa" => Some(Self::ServiceAccount),
+            "pvc" => Some(Self::PersistentVolumeClaim),
+            _ => None,
+        };
+        let same = |name: &str| name == word || word.strip_suffix('s') == Some(name);
+        short.or_else(|| Self::ALL.into_iter().find(|kind| same(&kind.as_str().to_ascii_lowercase())))
+    }
+
     /// The `apiVersion` it stands under.
     #[must_use]
     pub const fn api_version(self) -> &'static str {
@@ -152,4 +173,25 @@ pub struct Object {
     pub spec: Spec,
     /// Where its parts stand in the file, for diagnostics.
     pub places: Places,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Kind;
+
+    #[test]
+    fn kinds_by_the_words_of_users() {
+        for (word, kind) in [
+            ("CronWorkflow", Some(Kind::CronWorkflow)),
+            ("cronwf", Some(Kind::CronWorkflow)),
+            ("sensors", Some(Kind::Sensor)),
+            ("eventbus", Some(Kind::EventBus)),
+            ("eventbuses", Some(Kind::EventBus)),
+            ("wftmpl", Some(Kind::WorkflowTemplate)),
+            ("pod", None),
+            ("", None),
+        ] {
+            assert_eq!(Kind::named(word), kind, "{word}");
+        }
+    }
 }

@@ -1,13 +1,14 @@
 //! CronWorkflows: list, next times, run now.
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tiphys_core::Timestamp;
 use tiphys_executor::cron;
 use tiphys_manifest::{Kind, Object, Spec};
 
+use crate::body::Params;
 use crate::error::ApiError;
 use crate::state::{Caller, Shared};
 use crate::workflow_api::{hand_over, refused, seed};
@@ -24,7 +25,7 @@ pub(crate) struct Wanted {
 /// Fails when the bus does.
 pub(crate) async fn list(
     State(shared): State<Shared>,
-    Query(wanted): Query<Wanted>,
+    Params(wanted): Params<Wanted>,
 ) -> Result<Json<Value>, ApiError> {
     let snapshot = shared.catalog.snapshot();
     let mut items = Vec::new();
@@ -64,7 +65,7 @@ pub(crate) struct Count {
 pub(crate) async fn next(
     State(shared): State<Shared>,
     Path((namespace, name)): Path<(String, String)>,
-    Query(count): Query<Count>,
+    Params(count): Params<Count>,
 ) -> Result<Json<Value>, ApiError> {
     let object = find(&shared, &namespace, &name)?;
     let count = count.count.unwrap_or(5).clamp(1, 1000);

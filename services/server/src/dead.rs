@@ -1,12 +1,13 @@
 //! Dead letters and the switches of triggers.
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tiphys_trigger::control::{self, Control};
 use tiphys_trigger::dlq::{self, RetryError};
 
+use crate::body::Params;
 use crate::error::ApiError;
 use crate::state::{Caller, Shared};
 
@@ -23,7 +24,7 @@ pub(crate) struct Wanted {
 /// Fails when the bus does.
 pub(crate) async fn list(
     State(shared): State<Shared>,
-    Query(wanted): Query<Wanted>,
+    Params(wanted): Params<Wanted>,
 ) -> Result<Json<Value>, ApiError> {
     let limit = wanted.limit.unwrap_or(500).clamp(1, 5000);
     let letters = dlq::list(&shared.bus, wanted.from.unwrap_or(1), limit).await?;

@@ -43,6 +43,12 @@ impl ApiError {
         Self::new(StatusCode::CONFLICT, message)
     }
 
+    /// It is valid, and this version does not do it.
+    #[must_use]
+    pub fn not_yet(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_IMPLEMENTED, message)
+    }
+
     /// The gRPC number that Argo's clients expect with this status.
     const fn grpc_code(status: StatusCode) -> u32 {
         match status {

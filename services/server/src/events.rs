@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::response::sse::{Event as Sse, KeepAlive, Sse as SseResponse};
 use futures::Stream;
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,7 @@ use tiphys_bus::{Message, Publish, streams};
 use tiphys_core::{DeadLetter, Event, Firing, Verdict};
 use tiphys_trigger::ledger::{Effect, Ledger};
 
+use crate::body::Params;
 use crate::error::ApiError;
 use crate::state::{Caller, Shared};
 use crate::story::Chapters;
@@ -58,7 +59,7 @@ struct Line {
 /// Fails when the bus does.
 pub(crate) async fn list(
     State(shared): State<Shared>,
-    Query(wanted): Query<Wanted>,
+    Params(wanted): Params<Wanted>,
 ) -> Result<Json<Value>, ApiError> {
     let limit = wanted.limit.unwrap_or(100).clamp(1, 1000);
     let filter = wanted.filter();
@@ -267,7 +268,7 @@ pub(crate) async fn replay(
 /// `GET /events/stream`: each event as it is stored, as server-sent events `{"result": …}`.
 pub(crate) async fn tail(
     State(shared): State<Shared>,
-    Query(wanted): Query<Wanted>,
+    Params(wanted): Params<Wanted>,
 ) -> Result<SseResponse<impl Stream<Item = Result<Sse, std::convert::Infallible>>>, ApiError> {
     let start = match wanted.after {
         Some(after) => after,

@@ -4,14 +4,16 @@ use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::time::Duration;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::response::sse::{Event as Sse, KeepAlive, Sse as SseResponse};
 use futures::{Stream, StreamExt as _};
+use regex::Regex;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tiphys_core::PodKey;
 use tiphys_executor::launcher::LogLine;
 
+use crate::body::Params;
 use crate::error::ApiError;
 use crate::state::Shared;
 use crate::workflows::Step;
@@ -30,6 +32,11 @@ pub(crate) struct Wanted {
     follow: bool,
     #[serde(default, rename = "logOptions.tailLines")]
     tail: Option<usize>,
+    #[serde(default, rename = "logOptions.timestamps")]
+    timestamps: bool,
+    /// A pattern that the wanted lines match.
+    #[serde(default)]
+    grep: String,
 }
 
 /// `GET /workflows/{namespace}/{name}/log`.
@@ -39,16 +46,41 @@ pub(crate) struct Wanted {
 pub(crate) async fn workflow(
     State(shared): State<Shared>,
     Path((namespace, name)): Path<(String, String)>,
-    Query(wanted): Query<Wanted>,
+    Params(wanted): Params<Wanted>,
 ) -> Result<SseResponse<impl Stream<Item = Result<Sse, Infallible>>>, ApiError> {
+    open(shared, namespace, name, wanted)
+}
+
+/// `GET /workflows/{namespace}/{name}/{pod}/log`: the older form of the same.
+///
+/// # Errors
+/// Fails when there is no such workflow.
+pub(crate) async fn pod(
+    State(shared): State<Shared>,
+    Path((namespace, name, node)): Path<(String, String, String)>,
+    Params(wanted): Params<Wanted>,
+) -> Result<SseResponse<impl Stream<Item = Result<Sse, Infallible>>>, ApiError> {
+    open(shared, namespace, name, Wanted { node, ..wanted })
+}
+
+fn open(
+    shared: Shared,
+    namespace: String,
+    name: String,
+    wanted: Wanted,
+) -> Result<SseResponse<impl Stream<Item = Result<Sse, Infallible>>>, ApiError> {
+    let name = shared.workflows.resolve(&namespace, name);
     if shared.workflows.get(&namespace, &name).is_none() {
         return Err(ApiError::missing(format!("workflow `{namespace}/{name}`")));
     }
+    let grep = Regex::new(&wanted.grep)
+        .map_err(|error| ApiError::invalid(format!("`grep` is no regular expression: {error}")))?;
     let reader = Reader {
         shared,
         namespace,
         name,
         wanted,
+        grep,
         seen: BTreeMap::new(),
         ready: VecDeque::new(),
         last: false,
@@ -65,6 +97,7 @@ struct Reader {
     namespace: String,
     name: String,
     wanted: Wanted,
+    grep: Regex,
     /// Lines read so far, by step.
     seen: BTreeMap<PodKey, usize>,
     ready: VecDeque<Value>,
@@ -114,8 +147,11 @@ impl Reader {
         }
         // By time, so that steps that ran at once are told as they ran.
         lines.sort_by_key(|(line, _)| line.time);
+        lines.retain(|(line, _)| self.grep.is_match(&line.text));
+        let timestamps = self.wanted.timestamps;
         self.ready.extend(lines.into_iter().map(|(line, step)| {
-            json!({"content": line.text, "podName": step.pod, "displayName": step.display,
+            let content = if timestamps { format!("{} {}", line.time, line.text) } else { line.text };
+            json!({"content": content, "podName": step.pod, "displayName": step.display,
                    "stream": line.stream, "time": line.time})
         }));
     }

@@ -1,15 +1,19 @@
 //! Objects: list, one, apply, delete.
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::time::Duration;
 use tiphys_catalog::{CatalogError, Snapshot, bus_feeder};
 use tiphys_manifest::{Kind, Object};
 
+use crate::body::Params;
 use crate::error::ApiError;
 use crate::state::{Caller, Shared};
+
+/// What the catalog calls the file of objects that were given by the API.
+pub(crate) const API: &str = "api";
 
 /// An applied object is in the catalog within milliseconds; a reader waits at most so long for it.
 const SEEN_WITHIN: Duration = Duration::from_secs(2);
@@ -21,12 +25,12 @@ pub(crate) struct Place {
     file: Option<String>,
 }
 
-fn kind(word: &str) -> Result<Kind, ApiError> {
-    word.parse().map_err(|()| ApiError::invalid(format!("`{word}` is no kind")))
+pub(crate) fn kind(word: &str) -> Result<Kind, ApiError> {
+    Kind::named(word).ok_or_else(|| ApiError::invalid(format!("`{word}` is no kind")))
 }
 
 /// The object as its author wrote it, with where it stands. A Secret comes without its content.
-fn shown(object: &Object) -> Value {
+pub(crate) fn shown(object: &Object) -> Value {
     let mut document = object.document.clone();
     if let Some(map) = document.as_object_mut() {
         map.insert("apiVersion".into(), object.kind.api_version().into());
@@ -59,7 +63,7 @@ fn shown(object: &Object) -> Value {
 pub(crate) async fn list(
     State(shared): State<Shared>,
     Path(word): Path<String>,
-    Query(place): Query<Place>,
+    Params(place): Params<Place>,
 ) -> Result<Json<Value>, ApiError> {
     let kind = kind(&word)?;
     let snapshot = shared.catalog.snapshot();
@@ -92,27 +96,45 @@ pub(crate) async fn get(
 /// Fails with all findings when one is an error.
 pub(crate) async fn apply(
     State(shared): State<Shared>,
-    Query(place): Query<Place>,
+    Params(place): Params<Place>,
     caller: Caller,
     body: String,
 ) -> Result<Json<Value>, ApiError> {
     let namespace = place.namespace.unwrap_or_else(|| shared.namespace.clone());
-    let who = bus_feeder::Caller { by: &caller.by, reason: &caller.reason, at: shared.now() };
-    let mut changed = shared.catalog.changed();
-    let outcome = bus_feeder::apply(shared.bus.as_ref(), &body, &namespace, false, &who).await;
-    let outcome = outcome.map_err(|error| refused(error, place.file.as_deref()))?;
-    let there = |snapshot: &Snapshot| {
-        outcome.applied.iter().all(|one| snapshot.get(one.kind, &one.namespace, &one.name).is_some())
-    };
-    let shown = async { while !there(&shared.catalog.snapshot()) && changed.changed().await.is_ok() {} };
-    // Stored they are; a reader who comes at once should find them too, and is not made to wait long for it.
-    let _ = tokio::time::timeout(SEEN_WITHIN, shown).await;
+    let outcome = store(&shared, &body, &namespace, place.file.as_deref(), &caller).await?;
     let items: Vec<Value> = outcome
         .applied
         .iter()
         .map(|one| json!({"kind": one.kind, "namespace": one.namespace, "name": one.name, "change": one.action.as_str()}))
         .collect();
     Ok(Json(json!({"items": items, "diagnostics": outcome.diagnostics})))
+}
+
+/// Stores the objects of a text, and waits until readers find them. `file` is what findings call the text.
+pub(crate) async fn store(
+    shared: &Shared,
+    text: &str,
+    namespace: &str,
+    file: Option<&str>,
+    caller: &Caller,
+) -> Result<bus_feeder::Outcome, ApiError> {
+    let who = bus_feeder::Caller { by: &caller.by, reason: &caller.reason, at: shared.now() };
+    let mut changed = shared.catalog.changed();
+    let outcome = bus_feeder::apply(shared.bus.as_ref(), text, namespace, false, &who).await;
+    let outcome = outcome.map_err(|error| refused(error, file))?;
+    let there = |snapshot: &Snapshot| outcome.applied.iter().all(|one| is_in(snapshot, one));
+    let shown = async { while !there(&shared.catalog.snapshot()) && changed.changed().await.is_ok() {} };
+    // Stored they are; a reader who comes at once should find them too, and is not made to wait long for it.
+    let _ = tokio::time::timeout(SEEN_WITHIN, shown).await;
+    Ok(outcome)
+}
+
+/// Whether readers find what was applied. A file that holds the same object goes on to win over it; a Secret is
+/// stored in another form than it is given in, which is another revision.
+fn is_in(snapshot: &Snapshot, one: &bus_feeder::Applied) -> bool {
+    snapshot
+        .get(one.kind, &one.namespace, &one.name)
+        .is_some_and(|there| there.file != API || one.kind == Kind::Secret || there.revision == one.revision)
 }
 
 /// `DELETE /objects/{kind}/{namespace}/{name}`: of objects that were given by `apply`.
@@ -124,13 +146,23 @@ pub(crate) async fn delete(
     Path((word, namespace, name)): Path<(String, String, String)>,
     caller: Caller,
 ) -> Result<Json<Value>, ApiError> {
-    let kind = kind(&word)?;
+    remove(&shared, kind(&word)?, &namespace, &name, &caller).await
+}
+
+/// Deletes an object that was given by the API.
+pub(crate) async fn remove(
+    shared: &Shared,
+    kind: Kind,
+    namespace: &str,
+    name: &str,
+    caller: &Caller,
+) -> Result<Json<Value>, ApiError> {
     let who = bus_feeder::Caller { by: &caller.by, reason: &caller.reason, at: shared.now() };
-    let gone = bus_feeder::delete(shared.bus.as_ref(), kind, &namespace, &name, &who).await;
+    let gone = bus_feeder::delete(shared.bus.as_ref(), kind, namespace, name, &who).await;
     if gone.map_err(|error| refused(error, None))? {
         return Ok(Json(json!({})));
     }
-    match shared.catalog.snapshot().get(kind, &namespace, &name) {
+    match shared.catalog.snapshot().get(kind, namespace, name) {
         Some(object) => Err(ApiError::conflict(format!(
             "{kind} `{namespace}/{name}` stands in the file {}; remove it there",
             object.file
@@ -142,7 +174,7 @@ pub(crate) async fn delete(
 fn refused(error: CatalogError, file: Option<&str>) -> ApiError {
     match error {
         CatalogError::Invalid(mut diagnostics) => {
-            let file = file.unwrap_or("api");
+            let file = file.unwrap_or(API);
             diagnostics.iter_mut().for_each(|found| found.file = file.to_owned());
             diagnostics.retain(tiphys_manifest::Diagnostic::is_error);
             ApiError { diagnostics, ..ApiError::invalid(format!("{file} was refused")) }

@@ -1,4 +1,4 @@
-//! `GET /status` and `GET /version`.
+//! `GET /status`.
 
 use axum::Json;
 use axum::extract::State;
@@ -44,9 +44,4 @@ pub(crate) async fn status(State(shared): State<Shared>) -> Result<Json<Value>, 
         "objects": snapshot.objects.len(),
         "diagnostics": diagnostics,
     })))
-}
-
-/// Argo's version object.
-pub(crate) async fn version() -> Json<Value> {
-    Json(json!({"version": concat!("tiphys-", env!("CARGO_PKG_VERSION"))}))
 }

@@ -1,12 +1,9 @@
-//! Argo's API of workflows: list, get, create, submit, verbs, watch.
+//! Argo's API of workflows: list, get, create, submit, lint, verbs.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
-use axum::response::sse::{Event as Sse, KeepAlive, Sse as SseResponse};
-use futures::{Stream, StreamExt as _};
+use axum::extract::{Path, State};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tiphys_core::workflow::{Command, Submission, Verb};
@@ -14,64 +11,37 @@ use tiphys_executor::{Error, submit};
 use tiphys_manifest::Kind;
 use tokio::sync::broadcast::error::RecvError;
 
+use crate::body::{Body, Params};
+use crate::check::checked;
 use crate::error::ApiError;
+use crate::selection::{ListOptions, Selection};
 use crate::state::{Caller, Shared};
 
 type Answer = Result<Json<Value>, ApiError>;
 
-/// Argo's list options.
-#[derive(Debug, Clone, Default, Deserialize)]
-pub(crate) struct ListOptions {
-    #[serde(default, rename = "listOptions.labelSelector")]
-    labels: String,
-    #[serde(default, rename = "listOptions.fieldSelector")]
-    fields: String,
-}
-
-impl ListOptions {
-    /// Whether a workflow is meant: labels `k=v`, `k!=v`, `k`; fields `metadata.name=…`.
-    fn takes(&self, workflow: &Value) -> bool {
-        let labels = workflow.pointer("/metadata/labels");
-        let label = |key: &str| labels.and_then(|labels| labels.get(key)).and_then(Value::as_str);
-        let labels_fit = self.labels.split(',').map(str::trim).filter(|term| !term.is_empty()).all(|term| {
-            if let Some((key, value)) = term.split_once("!=") {
-                label(key) != Some(value)
-            } else if let Some((key, value)) = term.split_once('=') {
-                label(key) == Some(value.trim_start_matches('='))
-            } else {
-                label(term).is_some()
-            }
-        });
-        labels_fit && self.name().is_none_or(|name| text(workflow, "/metadata/name") == name)
-    }
-
-    fn name(&self) -> Option<&str> {
-        self.fields.split(',').find_map(|term| term.trim().strip_prefix("metadata.name="))
-    }
-}
-
-fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+pub(crate) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// `GET /workflows/`.
-pub(crate) async fn list_all(State(shared): State<Shared>, Query(options): Query<ListOptions>) -> Answer {
-    Ok(listed(&shared, None, &options))
+pub(crate) async fn list_all(State(shared): State<Shared>, Params(options): Params<ListOptions>) -> Answer {
+    Ok(listed(&shared, None, &options.read()?))
 }
 
 /// `GET /workflows/{namespace}`.
 pub(crate) async fn list(
     State(shared): State<Shared>,
     Path(namespace): Path<String>,
-    Query(options): Query<ListOptions>,
+    Params(options): Params<ListOptions>,
 ) -> Answer {
-    Ok(listed(&shared, Some(&namespace), &options))
+    Ok(listed(&shared, Some(&namespace), &options.read()?))
 }
 
-fn listed(shared: &Shared, namespace: Option<&str>, options: &ListOptions) -> Json<Value> {
+fn listed(shared: &Shared, namespace: Option<&str>, wanted: &Selection) -> Json<Value> {
     let mut items = shared.workflows.list(namespace);
-    items.retain(|workflow| options.takes(workflow));
-    Json(json!({"metadata": {}, "items": items}))
+    items.retain(|workflow| wanted.takes(workflow));
+    let kind = "WorkflowList";
+    Json(json!({"apiVersion": "argoproj.io/v1alpha1", "kind": kind, "metadata": {}, "items": items}))
 }
 
 /// `GET /workflows/{namespace}/{name}`.
@@ -83,7 +53,8 @@ pub(crate) async fn get(
 }
 
 fn find(shared: &Shared, namespace: &str, name: &str) -> Result<Value, ApiError> {
-    let found = shared.workflows.get(namespace, name);
+    let name = shared.workflows.resolve(namespace, name.to_owned());
+    let found = shared.workflows.get(namespace, &name);
     found.ok_or_else(|| ApiError::missing(format!("workflow `{namespace}/{name}`")))
 }
 
@@ -98,6 +69,9 @@ pub(crate) struct SubmitOptions {
     entry_point: Option<String>,
     service_account: Option<String>,
     labels: Option<String>,
+    annotations: Option<String>,
+    dry_run: bool,
+    server_dry_run: bool,
 }
 
 impl SubmitOptions {
@@ -108,16 +82,17 @@ impl SubmitOptions {
             generate_name: self.generate_name,
             entrypoint: self.entry_point,
             service_account: self.service_account,
-            labels: pairs(
-                self.labels.as_deref().unwrap_or_default().split(',').filter(|label| !label.is_empty()),
-                "label",
-            )?
-            .into_iter()
-            .collect(),
+            labels: table(self.labels.as_deref(), "label")?,
+            annotations: table(self.annotations.as_deref(), "annotation")?,
             by: by.to_owned(),
             ..submit::Options::default()
         })
     }
+}
+
+fn table(list: Option<&str>, what: &str) -> Result<BTreeMap<String, String>, ApiError> {
+    let list = list.unwrap_or_default().split(',').filter(|pair| !pair.is_empty());
+    Ok(pairs(list, what)?.into_iter().collect())
 }
 
 fn pairs<'a>(list: impl Iterator<Item = &'a str>, what: &str) -> Result<Vec<(String, String)>, ApiError> {
@@ -134,6 +109,8 @@ fn pairs<'a>(list: impl Iterator<Item = &'a str>, what: &str) -> Result<Vec<(Str
 pub(crate) struct Creation {
     workflow: Value,
     #[serde(default)]
+    server_dry_run: bool,
+    #[serde(default)]
     submit_options: SubmitOptions,
 }
 
@@ -142,9 +119,26 @@ pub(crate) async fn create(
     State(shared): State<Shared>,
     Path(namespace): Path<String>,
     caller: Caller,
-    Json(creation): Json<Creation>,
+    Body(creation): Body<Creation>,
 ) -> Answer {
-    start(&shared, &namespace, creation.workflow, creation.submit_options, &caller).await
+    let mut options = creation.submit_options;
+    options.dry_run |= creation.server_dry_run;
+    start(&shared, &namespace, creation.workflow, options, &caller).await
+}
+
+/// What is to be checked.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Draft {
+    workflow: Value,
+}
+
+/// `POST /workflows/{namespace}/lint`.
+pub(crate) async fn lint(
+    State(shared): State<Shared>,
+    Path(namespace): Path<String>,
+    Body(draft): Body<Draft>,
+) -> Answer {
+    Ok(Json(checked(&shared, Kind::Workflow, draft.workflow, &namespace)?.document))
 }
 
 /// What is to be submitted from what exists.
@@ -162,12 +156,9 @@ pub(crate) async fn submit(
     State(shared): State<Shared>,
     Path(namespace): Path<String>,
     caller: Caller,
-    Json(from): Json<SubmitFrom>,
+    Body(from): Body<SubmitFrom>,
 ) -> Answer {
-    let kind: Kind = from
-        .resource_kind
-        .parse()
-        .map_err(|()| ApiError::invalid(format!("`{}` is no kind", from.resource_kind)))?;
+    let kind = crate::objects::kind(&from.resource_kind)?;
     let name = &from.resource_name;
     let object = shared.catalog.snapshot().get(kind, &namespace, name).cloned();
     let object = object.ok_or_else(|| ApiError::missing(format!("{kind} `{namespace}/{name}`")))?;
@@ -183,9 +174,12 @@ async fn start(
     options: SubmitOptions,
     caller: &Caller,
 ) -> Answer {
-    let seed = seed()?;
+    let (seed, dry_run) = (seed()?, options.dry_run || options.server_dry_run);
     let submission = submit::prepare(&workflow, namespace, &options.read(&caller.by)?, shared.now(), &seed)
         .map_err(|error| ApiError::invalid(tiphys_core::chain(&error)))?;
+    if dry_run {
+        return Ok(Json(submission.workflow));
+    }
     hand_over(shared, submission, caller).await
 }
 
@@ -230,8 +224,60 @@ pub(crate) fn refused(error: Error) -> ApiError {
 pub(crate) struct VerbBody {
     node_field_selector: String,
     message: String,
+    phase: String,
+    output_parameters: Value,
     restart_successful: bool,
+    memoized: bool,
     parameters: Vec<String>,
+}
+
+impl VerbBody {
+    /// The verb that a word of the path means.
+    fn read(self, word: &str) -> Result<Verb, ApiError> {
+        Ok(match word {
+            "suspend" => Verb::Suspend,
+            "resume" => Verb::Resume { node_field_selector: self.node_field_selector },
+            "stop" if !self.node_field_selector.is_empty() => {
+                return Err(ApiError::not_yet(
+                    "single nodes are not stopped by this version; stop the whole workflow",
+                ));
+            }
+            "stop" => Verb::Stop { message: self.message },
+            "terminate" => Verb::Terminate,
+            "retry" if !self.parameters.is_empty() => {
+                return Err(ApiError::not_yet(
+                    "a retry keeps its parameters in this version; resubmit with others instead",
+                ));
+            }
+            "retry" => Verb::Retry {
+                restart_successful: self.restart_successful,
+                node_field_selector: self.node_field_selector,
+            },
+            "set" if !self.phase.is_empty() || !self.message.is_empty() => {
+                return Err(ApiError::not_yet(
+                    "of a node only output parameters are set by this version, no phase and no message",
+                ));
+            }
+            "set" => Verb::Set {
+                node_field_selector: self.node_field_selector,
+                output_parameters: output_parameters(self.output_parameters)?,
+            },
+            other => return Err(ApiError::missing(format!("verb `{other}` of a workflow"))),
+        })
+    }
+}
+
+/// Argo's client sends the values as JSON within a text.
+fn output_parameters(given: Value) -> Result<BTreeMap<String, String>, ApiError> {
+    let read = match given {
+        Value::String(text) => serde_json::from_str(&text),
+        other => serde_json::from_value(other),
+    };
+    read.map_err(|error| {
+        ApiError::invalid(format!(
+            "`outputParameters` is no object of texts such as {{\"name\": \"value\"}}: {error}"
+        ))
+    })
 }
 
 /// `PUT /workflows/{namespace}/{name}/{verb}`.
@@ -239,36 +285,27 @@ pub(crate) async fn verb(
     State(shared): State<Shared>,
     Path((namespace, name, verb)): Path<(String, String, String)>,
     caller: Caller,
-    body: Option<Json<VerbBody>>,
+    Body(body): Body<VerbBody>,
 ) -> Answer {
-    let body = body.map(|Json(body)| body).unwrap_or_default();
     let workflow = find(&shared, &namespace, &name)?;
+    let name = text(&workflow, "/metadata/name");
+    if verb == "resubmit" {
+        return resubmit(&shared, &namespace, &workflow, body, &caller).await;
+    }
+    let asked = body.read(&verb)?;
     let phase = text(&workflow, "/status/phase");
-    let ended = matches!(phase, "Succeeded" | "Failed" | "Error");
-    let asked = match verb.as_str() {
-        "resubmit" => return resubmit(&shared, &namespace, &workflow, &body, &caller).await,
-        "suspend" => Verb::Suspend,
-        "resume" => Verb::Resume { node_field_selector: body.node_field_selector },
-        "stop" => Verb::Stop { message: body.message },
-        "terminate" => Verb::Terminate,
-        "retry" => Verb::Retry {
-            restart_successful: body.restart_successful,
-            node_field_selector: body.node_field_selector,
-        },
-        other => return Err(ApiError::missing(format!("verb `{other}` of a workflow"))),
-    };
     let retry = matches!(asked, Verb::Retry { .. });
     if retry && !matches!(phase, "Failed" | "Error") {
         return Err(ApiError::conflict(format!(
             "workflow `{name}` is {phase}; only a failed one is retried"
         )));
     }
-    if !retry && ended {
+    if !retry && matches!(phase, "Succeeded" | "Failed" | "Error") {
         return Err(ApiError::conflict(format!("workflow `{name}` has ended: {phase}")));
     }
     shared.audit(&caller, &namespace, &verb, &format!("workflow/{name}")).await?;
-    command(&shared, &namespace, &name, asked, &caller).await?;
-    find(&shared, &namespace, &name).map(Json)
+    command(&shared, &namespace, name, asked, &caller).await?;
+    find(&shared, &namespace, name).map(Json)
 }
 
 async fn command(
@@ -287,11 +324,14 @@ async fn resubmit(
     shared: &Shared,
     namespace: &str,
     workflow: &Value,
-    body: &VerbBody,
+    body: VerbBody,
     caller: &Caller,
 ) -> Answer {
+    if body.memoized {
+        return Err(ApiError::not_yet("steps are not memoized by this version; resubmit without `memoized`"));
+    }
     let again = submit::resubmission(workflow);
-    let options = SubmitOptions { parameters: body.parameters.clone(), ..SubmitOptions::default() };
+    let options = SubmitOptions { parameters: body.parameters, ..SubmitOptions::default() };
     start(shared, namespace, again, options, caller).await
 }
 
@@ -301,58 +341,9 @@ pub(crate) async fn delete(
     Path((namespace, name)): Path<(String, String)>,
     caller: Caller,
 ) -> Answer {
-    find(&shared, &namespace, &name)?;
+    let workflow = find(&shared, &namespace, &name)?;
+    let name = text(&workflow, "/metadata/name");
     shared.audit(&caller, &namespace, "delete", &format!("workflow/{name}")).await?;
-    command(&shared, &namespace, &name, Verb::Delete, &caller).await?;
+    command(&shared, &namespace, name, Verb::Delete, &caller).await?;
     Ok(Json(json!({})))
-}
-
-/// `GET /workflow-events/{namespace}`: each workflow as it changes, `{"result": {"type", "object"}}`.
-pub(crate) async fn watch(
-    State(shared): State<Shared>,
-    Path(namespace): Path<String>,
-    Query(options): Query<ListOptions>,
-) -> SseResponse<impl Stream<Item = Result<Sse, Infallible>>> {
-    let changed = shared.workflows.changed();
-    let known: BTreeMap<String, ()> = shared
-        .workflows
-        .list(Some(&namespace))
-        .iter()
-        .map(|w| (text(w, "/metadata/name").to_owned(), ()))
-        .collect();
-    let state = (shared, namespace, options, changed, known);
-    let stream = futures::stream::unfold(
-        state,
-        |(shared, namespace, options, mut changed, mut known)| async move {
-            loop {
-                let name = match changed.recv().await {
-                    Ok((of, name)) if of == namespace => name,
-                    Ok(_) => continue,
-                    // Too slow: the newest state of the one that is watched makes up for what was missed.
-                    Err(RecvError::Lagged(_)) => match options.name() {
-                        Some(name) => name.to_owned(),
-                        None => continue,
-                    },
-                    Err(RecvError::Closed) => return None,
-                };
-                if options.name().is_some_and(|wanted| wanted != name) {
-                    continue;
-                }
-                let result = match shared.workflows.get(&namespace, &name) {
-                    Some(workflow) if options.takes(&workflow) => {
-                        let kind = if known.insert(name, ()).is_none() { "ADDED" } else { "MODIFIED" };
-                        json!({"type": kind, "object": workflow})
-                    }
-                    Some(_) => continue,
-                    None => {
-                        known.remove(&name);
-                        json!({"type": "DELETED", "object": {"metadata": {"namespace": namespace, "name": name}}})
-                    }
-                };
-                let event = Sse::default().data(json!({"result": result}).to_string());
-                return Some((Ok(event), (shared, namespace, options, changed, known)));
-            }
-        },
-    );
-    SseResponse::new(stream.boxed()).keep_alive(KeepAlive::default())
 }

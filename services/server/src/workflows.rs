@@ -12,6 +12,9 @@ use tracing::warn;
 /// Changes that a slow reader may fall behind; then it looks at everything once.
 const SIGNALS: usize = 1024;
 
+/// Stands for the name of the newest workflow.
+const LATEST: &str = "@latest";
+
 /// One step that has a log.
 #[derive(Debug, Clone)]
 pub(crate) struct Step {
@@ -53,6 +56,15 @@ impl Workflows {
     /// One workflow as Argo's object.
     pub(crate) fn get(&self, namespace: &str, name: &str) -> Option<Value> {
         self.lock().object(namespace, name)
+    }
+
+    /// The name itself; `@latest` is the newest of the namespace, as in Argo.
+    pub(crate) fn resolve(&self, namespace: &str, name: String) -> String {
+        if name != LATEST {
+            return name;
+        }
+        let filter = Filter { namespace: Some(namespace.to_owned()), ..Filter::default() };
+        self.lock().list(&filter).into_iter().next().map_or(name, |newest| newest.name)
     }
 
     /// All of a namespace, or of all, the newest first.

@@ -54,6 +54,8 @@ pub struct Applied {
     pub namespace: String,
     /// Its name.
     pub name: String,
+    /// Its revision, by which a reader of the catalog knows it.
+    pub revision: String,
     /// What was done.
     pub action: ApplyAction,
 }
@@ -101,6 +103,7 @@ pub async fn apply(
             kind: object.kind,
             namespace: object.namespace.clone(),
             name: object.name.clone(),
+            revision: object.revision.clone(),
             action,
         });
     }

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use tiphys_core::Timestamp;
+use tiphys_manifest::Kind;
 
 use crate::cli::{Connection, Format, GetArgs, ListArgs};
 use crate::client::Client;
@@ -11,25 +12,9 @@ use crate::output::table::Table;
 use crate::output::tree::{self, lasted, span};
 use crate::output::{json, yaml};
 
-/// Kinds by their names and short names, with the plural in which they are asked for.
-const KINDS: [(&str, &[&str]); 11] = [
-    ("Workflow", &["workflow", "workflows", "wf"]),
-    ("WorkflowTemplate", &["workflowtemplate", "workflowtemplates", "wftmpl", "template"]),
-    ("ClusterWorkflowTemplate", &["clusterworkflowtemplate", "clusterworkflowtemplates", "cwft", "cwftmpl"]),
-    ("CronWorkflow", &["cronworkflow", "cronworkflows", "cwf", "cronwf"]),
-    ("Sensor", &["sensor", "sensors", "sn"]),
-    ("EventSource", &["eventsource", "eventsources", "es"]),
-    ("EventBus", &["eventbus", "eventbuses", "eb"]),
-    ("ConfigMap", &["configmap", "configmaps", "cm"]),
-    ("Secret", &["secret", "secrets"]),
-    ("ServiceAccount", &["serviceaccount", "serviceaccounts", "sa"]),
-    ("PersistentVolumeClaim", &["persistentvolumeclaim", "persistentvolumeclaims", "pvc"]),
-];
-
 /// The kind that a word names.
 pub(super) fn kind_of(word: &str) -> Option<&'static str> {
-    let word = word.to_ascii_lowercase();
-    KINDS.iter().find(|(_, names)| names.contains(&word.as_str())).map(|(kind, _)| *kind)
+    Kind::named(word).map(Kind::as_str)
 }
 
 /// The name of a workflow; `@latest` is the newest.
