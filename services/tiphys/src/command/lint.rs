@@ -23,7 +23,7 @@ pub(super) fn run(args: &LintArgs, connection: &Connection) -> Result<(), Failur
     }
     findings.extend(tiphys_manifest::lint::check(&objects));
     if args.strict {
-        findings.iter_mut().for_each(|finding| finding.severity = Severity::Error);
+        diagnostic::strict(&mut findings);
     }
     findings.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
     if connection.output == Some(Format::Json) {
