@@ -24,7 +24,8 @@ const EXPECT: &str = "Nats-Expected-Last-Subject-Sequence";
 pub(super) fn headers(message: &Publish, with_id: bool) -> Result<Option<HeaderMap>, BusError> {
     let mut out = HeaderMap::new();
     for (name, value) in &message.headers {
-        let good = name.bytes().all(|b| b.is_ascii_graphic() && b != b':') && !is_servers(name);
+        let good =
+            !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic() && b != b':') && !is_servers(name);
         let Some(name) = HeaderName::from_str(name).ok().filter(|_| good) else {
             return Err(BusError::Invalid {
                 reason: format!("`{name}` is no name of a header, or one that NATS keeps for itself"),
