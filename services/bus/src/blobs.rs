@@ -40,9 +40,9 @@ pub(crate) async fn get(store: Arc<dyn Store>, reference: &str) -> Result<Option
     digest(reference)?;
     let wanted = reference.to_owned();
     blocking(move || match store.get_blob(&wanted)? {
-        Some(content) if self::reference(&content) != wanted => Err(BusError::Unavailable {
-            reason: format!("the blob `{wanted}` is damaged"),
-        }),
+        Some(content) if self::reference(&content) != wanted => {
+            Err(BusError::Unavailable { reason: format!("the blob `{wanted}` is damaged") })
+        }
         found => Ok(found),
     })
     .await
@@ -52,7 +52,5 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, BusError> + Send + 'static,
 ) -> Result<T, BusError> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|error| BusError::Unavailable {
-        reason: format!("a blob could not be handled: {error}"),
-    })?
+    done.map_err(|error| BusError::Unavailable { reason: format!("a blob could not be handled: {error}") })?
 }

@@ -35,9 +35,7 @@ pub(crate) async fn claim(
     let subject = streams::subject(CLAIMS, &[key]);
     let until = now
         .checked_add(for_time)
-        .map_err(|error| BusError::Invalid {
-            reason: format!("a claim cannot last that long: {error}"),
-        })?;
+        .map_err(|error| BusError::Invalid { reason: format!("a claim cannot last that long: {error}") })?;
     for _ in 0..RACES {
         let standing = bus.last(&subject).await?;
         let token = match &standing {
@@ -54,12 +52,7 @@ pub(crate) async fn claim(
             }
         };
         let expected = standing.map_or(0, |message| message.sequence);
-        let record = Record {
-            version: 1,
-            owner: owner.into(),
-            token,
-            until,
-        };
+        let record = Record { version: 1, owner: owner.into(), token, until };
         let publish = Publish::new(subject.clone(), encode(&record)?).expect_last(expected);
         match bus.publish(publish).await {
             Ok(acked) => {
@@ -93,11 +86,7 @@ pub(crate) async fn release(bus: &dyn Bus, claim: &Claim) -> Result<(), BusError
 }
 
 const fn token_of(record: &Record, message: &Message) -> u64 {
-    if record.token == 0 {
-        message.sequence
-    } else {
-        record.token
-    }
+    if record.token == 0 { message.sequence } else { record.token }
 }
 
 fn decode(message: &Message) -> Result<Record, BusError> {
@@ -107,7 +96,6 @@ fn decode(message: &Message) -> Result<Record, BusError> {
 }
 
 fn encode(record: &Record) -> Result<Vec<u8>, BusError> {
-    serde_json::to_vec(record).map_err(|error| BusError::Invalid {
-        reason: format!("a claim cannot be written: {error}"),
-    })
+    serde_json::to_vec(record)
+        .map_err(|error| BusError::Invalid { reason: format!("a claim cannot be written: {error}") })
 }

@@ -20,6 +20,6 @@ pub use error::BusError;
 pub use memory::{memory, memory_with};
 pub use options::Options;
 pub use port::{
-    Acked, Bus, Claim, Consumer, ConsumerConfig, ConsumerInfo, Delivery, Expect, Message, Publish,
-    Start, StreamConfig, StreamInfo,
+    Acked, Bus, Claim, Consumer, ConsumerConfig, ConsumerInfo, Delivery, Expect, Message, Publish, Start,
+    StreamConfig, StreamInfo,
 };

@@ -39,8 +39,7 @@ pub(crate) use self::stream::{Entry, Stream};
 use crate::error::BusError;
 use crate::options::Options;
 use crate::port::{
-    Acked, Bus, Claim, Consumer, ConsumerConfig, ConsumerInfo, Message, Publish, StreamConfig,
-    StreamInfo,
+    Acked, Bus, Claim, Consumer, ConsumerConfig, ConsumerInfo, Message, Publish, StreamConfig, StreamInfo,
 };
 use crate::store::Store;
 use crate::{blobs, claims, streams};
@@ -70,17 +69,10 @@ impl LogBus {
     }
 
     /// A log with a committer, and what its store held.
-    pub(crate) fn threaded(
-        options: Options,
-        store: Arc<dyn Store>,
-        state: State,
-    ) -> Result<Self, BusError> {
+    pub(crate) fn threaded(options: Options, store: Arc<dyn Store>, state: State) -> Result<Self, BusError> {
         let shared = Arc::new(Shared::new(options, store, state));
         let committer = Committer::start(Arc::clone(&shared))?;
-        Ok(Self {
-            shared,
-            writer: Writer::Thread(Arc::new(committer)),
-        })
+        Ok(Self { shared, writer: Writer::Thread(Arc::new(committer)) })
     }
 
     async fn ask(&self, action: Action) -> Result<Outcome, BusError> {
@@ -111,11 +103,7 @@ impl LogBus {
     fn find(&self, stream: &str, filter: &str, from: u64, max: usize) -> Result<Found, BusError> {
         let state = self.shared.state();
         let stream = state.stream(stream)?;
-        let mut found = Found {
-            number: stream.number,
-            entries: Vec::new(),
-            next: None,
-        };
+        let mut found = Found { number: stream.number, entries: Vec::new(), next: None };
         if is_exact(filter) {
             let sequences = stream.of_subject(filter, from..=u64::MAX).take(max);
             let entries = sequences.filter_map(|s| Some((s, stream.entry(s)?.clone())));
@@ -231,11 +219,7 @@ impl Bus for LogBus {
     }
 
     async fn purge(&self, stream: &str, filter: &str, up_to: Option<u64>) -> Result<u64, BusError> {
-        let action = Action::Purge {
-            stream: stream.into(),
-            filter: filter.into(),
-            up_to,
-        };
+        let action = Action::Purge { stream: stream.into(), filter: filter.into(), up_to };
         match self.ask(action).await? {
             Outcome::Removed(count) => Ok(count),
             other => Err(mixed_up(other)),
@@ -248,26 +232,15 @@ impl Bus for LogBus {
         Ok(self.shared.state().stream(stream)?.info())
     }
 
-    async fn consumer(
-        &self,
-        stream: &str,
-        config: ConsumerConfig,
-    ) -> Result<Box<dyn Consumer>, BusError> {
+    async fn consumer(&self, stream: &str, config: ConsumerConfig) -> Result<Box<dyn Consumer>, BusError> {
         let name = config.name.clone();
-        let action = Action::OpenConsumer {
-            stream: stream.into(),
-            config,
-        };
+        let action = Action::OpenConsumer { stream: stream.into(), config };
         self.ask(action).await?;
         let consumer = LogConsumer::open(&self.shared, stream, &name)?;
         Ok(Box::new(consumer))
     }
 
-    async fn consumer_info(
-        &self,
-        stream: &str,
-        name: &str,
-    ) -> Result<Option<ConsumerInfo>, BusError> {
+    async fn consumer_info(&self, stream: &str, name: &str) -> Result<Option<ConsumerInfo>, BusError> {
         match LogConsumer::open(&self.shared, stream, name) {
             Ok(consumer) => consumer.info().await.map(Some),
             Err(BusError::Missing { .. }) => Ok(None),
@@ -276,19 +249,11 @@ impl Bus for LogBus {
     }
 
     async fn delete_consumer(&self, stream: &str, name: &str) -> Result<(), BusError> {
-        let action = Action::DeleteConsumer {
-            stream: stream.into(),
-            name: name.into(),
-        };
+        let action = Action::DeleteConsumer { stream: stream.into(), name: name.into() };
         self.ask(action).await.map(drop)
     }
 
-    async fn claim(
-        &self,
-        key: &str,
-        owner: &str,
-        for_time: Duration,
-    ) -> Result<Option<Claim>, BusError> {
+    async fn claim(&self, key: &str, owner: &str, for_time: Duration) -> Result<Option<Claim>, BusError> {
         claims::claim(self, self.shared.options.clock.now(), key, owner, for_time).await
     }
 
@@ -326,7 +291,5 @@ impl Drop for LogBus {
 }
 
 fn mixed_up(outcome: Outcome) -> BusError {
-    BusError::Unavailable {
-        reason: format!("the committer answered another question: {outcome:?}"),
-    }
+    BusError::Unavailable { reason: format!("the committer answered another question: {outcome:?}") }
 }

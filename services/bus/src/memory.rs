@@ -41,9 +41,7 @@ mod tests {
             max_ack_pending: 10,
         };
         let consumer = bus.consumer(streams::EVENTS, config).await.unwrap();
-        let acked = bus
-            .publish(Publish::new("events.ns.s.e", "x").id("1"))
-            .await;
+        let acked = bus.publish(Publish::new("events.ns.s.e", "x").id("1")).await;
         assert_eq!(acked.unwrap().sequence, 1);
         let got = consumer.fetch(5, Duration::from_secs(5)).await.unwrap();
         assert_eq!(got.len(), 1);

@@ -217,13 +217,8 @@ pub trait Bus: Send + Sync + 'static {
     async fn get(&self, stream: &str, sequence: u64) -> Result<Option<Message>, BusError>;
 
     /// Up to `max` messages from `from` (inclusive) that match `filter`, in stream order.
-    async fn read(
-        &self,
-        stream: &str,
-        filter: &str,
-        from: u64,
-        max: usize,
-    ) -> Result<Vec<Message>, BusError>;
+    async fn read(&self, stream: &str, filter: &str, from: u64, max: usize)
+    -> Result<Vec<Message>, BusError>;
 
     /// Returns once the stream's last sequence is greater than `after`, or `wait` is over; gives the last
     /// sequence. A wake-up carries no data: the caller reads.
@@ -237,29 +232,16 @@ pub trait Bus: Send + Sync + 'static {
     async fn info(&self, stream: &str) -> Result<StreamInfo, BusError>;
 
     /// Opens a durable consumer, making it if there is none.
-    async fn consumer(
-        &self,
-        stream: &str,
-        config: ConsumerConfig,
-    ) -> Result<Box<dyn Consumer>, BusError>;
+    async fn consumer(&self, stream: &str, config: ConsumerConfig) -> Result<Box<dyn Consumer>, BusError>;
 
     /// The position of a durable consumer, without opening it; `None` where there is none of that name.
-    async fn consumer_info(
-        &self,
-        stream: &str,
-        name: &str,
-    ) -> Result<Option<ConsumerInfo>, BusError>;
+    async fn consumer_info(&self, stream: &str, name: &str) -> Result<Option<ConsumerInfo>, BusError>;
 
     /// Forgets a durable consumer. Absent is success.
     async fn delete_consumer(&self, stream: &str, name: &str) -> Result<(), BusError>;
 
     /// Claims `key` for `owner`, or renews the claim that `owner` holds. `None`: somebody else holds it.
-    async fn claim(
-        &self,
-        key: &str,
-        owner: &str,
-        for_time: Duration,
-    ) -> Result<Option<Claim>, BusError>;
+    async fn claim(&self, key: &str, owner: &str, for_time: Duration) -> Result<Option<Claim>, BusError>;
 
     /// Gives a claim back. A claim that passed on meanwhile is left alone.
     async fn release(&self, claim: &Claim) -> Result<(), BusError>;

@@ -109,9 +109,7 @@ pub fn name_of(token: &str) -> String {
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {
-        let hex = token
-            .get(at + 1..at + 3)
-            .and_then(|h| u8::from_str_radix(h, 16).ok());
+        let hex = token.get(at + 1..at + 3).and_then(|h| u8::from_str_radix(h, 16).ok());
         match (bytes[at], hex) {
             (b'%', Some(byte)) => {
                 out.push(byte);
@@ -129,11 +127,7 @@ pub fn name_of(token: &str) -> String {
 /// The stream of a subject: its first token in upper case.
 #[must_use]
 pub fn stream_of(subject: &str) -> String {
-    subject
-        .split('.')
-        .next()
-        .unwrap_or_default()
-        .to_ascii_uppercase()
+    subject.split('.').next().unwrap_or_default().to_ascii_uppercase()
 }
 
 /// Whether a subject matches a filter with `*` and a last `>`; an empty filter matches all.

@@ -1,8 +1,5 @@
 //! What only a bus on disk can promise: who may open its folder, what damage does, what a crash leaves.
-#![allow(
-    clippy::unwrap_used,
-    reason = "clippy knows only functions marked as tests"
-)]
+#![allow(clippy::unwrap_used, reason = "clippy knows only functions marked as tests")]
 
 #[path = "durable/child.rs"]
 mod child;
@@ -34,11 +31,7 @@ async fn open(folder: &Path) -> Arc<dyn Bus> {
 }
 
 fn try_open(folder: &Path) -> Result<Arc<dyn Bus>, BusError> {
-    let options = Options {
-        save_every: Duration::from_millis(20),
-        reserve: 0,
-        ..Options::default()
-    };
+    let options = Options { save_every: Duration::from_millis(20), reserve: 0, ..Options::default() };
     embedded::open(folder, options)
 }
 

@@ -23,10 +23,7 @@ impl Folder {
     /// Takes the folder, and makes it where there is none.
     pub(super) fn open(folder: &Path) -> Result<Self, BusError> {
         fs::create_dir_all(folder).map_err(|error| BusError::Unavailable {
-            reason: format!(
-                "the data folder `{}` cannot be made: {error}",
-                folder.display()
-            ),
+            reason: format!("the data folder `{}` cannot be made: {error}", folder.display()),
         })?;
         let lock = take(folder)?;
         check_format(folder)?;
@@ -39,31 +36,20 @@ impl Folder {
             .map_err(unavailable)?;
         let mut content = Vec::new();
         mark.read_to_end(&mut content).map_err(unavailable)?;
-        Ok(Self {
-            lock,
-            marked: read_mark(&content),
-            mark,
-        })
+        Ok(Self { lock, marked: read_mark(&content), mark })
     }
 }
 
 fn take(folder: &Path) -> Result<File, BusError> {
-    let lock = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(folder.join("lock"))
-        .map_err(|error| BusError::Unavailable {
-            reason: format!(
-                "the data folder `{}` cannot be used: {error}",
-                folder.display()
-            ),
-        })?;
+    let lock =
+        OpenOptions::new().write(true).create(true).truncate(false).open(folder.join("lock")).map_err(
+            |error| BusError::Unavailable {
+                reason: format!("the data folder `{}` cannot be used: {error}", folder.display()),
+            },
+        )?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(BusError::Locked {
-            path: folder.display().to_string(),
-        }),
+        Err(TryLockError::WouldBlock) => Err(BusError::Locked { path: folder.display().to_string() }),
         Err(TryLockError::Error(error)) => Err(unavailable(error)),
     }
 }
@@ -79,16 +65,9 @@ fn check_format(folder: &Path) -> Result<(), BusError> {
     };
     match text.trim().parse::<u32>() {
         Ok(FORMAT) => Ok(()),
-        Ok(found) if found > FORMAT => Err(BusError::Format {
-            found,
-            known: FORMAT,
-        }),
+        Ok(found) if found > FORMAT => Err(BusError::Format { found, known: FORMAT }),
         _ => Err(BusError::Unavailable {
-            reason: format!(
-                "`{}` holds no known format: `{}`",
-                path.display(),
-                text.trim()
-            ),
+            reason: format!("`{}` holds no known format: `{}`", path.display(), text.trim()),
         }),
     }
 }

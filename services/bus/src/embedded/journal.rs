@@ -53,9 +53,7 @@ fn journals(log: &Path) -> Result<Vec<PathBuf>, BusError> {
     let mut found = Vec::new();
     for entry in fs::read_dir(log).map_err(unavailable)? {
         let path = entry.map_err(unavailable)?.path();
-        let number = path
-            .file_stem()
-            .and_then(|stem| stem.to_str()?.parse::<u64>().ok());
+        let number = path.file_stem().and_then(|stem| stem.to_str()?.parse::<u64>().ok());
         if let Some(number) = number
             && path.extension().is_some_and(|extension| extension == "jnl")
         {
@@ -71,9 +69,7 @@ fn read(journal: &Path) -> Result<Vec<u8>, BusError> {
     let mut file = File::open(journal).map_err(unavailable)?;
     file.read_to_end(&mut content).map_err(unavailable)?;
     // Space taken in advance holds zeros, and is most of a young journal: it is skipped page by page.
-    let blank = content
-        .rchunks(PAGE)
-        .take_while(|page| ZEROS.starts_with(page));
+    let blank = content.rchunks(PAGE).take_while(|page| ZEROS.starts_with(page));
     let blank: usize = blank.map(<[u8]>::len).sum();
     content.truncate(content.len() - blank);
     Ok(content)
@@ -99,10 +95,7 @@ fn cut_torn_tail(journal: &Path, keep: &Path) -> Result<(), BusError> {
     let name = journal.file_stem().unwrap_or_default().to_string_lossy();
     let copy = keep.join(format!("torn-{name}-{whole}"));
     fs::write(&copy, content.get(whole..).unwrap_or_default()).map_err(unavailable)?;
-    let file = OpenOptions::new()
-        .write(true)
-        .open(journal)
-        .map_err(unavailable)?;
+    let file = OpenOptions::new().write(true).open(journal).map_err(unavailable)?;
     file.set_len(whole as u64)
         .and_then(|()| file.sync_all())
         .and_then(|()| sync_folder(keep))

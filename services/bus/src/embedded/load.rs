@@ -69,21 +69,12 @@ fn index(
         let found = codec::read_index(&value)?;
         let stream = streams.get_mut(&number).ok_or_else(|| unknown(number))?;
         let window = stream.config.duplicate_window;
-        let known = found
-            .id
-            .filter(|_| !is_older(found.stored, stream.stored, window));
+        let known = found.id.filter(|_| !is_older(found.stored, stream.stored, window));
         if let Some(id) = known {
-            let remembered = Remembered {
-                id,
-                stored: found.stored,
-            };
+            let remembered = Remembered { id, stored: found.stored };
             ids.entry(number).or_default().insert(sequence, remembered);
         }
-        let entry = Entry {
-            subject: found.subject,
-            stored: found.stored,
-            size: found.size,
-        };
+        let entry = Entry { subject: found.subject, stored: found.stored, size: found.size };
         stream.insert(sequence, entry);
     }
     Ok(ids)
@@ -106,14 +97,10 @@ fn split(key: &[u8]) -> Result<(StreamNumber, String), BusError> {
     let name = key.get(3..).map(|name| String::from_utf8(name.to_vec()));
     match (number, name) {
         (Some(number), Some(Ok(name))) => Ok((StreamNumber::from_be_bytes(number), name)),
-        _ => Err(BusError::Unavailable {
-            reason: "a stored key cannot be read".into(),
-        }),
+        _ => Err(BusError::Unavailable { reason: "a stored key cannot be read".into() }),
     }
 }
 
 fn unknown(number: StreamNumber) -> BusError {
-    BusError::Unavailable {
-        reason: format!("messages of stream {number} are stored, and the stream is not"),
-    }
+    BusError::Unavailable { reason: format!("messages of stream {number} are stored, and the stream is not") }
 }

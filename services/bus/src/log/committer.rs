@@ -31,19 +31,14 @@ impl Committer {
         let unavailable = |error: std::io::Error| BusError::Unavailable {
             reason: format!("the committer cannot start: {error}"),
         };
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .build()
-            .map_err(unavailable)?;
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(unavailable)?;
         let (queue, waiting) = mpsc::channel(QUEUE);
         let thread = std::thread::Builder::new()
             .name("tiphys-bus".into())
             .spawn(move || runtime.block_on(run(&shared, waiting)))
             .map_err(unavailable)?;
-        Ok(Self {
-            queue,
-            thread: Mutex::new(Some(thread)),
-        })
+        Ok(Self { queue, thread: Mutex::new(Some(thread)) })
     }
 
     /// Hands over a request.

@@ -79,11 +79,7 @@ impl LogConsumer {
             name: name.into(),
             incarnation: position.incarnation,
         };
-        Ok(Self {
-            place: Arc::new(place),
-            changed: Arc::clone(&position.changed),
-            grown: found.growth(),
-        })
+        Ok(Self { place: Arc::new(place), changed: Arc::clone(&position.changed), grown: found.growth() })
     }
 
     fn deliveries(&self, taken: Taken) -> Result<Vec<Box<dyn Delivery>>, BusError> {
@@ -160,8 +156,7 @@ impl Delivery for LogDelivery {
 
     async fn nack(&self, delay: Duration) -> Result<(), BusError> {
         let due = Instant::now() + delay;
-        self.place
-            .with(|p| p.postpone(self.message.sequence, self.attempt, due))
+        self.place.with(|p| p.postpone(self.message.sequence, self.attempt, due))
     }
 
     async fn progress(&self) -> Result<(), BusError> {

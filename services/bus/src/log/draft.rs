@@ -48,30 +48,18 @@ impl<'a> Draft<'a> {
         max_message: usize,
         room: Result<(), BusError>,
     ) -> Self {
-        Self {
-            state,
-            now,
-            max_message,
-            streams: HashMap::new(),
-            room,
-        }
+        Self { state, now, max_message, streams: HashMap::new(), room }
     }
 
     /// The batch, for the store.
     pub(crate) fn finish(self) -> Batch {
         let drafts = self.streams.into_iter();
-        drafts
-            .filter(|(_, draft)| draft.is_changed())
-            .map(|(number, draft)| (number, draft.change))
-            .collect()
+        drafts.filter(|(_, draft)| draft.is_changed()).map(|(number, draft)| (number, draft.change)).collect()
     }
 
     fn stream(&mut self, name: &str) -> Result<&mut StreamDraft<'a>, BusError> {
         let stream = self.state.stream(name)?;
-        Ok(self
-            .streams
-            .entry(stream.number)
-            .or_insert_with(|| StreamDraft::new(stream)))
+        Ok(self.streams.entry(stream.number).or_insert_with(|| StreamDraft::new(stream)))
     }
 
     /// Judges a publish.
@@ -80,29 +68,18 @@ impl<'a> Draft<'a> {
         let (now, limit, room) = (self.now, self.max_message, self.room.clone());
         let draft = self.stream(&streams::stream_of(&message.subject))?;
         if let Some(sequence) = draft.find(message.id.as_deref()) {
-            return Ok(Acked {
-                sequence,
-                duplicate: true,
-            });
+            return Ok(Acked { sequence, duplicate: true });
         }
         let actual = draft.head(&message.subject);
         if let Expect::LastSequence(expected) = message.expect
             && expected != actual
         {
-            return Err(BusError::Conflict {
-                subject: message.subject,
-                expected,
-                actual,
-            });
+            return Err(BusError::Conflict { subject: message.subject, expected, actual });
         }
         let headers = message.headers.iter().map(|(k, v)| k.len() + v.len());
         let size = message.subject.len() + headers.sum::<usize>() + message.payload.len();
         if size > limit {
-            return Err(BusError::TooLarge {
-                subject: message.subject,
-                size,
-                limit,
-            });
+            return Err(BusError::TooLarge { subject: message.subject, size, limit });
         }
         room.map_err(|error| draft.name_in(error))?;
         draft.make_room(actual, message.payload.len() as u64)?;
@@ -110,12 +87,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Judges a purge; returns how many messages go.
-    pub(crate) fn purge(
-        &mut self,
-        stream: &str,
-        filter: &str,
-        up_to: Option<u64>,
-    ) -> Result<u64, BusError> {
+    pub(crate) fn purge(&mut self, stream: &str, filter: &str, up_to: Option<u64>) -> Result<u64, BusError> {
         check_filter(filter)?;
         let draft = self.stream(stream)?;
         let filters = Filters::new(&[filter]);
@@ -127,9 +99,7 @@ impl<'a> Draft<'a> {
         gone.retain(|sequence| !draft.change.removes.contains(sequence));
         let fresh = draft.change.inserts.range(..=up_to);
         gone.extend(
-            fresh
-                .filter(|(_, record)| filters.matches(&record.subject))
-                .map(|(sequence, _)| *sequence),
+            fresh.filter(|(_, record)| filters.matches(&record.subject)).map(|(sequence, _)| *sequence),
         );
         for sequence in &gone {
             draft.remove(*sequence);
@@ -147,11 +117,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Makes a consumer, or gives it new filters and limits.
-    pub(crate) fn open_consumer(
-        &mut self,
-        stream: &str,
-        config: &ConsumerConfig,
-    ) -> Result<(), BusError> {
+    pub(crate) fn open_consumer(&mut self, stream: &str, config: &ConsumerConfig) -> Result<(), BusError> {
         check_subject(&config.name)?;
         config.filters.iter().try_for_each(|f| check_filter(f))?;
         let draft = self.stream(stream)?;
@@ -175,10 +141,7 @@ impl<'a> Draft<'a> {
             },
         };
         if standing.as_ref() != Some(&saved) {
-            draft
-                .change
-                .consumers
-                .insert(config.name.clone(), Some(saved));
+            draft.change.consumers.insert(config.name.clone(), Some(saved));
         }
         Ok(())
     }
@@ -199,10 +162,7 @@ impl<'a> Draft<'a> {
         let Some(stream) = self.state.numbered(upkeep.number) else {
             return;
         };
-        let draft = self
-            .streams
-            .entry(upkeep.number)
-            .or_insert_with(|| StreamDraft::new(stream));
+        let draft = self.streams.entry(upkeep.number).or_insert_with(|| StreamDraft::new(stream));
         for sequence in upkeep.aged {
             draft.remove(sequence);
         }
@@ -216,11 +176,7 @@ impl<'a> Draft<'a> {
 impl<'a> StreamDraft<'a> {
     fn new(stream: &'a Stream) -> Self {
         Self {
-            change: StreamChange {
-                last: stream.last,
-                stored: stream.stored,
-                ..StreamChange::default()
-            },
+            change: StreamChange { last: stream.last, stored: stream.stored, ..StreamChange::default() },
             messages: stream.messages(),
             bytes: stream.bytes,
             heads: HashMap::new(),
@@ -301,9 +257,7 @@ impl<'a> StreamDraft<'a> {
         let sequence = self.change.last + 1;
         let stored = self.change.stored.max(now);
         let subject: Arc<str> = message.subject.into();
-        let id = message
-            .id
-            .filter(|_| !self.stream.config.duplicate_window.is_zero());
+        let id = message.id.filter(|_| !self.stream.config.duplicate_window.is_zero());
         if let Some(id) = &id {
             self.ids.insert(id.clone(), sequence);
         }
@@ -311,23 +265,9 @@ impl<'a> StreamDraft<'a> {
         self.messages += 1;
         self.bytes += message.payload.len() as u64;
         (self.change.last, self.change.stored) = (sequence, stored);
-        let body = Body {
-            headers: message.headers,
-            payload: message.payload,
-        };
-        self.change.inserts.insert(
-            sequence,
-            Record {
-                subject,
-                id,
-                stored,
-                body,
-            },
-        );
-        Acked {
-            sequence,
-            duplicate: false,
-        }
+        let body = Body { headers: message.headers, payload: message.payload };
+        self.change.inserts.insert(sequence, Record { subject, id, stored, body });
+        Acked { sequence, duplicate: false }
     }
 
     /// Takes a message away, be it durable or of this batch; its id is known on.
@@ -335,11 +275,7 @@ impl<'a> StreamDraft<'a> {
         let (subject, size, id) = match self.change.inserts.remove(&sequence) {
             Some(record) => {
                 let size = record.body.payload.len() as u64;
-                (
-                    record.subject,
-                    size,
-                    record.id.map(|id| (id, record.stored)),
-                )
+                (record.subject, size, record.id.map(|id| (id, record.stored)))
             }
             None => {
                 let Some(entry) = self.stream.entry(sequence) else {
@@ -372,10 +308,7 @@ impl<'a> StreamDraft<'a> {
     }
 
     fn full(&self, reason: String) -> BusError {
-        BusError::Full {
-            stream: self.stream.config.name.clone(),
-            reason,
-        }
+        BusError::Full { stream: self.stream.config.name.clone(), reason }
     }
 
     /// The store knows no streams; its refusal gets the name here.

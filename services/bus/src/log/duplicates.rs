@@ -26,10 +26,7 @@ impl Duplicates {
 
     /// The id of a message, if it is still remembered.
     pub(crate) fn of(&self, sequence: u64) -> Option<(&str, Timestamp)> {
-        let at = self
-            .order
-            .binary_search_by_key(&sequence, |(known, ..)| *known)
-            .ok()?;
+        let at = self.order.binary_search_by_key(&sequence, |(known, ..)| *known).ok()?;
         self.order.get(at).map(|(_, at, id)| (id.as_str(), *at))
     }
 
@@ -67,10 +64,7 @@ mod tests {
         ids.add(1, at(0), "a".into());
         ids.add(5, at(10), "b".into());
         assert_eq!(ids.of(5), Some(("b", at(10))));
-        assert_eq!(
-            ids.expire(at(10), Duration::from_secs(10)),
-            Vec::<u64>::new()
-        );
+        assert_eq!(ids.expire(at(10), Duration::from_secs(10)), Vec::<u64>::new());
         assert_eq!(ids.expire(at(11), Duration::from_secs(10)), vec![1]);
         assert_eq!((ids.find("a"), ids.find("b")), (None, Some(5)));
         assert_eq!(ids.of(1), None);

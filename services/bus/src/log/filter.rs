@@ -16,10 +16,7 @@ pub(crate) struct Filters {
 impl Filters {
     /// From the port's list; an empty one wants everything.
     pub(crate) fn new<S: AsRef<str>>(filters: &[S]) -> Self {
-        let mut out = Self {
-            all: filters.is_empty(),
-            ..Self::default()
-        };
+        let mut out = Self { all: filters.is_empty(), ..Self::default() };
         for filter in filters.iter().map(AsRef::as_ref) {
             match filter {
                 "" | ">" => out.all = true,
@@ -32,9 +29,7 @@ impl Filters {
 
     /// Whether the subject is wanted.
     pub(crate) fn matches(&self, subject: &str) -> bool {
-        self.all
-            || self.exact.contains(subject)
-            || self.patterns.iter().any(|p| streams::matches(p, subject))
+        self.all || self.exact.contains(subject) || self.patterns.iter().any(|p| streams::matches(p, subject))
     }
 
     /// The subjects wanted, where each is named in full.
@@ -51,10 +46,7 @@ pub(crate) fn is_exact(filter: &str) -> bool {
 /// Refuses what cannot be the subject of a message.
 pub(crate) fn check_subject(subject: &str) -> Result<(), BusError> {
     let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'%');
-    if subject
-        .split('.')
-        .all(|token| !token.is_empty() && token.bytes().all(good))
-    {
+    if subject.split('.').all(|token| !token.is_empty() && token.bytes().all(good)) {
         return Ok(());
     }
     Err(BusError::Invalid {

@@ -96,11 +96,7 @@ impl Position {
     pub(crate) fn save(&self) -> SavedConsumer {
         SavedConsumer {
             next: self.next,
-            unsettled: self
-                .unsettled
-                .iter()
-                .map(|(sequence, out)| (*sequence, out.attempts))
-                .collect(),
+            unsettled: self.unsettled.iter().map(|(sequence, out)| (*sequence, out.attempts)).collect(),
             ..self.saved.clone()
         }
     }
@@ -110,11 +106,7 @@ impl Position {
     pub(crate) fn take(&mut self, stream: &Stream, max: usize, now: Instant) -> Taken {
         let mut due = self.take_due(stream, max, now);
         let more = self.take_new(stream, max, now, &mut due);
-        Taken {
-            due,
-            again: self.earliest,
-            more,
-        }
+        Taken { due, again: self.earliest, more }
     }
 
     fn take_due(&mut self, stream: &Stream, max: usize, now: Instant) -> Vec<Due> {
@@ -131,11 +123,7 @@ impl Position {
                     Some(entry) => {
                         out.attempts = out.attempts.saturating_add(1);
                         out.due = until;
-                        due.push(Due {
-                            sequence,
-                            attempt: out.attempts,
-                            entry: entry.clone(),
-                        });
+                        due.push(Due { sequence, attempt: out.attempts, entry: entry.clone() });
                     }
                     None => gone.push(sequence),
                 }
@@ -167,19 +155,9 @@ impl Position {
             if !self.filters.matches(&entry.subject) {
                 continue;
             }
-            self.unsettled.insert(
-                sequence,
-                Unsettled {
-                    attempts: 1,
-                    due: until,
-                },
-            );
+            self.unsettled.insert(sequence, Unsettled { attempts: 1, due: until });
             self.earliest = Some(self.earliest.map_or(until, |at| at.min(until)));
-            due.push(Due {
-                sequence,
-                attempt: 1,
-                entry: entry.clone(),
-            });
+            due.push(Due { sequence, attempt: 1, entry: entry.clone() });
         }
         self.dirty |= self.next != from;
         more && due.is_empty()

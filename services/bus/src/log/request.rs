@@ -9,20 +9,10 @@ use crate::port::{Acked, ConsumerConfig, Publish, StreamConfig};
 #[derive(Debug)]
 pub(crate) enum Action {
     Publish(Publish),
-    Purge {
-        stream: String,
-        filter: String,
-        up_to: Option<u64>,
-    },
+    Purge { stream: String, filter: String, up_to: Option<u64> },
     Ensure(StreamConfig),
-    OpenConsumer {
-        stream: String,
-        config: ConsumerConfig,
-    },
-    DeleteConsumer {
-        stream: String,
-        name: String,
-    },
+    OpenConsumer { stream: String, config: ConsumerConfig },
+    DeleteConsumer { stream: String, name: String },
 }
 
 /// What became of it.

@@ -17,10 +17,7 @@ use crate::options::Options;
 use crate::port::{Message, StreamConfig};
 use crate::store::{Batch, Body, Store};
 
-type Answer = (
-    oneshot::Sender<Result<Outcome, BusError>>,
-    Result<Outcome, BusError>,
-);
+type Answer = (oneshot::Sender<Result<Outcome, BusError>>, Result<Outcome, BusError>);
 
 /// A log: the durable state, the store it lies in, and the way from one to the other.
 pub(crate) struct Shared {
@@ -149,10 +146,8 @@ impl Shared {
         for work in due {
             draft.keep_up(work);
         }
-        let answers = requests
-            .into_iter()
-            .map(|request| (request.answer, judge(&mut draft, request.action)))
-            .collect();
+        let answers =
+            requests.into_iter().map(|request| (request.answer, judge(&mut draft, request.action))).collect();
         (draft.finish(), answers)
     }
 
@@ -176,18 +171,14 @@ impl Shared {
 fn judge(draft: &mut Draft<'_>, action: Action) -> Result<Outcome, BusError> {
     match action {
         Action::Publish(message) => draft.publish(message).map(Outcome::Stored),
-        Action::Purge {
-            stream,
-            filter,
-            up_to,
-        } => draft.purge(&stream, &filter, up_to).map(Outcome::Removed),
+        Action::Purge { stream, filter, up_to } => draft.purge(&stream, &filter, up_to).map(Outcome::Removed),
         Action::Ensure(config) => draft.ensure(&config).map(|()| Outcome::Done),
-        Action::OpenConsumer { stream, config } => draft
-            .open_consumer(&stream, &config)
-            .map(|()| Outcome::Done),
-        Action::DeleteConsumer { stream, name } => draft
-            .delete_consumer(&stream, &name)
-            .map(|()| Outcome::Done),
+        Action::OpenConsumer { stream, config } => {
+            draft.open_consumer(&stream, &config).map(|()| Outcome::Done)
+        }
+        Action::DeleteConsumer { stream, name } => {
+            draft.delete_consumer(&stream, &name).map(|()| Outcome::Done)
+        }
     }
 }
 

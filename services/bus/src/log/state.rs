@@ -49,17 +49,13 @@ impl State {
         let number = last.checked_add(1).ok_or_else(|| BusError::Invalid {
             reason: format!("there are too many streams for `{}`", config.name),
         })?;
-        let change = StreamChange {
-            config: Some(config.clone()),
-            ..StreamChange::default()
-        };
+        let change = StreamChange { config: Some(config.clone()), ..StreamChange::default() };
         Ok(Batch::from([(number, change)]))
     }
 
     /// Adds a stream that the store has.
     pub(crate) fn add(&mut self, stream: Stream) {
-        self.numbers
-            .insert(stream.config.name.clone(), stream.number);
+        self.numbers.insert(stream.config.name.clone(), stream.number);
         self.streams.insert(stream.number, stream);
     }
 
@@ -110,7 +106,5 @@ impl State {
 
 /// The error for what does not exist.
 pub(crate) fn missing(kind: &str, name: &str) -> BusError {
-    BusError::Missing {
-        what: format!("{kind} `{name}`"),
-    }
+    BusError::Missing { what: format!("{kind} `{name}`") }
 }

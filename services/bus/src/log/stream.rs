@@ -104,10 +104,7 @@ impl Stream {
         if let Some((name, _)) = self.subjects.get_key_value(&entry.subject) {
             entry.subject = Arc::clone(name);
         }
-        self.subjects
-            .entry(Arc::clone(&entry.subject))
-            .or_default()
-            .push_back(sequence);
+        self.subjects.entry(Arc::clone(&entry.subject)).or_default().push_back(sequence);
         self.entries.insert(sequence, entry);
     }
 
@@ -151,11 +148,7 @@ impl Stream {
     }
 
     /// The messages of one subject within a range, in order.
-    pub(crate) fn of_subject(
-        &self,
-        subject: &str,
-        range: RangeInclusive<u64>,
-    ) -> impl Iterator<Item = u64> {
+    pub(crate) fn of_subject(&self, subject: &str, range: RangeInclusive<u64>) -> impl Iterator<Item = u64> {
         let sequences = self.subjects.get(subject);
         let from = sequences.map_or(0, |s| s.partition_point(|known| known < range.start()));
         sequences
@@ -167,14 +160,8 @@ impl Stream {
     /// The subjects that the filters want, with their messages.
     fn wanted<'a>(&'a self, filters: &'a Filters) -> Vec<(&'a Arc<str>, &'a VecDeque<u64>)> {
         match filters.named() {
-            Some(names) => names
-                .filter_map(|name| self.subjects.get_key_value(name))
-                .collect(),
-            None => self
-                .subjects
-                .iter()
-                .filter(|(subject, _)| filters.matches(subject))
-                .collect(),
+            Some(names) => names.filter_map(|name| self.subjects.get_key_value(name)).collect(),
+            None => self.subjects.iter().filter(|(subject, _)| filters.matches(subject)).collect(),
         }
     }
 

@@ -52,19 +52,14 @@ impl Store for Gated {
             shut = self.opened.wait(shut).unwrap();
         }
         if self.fails.load(Ordering::SeqCst) {
-            return Err(BusError::Unavailable {
-                reason: "the disk said no".into(),
-            });
+            return Err(BusError::Unavailable { reason: "the disk said no".into() });
         }
         self.inner.commit(batch)
     }
 
     fn room(&self) -> Result<(), BusError> {
         if self.full.load(Ordering::SeqCst) {
-            return Err(BusError::Full {
-                stream: String::new(),
-                reason: "no room".into(),
-            });
+            return Err(BusError::Full { stream: String::new(), reason: "no room".into() });
         }
         Ok(())
     }
@@ -87,10 +82,7 @@ impl Store for Gated {
 /// A bus with the stream `T`, whose commits from here on are counted from 0.
 async fn gated() -> (Arc<LogBus>, Arc<Gated>) {
     let store = Arc::new(Gated::default());
-    let options = Options {
-        save_every: Duration::from_secs(3600),
-        ..Options::default()
-    };
+    let options = Options { save_every: Duration::from_secs(3600), ..Options::default() };
     let bus = LogBus::threaded(options, Arc::clone(&store) as _, State::default()).unwrap();
     let config = StreamConfig {
         name: "T".into(),
@@ -124,23 +116,14 @@ async fn what_is_not_synced_does_not_exist() {
     store.gate(true);
     let first = bus.publish(Publish::new("t.a", "x").id("1"));
     tokio::pin!(first);
-    assert!(
-        timeout(SHORT, &mut first).await.is_err(),
-        "answered before the sync"
-    );
+    assert!(timeout(SHORT, &mut first).await.is_err(), "answered before the sync");
     store.entered(1).await;
     // Judged while the first is on its way to the disk.
     let duplicate = bus.publish(Publish::new("t.a", "x").id("1"));
     let conflict = bus.publish(Publish::new("t.a", "y").expect_last(0));
     tokio::pin!(duplicate, conflict);
-    assert!(
-        timeout(SHORT, &mut duplicate).await.is_err(),
-        "a duplicate of nothing"
-    );
-    assert!(
-        timeout(SHORT, &mut conflict).await.is_err(),
-        "a conflict with nothing"
-    );
+    assert!(timeout(SHORT, &mut duplicate).await.is_err(), "a duplicate of nothing");
+    assert!(timeout(SHORT, &mut conflict).await.is_err(), "a conflict with nothing");
     assert_eq!(bus.last("t.a").await.unwrap(), None);
     assert_eq!(bus.get("T", 1).await.unwrap(), None);
     assert!(bus.read("T", "", 0, 10).await.unwrap().is_empty());
@@ -150,10 +133,7 @@ async fn what_is_not_synced_does_not_exist() {
     store.gate(false);
     assert!(!first.await.unwrap().duplicate);
     assert!(duplicate.await.unwrap().duplicate);
-    assert!(matches!(
-        conflict.await,
-        Err(BusError::Conflict { actual: 1, .. })
-    ));
+    assert!(matches!(conflict.await, Err(BusError::Conflict { actual: 1, .. })));
 }
 
 #[tokio::test]
@@ -178,11 +158,7 @@ async fn the_next_commit_gathers_while_one_is_synced() {
     while let Some(done) = waiting.join_next().await {
         done.unwrap().unwrap();
     }
-    assert_eq!(
-        store.entered.load(Ordering::SeqCst),
-        2,
-        "one commit for all that waited"
-    );
+    assert_eq!(store.entered.load(Ordering::SeqCst), 2, "one commit for all that waited");
 }
 
 #[tokio::test]
@@ -201,18 +177,12 @@ async fn after_a_failed_sync_nothing_is_written_and_all_can_be_read() {
     assert!(timeout(SHORT, &mut both).await.is_err());
     store.gate(false);
     let (lost, refused) = both.await;
-    assert!(
-        matches!(lost, Err(BusError::Unavailable { .. })),
-        "{lost:?}"
-    );
+    assert!(matches!(lost, Err(BusError::Unavailable { .. })), "{lost:?}");
     assert!(refused.is_err());
     // The disk is well again; what its cache holds is not trusted.
     store.fails.store(false, Ordering::SeqCst);
     let next = bus.publish(Publish::new("t.a", "next").id("1")).await;
-    assert!(
-        matches!(next, Err(BusError::Unavailable { .. })),
-        "{next:?}"
-    );
+    assert!(matches!(next, Err(BusError::Unavailable { .. })), "{next:?}");
     let all = bus.read("T", "", 0, 10).await.unwrap();
     assert_eq!(all.len(), 1);
     bus.close().await;
@@ -225,27 +195,13 @@ async fn a_full_disk_refuses_messages_and_nothing_else() {
     let consumer = bus.consumer("T", reader()).await.unwrap();
     store.full.store(true, Ordering::SeqCst);
     let refused = bus.publish(Publish::new("t.a", "y")).await;
-    assert!(
-        matches!(&refused, Err(BusError::Full { stream, .. }) if stream == "T"),
-        "{refused:?}"
-    );
-    assert!(
-        bus.publish(Publish::new("t.a", "x").id("1"))
-            .await
-            .unwrap()
-            .duplicate
-    );
+    assert!(matches!(&refused, Err(BusError::Full { stream, .. }) if stream == "T"), "{refused:?}");
+    assert!(bus.publish(Publish::new("t.a", "x").id("1")).await.unwrap().duplicate);
     let out = consumer.fetch(1, LONG).await.unwrap();
     out[0].ack().await.unwrap();
     assert_eq!(bus.purge("T", "", None).await.unwrap(), 1);
     store.full.store(false, Ordering::SeqCst);
-    assert_eq!(
-        bus.publish(Publish::new("t.a", "y"))
-            .await
-            .unwrap()
-            .sequence,
-        2
-    );
+    assert_eq!(bus.publish(Publish::new("t.a", "y")).await.unwrap().sequence, 2);
 }
 
 #[tokio::test]
@@ -269,10 +225,7 @@ async fn close_finishes_what_waits() {
         store.entered(1).await;
         let closing = bus.close();
         tokio::pin!(closing);
-        assert!(
-            timeout(SHORT, &mut closing).await.is_err(),
-            "closed too early"
-        );
+        assert!(timeout(SHORT, &mut closing).await.is_err(), "closed too early");
         store.gate(false);
         closing.await;
     };

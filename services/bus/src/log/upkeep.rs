@@ -53,19 +53,12 @@ impl Ageing {
         if moved.abs() <= JUMP {
             return true;
         }
-        warn!(
-            seconds = moved.as_secs(),
-            "the clock jumped; no message grows old by that"
-        );
+        warn!(seconds = moved.as_secs(), "the clock jumped; no message grows old by that");
         if self.jumps.len() == JUMPS {
             self.jumps.pop_front();
         }
         // What was stored since the last look has a time near that look, or near this one.
-        let before = if moved.is_positive() {
-            last.saturating_add(JUMP).unwrap_or(last)
-        } else {
-            last
-        };
+        let before = if moved.is_positive() { last.saturating_add(JUMP).unwrap_or(last) } else { last };
         self.jumps.push_back((before, moved));
         false
     }
@@ -73,19 +66,13 @@ impl Ageing {
     /// The age of what was stored at that time, jumps since then not counted.
     fn age(&self, stored: Timestamp, now: Timestamp) -> SignedDuration {
         let jumps = self.jumps.iter().filter(|(before, _)| stored <= *before);
-        jumps.fold(now.duration_since(stored), |age, (_, moved)| {
-            age.saturating_sub(*moved)
-        })
+        jumps.fold(now.duration_since(stored), |age, (_, moved)| age.saturating_sub(*moved))
     }
 }
 
 impl Upkeep {
     pub(crate) fn new(now: Instant) -> Self {
-        Self {
-            looked: None,
-            saved: Some(now),
-            ageing: Ageing::default(),
-        }
+        Self { looked: None, saved: Some(now), ageing: Ageing::default() }
     }
 
     /// Whether something is due.
@@ -100,8 +87,7 @@ impl Upkeep {
     }
 
     fn is_look_due(&self, at: Instant, options: &Options) -> bool {
-        self.looked
-            .is_none_or(|looked| at.duration_since(looked) >= options.look_every)
+        self.looked.is_none_or(|looked| at.duration_since(looked) >= options.look_every)
     }
 
     /// Collects what is due. Positions count as written from here on: a commit that fails is the last.
@@ -122,15 +108,10 @@ impl Upkeep {
         let work = streams.map(|stream| StreamUpkeep {
             number: stream.number,
             aged: ageing.map_or_else(Vec::new, |ageing| aged(stream, ageing, now)),
-            forgotten: if look {
-                forgotten(stream, now)
-            } else {
-                Vec::new()
-            },
+            forgotten: if look { forgotten(stream, now) } else { Vec::new() },
             moved: moved(stream),
         });
-        work.filter(|w| !(w.aged.is_empty() && w.forgotten.is_empty() && w.moved.is_empty()))
-            .collect()
+        work.filter(|w| !(w.aged.is_empty() && w.forgotten.is_empty() && w.moved.is_empty())).collect()
     }
 }
 
@@ -151,8 +132,7 @@ fn forgotten(stream: &mut Stream, now: Timestamp) -> Vec<u64> {
     let window: Duration = stream.config.duplicate_window;
     let expired = stream.duplicates.expire(now, window);
     let gone = expired.into_iter();
-    gone.filter(|sequence| stream.entry(*sequence).is_none())
-        .collect()
+    gone.filter(|sequence| stream.entry(*sequence).is_none()).collect()
 }
 
 fn moved(stream: &mut Stream) -> Vec<(String, SavedConsumer)> {
@@ -180,22 +160,10 @@ mod tests {
         assert!(!ageing.look(at(10_001)), "a jump");
         assert!(ageing.look(at(10_002)));
         assert_eq!(ageing.age(at(0), at(10_002)), minutes(2));
-        assert_eq!(
-            ageing.age(at(10_001), at(10_002)),
-            minutes(1),
-            "stored after it"
-        );
-        assert_eq!(
-            ageing.age(at(9_999), at(10_002)),
-            minutes(3),
-            "and before the look"
-        );
+        assert_eq!(ageing.age(at(10_001), at(10_002)), minutes(1), "stored after it");
+        assert_eq!(ageing.age(at(9_999), at(10_002)), minutes(3), "and before the look");
         assert!(!ageing.look(at(3)), "and back");
         assert!(ageing.look(at(4)));
-        assert_eq!(
-            ageing.age(at(0), at(4)),
-            minutes(3),
-            "what passed between the jumps"
-        );
+        assert_eq!(ageing.age(at(0), at(4)), minutes(3), "what passed between the jumps");
     }
 }

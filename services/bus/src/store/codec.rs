@@ -35,10 +35,7 @@ pub(crate) fn key(stream: StreamNumber, sequence: u64) -> [u8; 10] {
 
 /// Undoes [`key`].
 pub(crate) fn read_key(mut key: &[u8]) -> Result<(StreamNumber, u64), BusError> {
-    Ok((
-        key.try_get_u16().map_err(short)?,
-        key.try_get_u64().map_err(short)?,
-    ))
+    Ok((key.try_get_u16().map_err(short)?, key.try_get_u64().map_err(short)?))
 }
 
 /// A message without what [`index`] holds.
@@ -106,10 +103,7 @@ pub(crate) fn remembered(remembered: &Remembered) -> Vec<u8> {
 /// Undoes [`remembered`].
 pub(crate) fn read_remembered(mut from: &[u8]) -> Result<Remembered, BusError> {
     expect_version(&mut from)?;
-    Ok(Remembered {
-        stored: time(&mut from)?,
-        id: text(&mut from)?,
-    })
+    Ok(Remembered { stored: time(&mut from)?, id: text(&mut from)? })
 }
 
 /// The last sequence given, and when.
@@ -268,9 +262,7 @@ fn short(error: bytes::TryGetError) -> BusError {
 }
 
 fn damaged(why: impl ToString) -> BusError {
-    BusError::Unavailable {
-        reason: format!("a stored record cannot be read: {}", why.to_string()),
-    }
+    BusError::Unavailable { reason: format!("a stored record cannot be read: {}", why.to_string()) }
 }
 
 #[cfg(test)]

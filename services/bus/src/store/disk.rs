@@ -76,10 +76,7 @@ impl Tables {
     }
 
     fn write(&self, batch: &Batch, number: u64) -> Result<(), BusError> {
-        let mut out = self
-            .database
-            .batch()
-            .durability(Some(PersistMode::SyncData));
+        let mut out = self.database.batch().durability(Some(PersistMode::SyncData));
         out.insert(&self.meta, meta::COMMIT, codec::number(number));
         for (&stream, change) in batch {
             self.write_meta(&mut out, stream, change)?;
@@ -157,11 +154,7 @@ impl DiskStore {
         Self {
             folder: folder.into(),
             options,
-            open: RwLock::new(Some(Open {
-                tables,
-                mark,
-                _lock: lock,
-            })),
+            open: RwLock::new(Some(Open { tables, mark, _lock: lock })),
             commits: AtomicU64::new(commits),
             blobs_made: AtomicU64::new(0),
         }
@@ -273,7 +266,5 @@ pub(crate) fn sync_folder(folder: &Path) -> std::io::Result<()> {
 
 /// An error of the disk or of the database.
 pub(crate) fn unavailable(error: impl std::error::Error + 'static) -> BusError {
-    BusError::Unavailable {
-        reason: tiphys_core::chain(&error),
-    }
+    BusError::Unavailable { reason: tiphys_core::chain(&error) }
 }

@@ -53,12 +53,7 @@ pub(crate) async fn renewal_keeps_the_token(rig: &Rig) {
 pub(crate) async fn release_frees_it(rig: &Rig) {
     let t = rig.with(claims()).await;
     let mine = t.bus.claim("k", "me", MINUTE).await.unwrap().unwrap();
-    let mine = t
-        .bus
-        .claim("k", "me", MINUTE)
-        .await
-        .unwrap()
-        .unwrap_or(mine);
+    let mine = t.bus.claim("k", "me", MINUTE).await.unwrap().unwrap_or(mine);
     t.bus.release(&mine).await.unwrap();
     t.bus.release(&mine).await.unwrap();
     let yours = t.bus.claim("k", "you", MINUTE).await.unwrap().unwrap();
@@ -87,9 +82,6 @@ pub(crate) async fn racing_claims(rig: &Rig) {
         let owners: Vec<String> = (0..12).map(|n| format!("owner{n}")).collect();
         let racers = owners.iter().map(|owner| t.bus.claim(&key, owner, MINUTE));
         let won = join_all(racers).await;
-        assert_eq!(
-            won.iter().filter(|c| c.as_ref().unwrap().is_some()).count(),
-            1
-        );
+        assert_eq!(won.iter().filter(|c| c.as_ref().unwrap().is_some()).count(), 1);
     }
 }

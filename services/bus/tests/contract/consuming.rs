@@ -10,10 +10,7 @@ use crate::kit::{LONG, Rig, SHORT, fetch, nothing, reader, said, until};
 
 /// A consumer that gets its messages again soon.
 fn hasty(name: &str) -> ConsumerConfig {
-    ConsumerConfig {
-        ack_wait: Duration::from_millis(60),
-        ..reader(name)
-    }
+    ConsumerConfig { ack_wait: Duration::from_millis(60), ..reader(name) }
 }
 
 pub(crate) async fn in_order_and_once(rig: &Rig) {
@@ -56,10 +53,7 @@ pub(crate) async fn comes_again_without_an_ack(rig: &Rig) {
     let consumer = t.consumer(hasty("c")).await;
     let got = fetch(&*consumer, 1).await;
     assert_eq!(said(&got), ["x"]);
-    assert!(
-        got[0].attempt() >= 2,
-        "attempts are counted across a restart"
-    );
+    assert!(got[0].attempt() >= 2, "attempts are counted across a restart");
     got[0].ack().await.unwrap();
     nothing(&*consumer).await;
 }
@@ -75,10 +69,7 @@ pub(crate) async fn comes_again_after_a_nack(rig: &Rig) {
     let told = std::time::Instant::now();
     got[0].nack(Duration::from_millis(300)).await.unwrap();
     let got = fetch(&*consumer, 1).await;
-    assert!(
-        told.elapsed() >= Duration::from_millis(300),
-        "not before its delay"
-    );
+    assert!(told.elapsed() >= Duration::from_millis(300), "not before its delay");
     assert_eq!(got[0].attempt(), 3);
     // The word of an earlier attempt counts no more.
     got[0].nack(Duration::from_secs(600)).await.unwrap();
@@ -88,10 +79,7 @@ pub(crate) async fn comes_again_after_a_nack(rig: &Rig) {
 pub(crate) async fn progress_holds_it(rig: &Rig) {
     let t = rig.with_stream().await;
     t.put("t.a", "x").await;
-    let config = ConsumerConfig {
-        ack_wait: Duration::from_secs(2),
-        ..reader("c")
-    };
+    let config = ConsumerConfig { ack_wait: Duration::from_secs(2), ..reader("c") };
     let consumer = t.consumer(config).await;
     let got = fetch(&*consumer, 1).await;
     for _ in 0..30 {
@@ -120,19 +108,13 @@ pub(crate) async fn no_more_than_allowed_are_out(rig: &Rig) {
     for n in 0..5 {
         t.put("t.a", &n.to_string()).await;
     }
-    let config = ConsumerConfig {
-        max_ack_pending: 2,
-        ..reader("c")
-    };
+    let config = ConsumerConfig { max_ack_pending: 2, ..reader("c") };
     let consumer = Arc::new(t.consumer(config).await);
     let out = fetch(&**consumer, 10).await;
     assert_eq!(said(&out), ["0", "1"]);
     nothing(&**consumer).await;
     let (next, acked) = tokio::join!(consumer.fetch(10, LONG), async {
-        until("the fetch waits", || async {
-            consumer.info().await.unwrap().outstanding == 2
-        })
-        .await;
+        until("the fetch waits", || async { consumer.info().await.unwrap().outstanding == 2 }).await;
         out[0].ack().await
     });
     acked.unwrap();
@@ -154,12 +136,7 @@ pub(crate) async fn filters_select(rig: &Rig) {
     for (case, (filters, wanted)) in cases.into_iter().enumerate() {
         let filters: Vec<String> = filters.into_iter().map(Into::into).collect();
         let name = format!("c{case}");
-        let consumer = t
-            .consumer(ConsumerConfig {
-                filters,
-                ..reader(&name)
-            })
-            .await;
+        let consumer = t.consumer(ConsumerConfig { filters, ..reader(&name) }).await;
         assert_eq!(consumer.info().await.unwrap().pending, wanted.len() as u64);
         let got = fetch(&*consumer, 10).await;
         assert_eq!(said(&got), wanted);
@@ -190,10 +167,7 @@ pub(crate) async fn fetch_gives_up(rig: &Rig) {
     assert!(begun.elapsed() >= SHORT);
     assert!(consumer.fetch(1, Duration::ZERO).await.unwrap().is_empty());
     t.put("t.a", "x").await;
-    assert_eq!(
-        said(&consumer.fetch(1, Duration::ZERO).await.unwrap()),
-        ["x"]
-    );
+    assert_eq!(said(&consumer.fetch(1, Duration::ZERO).await.unwrap()), ["x"]);
 }
 
 pub(crate) async fn begins_where_told(rig: &Rig) {
@@ -207,36 +181,20 @@ pub(crate) async fn begins_where_told(rig: &Rig) {
         ("some", Start::Sequence(2), 1, vec!["2", "3", "4"]),
     ];
     for (name, start, ..) in &cases {
-        t.consumer(ConsumerConfig {
-            start: *start,
-            ..reader(name)
-        })
-        .await;
+        t.consumer(ConsumerConfig { start: *start, ..reader(name) }).await;
     }
     t.put("t.a", "4").await;
     t.reopen().await;
     for (name, start, begun_after, wanted) in cases {
-        let consumer = t
-            .consumer(ConsumerConfig {
-                start,
-                ..reader(name)
-            })
-            .await;
-        assert_eq!(
-            consumer.info().await.unwrap().begun_after,
-            begun_after,
-            "{name}"
-        );
+        let consumer = t.consumer(ConsumerConfig { start, ..reader(name) }).await;
+        assert_eq!(consumer.info().await.unwrap().begun_after, begun_after, "{name}");
         assert_eq!(said(&fetch(&*consumer, 10).await), wanted, "{name}");
     }
 }
 
 pub(crate) async fn keeps_its_place_under_new_filters(rig: &Rig) {
     let mut t = rig.with_stream().await;
-    let only = |subject: &str| ConsumerConfig {
-        filters: vec![subject.into()],
-        ..reader("c")
-    };
+    let only = |subject: &str| ConsumerConfig { filters: vec![subject.into()], ..reader("c") };
     let consumer = t.consumer(only("t.a")).await;
     for subject in ["t.a", "t.b", "t.a"] {
         t.put(subject, subject).await;
@@ -273,10 +231,7 @@ pub(crate) async fn a_deleted_one_is_gone(rig: &Rig) {
 pub(crate) async fn two_consumers_share_nothing(rig: &Rig) {
     let t = rig.with_stream().await;
     t.put("t.a", "x").await;
-    let (one, two) = (
-        t.consumer(reader("one")).await,
-        t.consumer(reader("two")).await,
-    );
+    let (one, two) = (t.consumer(reader("one")).await, t.consumer(reader("two")).await);
     fetch(&*one, 1).await[0].ack().await.unwrap();
     assert_eq!(said(&fetch(&*two, 1).await), ["x"]);
     // Two handles of one consumer share its work.

@@ -36,16 +36,13 @@ pub(crate) async fn purge_empties_a_subject(rig: &Rig) {
 pub(crate) async fn purge_up_to(rig: &Rig) {
     let t = rig.with_stream().await;
     for n in 1..=6 {
-        t.put(if n % 2 == 0 { "t.a" } else { "t.b" }, &n.to_string())
-            .await;
+        t.put(if n % 2 == 0 { "t.a" } else { "t.b" }, &n.to_string()).await;
     }
     assert_eq!(t.bus.purge("T", "t.a", Some(4)).await.unwrap(), 2);
     assert_eq!(t.texts("").await, ["1", "3", "5", "6"]);
     let refused = t.publish(Publish::new("t.a", "x").expect_last(0)).await;
     assert!(refused.is_err(), "the subject is not empty");
-    t.publish(Publish::new("t.a", "x").expect_last(6))
-        .await
-        .unwrap();
+    t.publish(Publish::new("t.a", "x").expect_last(6)).await.unwrap();
     assert_eq!(t.bus.purge("T", "", Some(5)).await.unwrap(), 3);
     assert_eq!(t.texts("").await, ["6", "x"]);
 }
@@ -58,19 +55,12 @@ pub(crate) async fn a_full_stream_refuses(rig: &Rig) {
     other.name = "U".into();
     t.bus.ensure_stream(&other).await.unwrap();
     for n in 1..=3 {
-        t.publish(Publish::new("t.a", n.to_string()).id(n.to_string()))
-            .await
-            .unwrap();
+        t.publish(Publish::new("t.a", n.to_string()).id(n.to_string())).await.unwrap();
     }
     full(t.publish(Publish::new("t.a", "4")).await);
     // What it has it still has, and knows; others are not concerned.
     assert_eq!(t.texts("").await, ["1", "2", "3"]);
-    assert!(
-        t.publish(Publish::new("t.a", "1").id("1"))
-            .await
-            .unwrap()
-            .duplicate
-    );
+    assert!(t.publish(Publish::new("t.a", "1").id("1")).await.unwrap().duplicate);
     t.put("u.a", "x").await;
     t.bus.purge("T", "", Some(1)).await.unwrap();
     assert_eq!(t.put("t.a", "4").await, 4);
@@ -92,10 +82,7 @@ pub(crate) async fn acked_messages_make_room(rig: &Rig) {
     (config.max_messages, config.trim_acked) = (4, true);
     let t = rig.with(config).await;
     let slow = t.consumer(reader("slow")).await;
-    let filtered = ConsumerConfig {
-        filters: vec!["t.b".into()],
-        ..reader("filtered")
-    };
+    let filtered = ConsumerConfig { filters: vec!["t.b".into()], ..reader("filtered") };
     let _filtered = t.consumer(filtered).await;
     for n in 1..=4 {
         t.put("t.a", &n.to_string()).await;
@@ -206,14 +193,11 @@ pub(crate) async fn close_ends_all(rig: &Rig) {
     let consumer = t.consumer(reader("c")).await;
     t.put("t.a", "x").await;
     let got = fetch(&*consumer, 1).await;
-    let (waiting, fetching, ()) = tokio::join!(
-        t.bus.wait_for("T", 1, LONG),
-        consumer.fetch(1, LONG),
-        async {
+    let (waiting, fetching, ()) =
+        tokio::join!(t.bus.wait_for("T", 1, LONG), consumer.fetch(1, LONG), async {
             tokio::task::yield_now().await;
             t.bus.close().await;
-        }
-    );
+        });
     assert_eq!(waiting.err(), Some(BusError::Closed));
     assert_eq!(fetching.err(), Some(BusError::Closed));
     assert_eq!(got[0].ack().await, Err(BusError::Closed));

@@ -86,12 +86,7 @@ impl Rig {
             Adapter::JetStream => {
                 let nats = crate::nats::Server::start();
                 let bus = crate::nats::now(nats.open(options));
-                Fixture {
-                    bus,
-                    clock,
-                    folder: None,
-                    nats: Some(nats),
-                }
+                Fixture { bus, clock, folder: None, nats: Some(nats) }
             }
         }
     }

@@ -44,10 +44,7 @@ pub(crate) async fn ids_are_forgotten_after_the_window(rig: &Rig) {
     crate::kit::until("the id is forgotten", || async {
         t.advance(Duration::from_secs(601));
         t.put("t.b", "y").await;
-        !t.publish(Publish::new("t.a", "x").id("1"))
-            .await
-            .unwrap()
-            .duplicate
+        !t.publish(Publish::new("t.a", "x").id("1")).await.unwrap().duplicate
     })
     .await;
 }
@@ -57,12 +54,7 @@ pub(crate) async fn an_id_outlives_its_message(rig: &Rig) {
     t.publish(Publish::new("t.a", "x").id("1")).await.unwrap();
     t.bus.purge("T", "", None).await.unwrap();
     for _ in 0..2 {
-        assert!(
-            t.publish(Publish::new("t.a", "x").id("1"))
-                .await
-                .unwrap()
-                .duplicate
-        );
+        assert!(t.publish(Publish::new("t.a", "x").id("1")).await.unwrap().duplicate);
         t.reopen().await;
     }
     assert_eq!(t.put("t.a", "y").await, 2);
@@ -76,11 +68,7 @@ pub(crate) async fn compare_and_set(rig: &Rig) {
     assert_eq!(t.publish(write(1)).await.unwrap().sequence, 3);
     t.reopen().await;
     let refused = t.publish(write(1)).await.unwrap_err();
-    let conflict = BusError::Conflict {
-        subject: "t.a".into(),
-        expected: 1,
-        actual: 3,
-    };
+    let conflict = BusError::Conflict { subject: "t.a".into(), expected: 1, actual: 3 };
     assert_eq!(refused, conflict);
     assert_eq!(t.texts("t.a").await.len(), 2);
 }
@@ -121,21 +109,14 @@ pub(crate) async fn a_refused_one_does_not_hurt_its_batch(rig: &Rig) {
         assert_eq!(outcome.is_err(), n % 3 == 0, "{n}: {outcome:?}");
     }
     let info = t.bus.info("T").await.unwrap();
-    assert_eq!(
-        (info.messages, info.last),
-        (133, 133),
-        "sequences are dense"
-    );
+    assert_eq!((info.messages, info.last), (133, 133), "sequences are dense");
 }
 
 pub(crate) async fn bad_requests_are_refused(rig: &Rig) {
     let t = rig.with_stream().await;
     for subject in ["", "t..a", "t.*", "t.>", "t.a b", "t.ü"] {
         let refused = t.publish(Publish::new(subject, "x")).await.unwrap_err();
-        assert!(
-            matches!(refused, BusError::Invalid { .. }),
-            "{subject}: {refused}"
-        );
+        assert!(matches!(refused, BusError::Invalid { .. }), "{subject}: {refused}");
     }
     let mut odd = stream();
     odd.name = "t.x".into();
@@ -150,10 +131,7 @@ pub(crate) async fn too_large_is_refused(rig: &Rig) {
     let mebibyte = vec![b'x'; 1 << 20];
     t.publish(Publish::new("t.a", mebibyte)).await.unwrap();
     let refused = t.publish(Publish::new("t.a", vec![b'x'; 2 << 20])).await;
-    assert!(
-        matches!(refused, Err(BusError::TooLarge { .. })),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(BusError::TooLarge { .. })), "{refused:?}");
     assert_eq!(t.put("t.a", "next").await, 2);
 }
 
@@ -166,13 +144,7 @@ pub(crate) async fn unknown_streams_are_missing(rig: &Rig) {
     missing(t.bus.info("T").await.unwrap_err());
     missing(t.bus.purge("T", "", None).await.unwrap_err());
     missing(t.bus.wait_for("T", 0, Duration::ZERO).await.unwrap_err());
-    missing(
-        t.bus
-            .consumer("T", crate::kit::reader("c"))
-            .await
-            .err()
-            .unwrap(),
-    );
+    missing(t.bus.consumer("T", crate::kit::reader("c")).await.err().unwrap());
 }
 
 pub(crate) async fn stored_time_never_runs_backwards(rig: &Rig) {
@@ -187,10 +159,7 @@ pub(crate) async fn stored_time_never_runs_backwards(rig: &Rig) {
     t.clock.set(start + Duration::from_secs(1800));
     t.put("t.a", "4").await;
     let times: Vec<_> = t.bus.read("T", "", 0, 10).await.unwrap();
-    let times: Vec<_> = times
-        .iter()
-        .map(|m| m.stored.duration_since(start).as_secs())
-        .collect();
+    let times: Vec<_> = times.iter().map(|m| m.stored.duration_since(start).as_secs()).collect();
     assert_eq!(times, [0, 0, 0, 1800]);
 }
 
@@ -208,9 +177,5 @@ pub(crate) async fn tables_keep_the_last(rig: &Rig) {
     let last = t.bus.last("t.a").await.unwrap().unwrap();
     assert_eq!((last.sequence, text(&last.payload)), (41, "last".into()));
     assert_eq!(t.texts("t.a").await, ["last"]);
-    assert!(
-        t.publish(Publish::new("t.c", "a third subject"))
-            .await
-            .is_err()
-    );
+    assert!(t.publish(Publish::new("t.c", "a third subject")).await.is_err());
 }

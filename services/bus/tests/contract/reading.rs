@@ -7,8 +7,7 @@ use crate::kit::{LONG, Rig, SHORT, text};
 pub(crate) async fn ranges(rig: &Rig) {
     let mut t = rig.with_stream().await;
     for n in 1..=10 {
-        t.put(if n % 2 == 0 { "t.even" } else { "t.odd" }, &n.to_string())
-            .await;
+        t.put(if n % 2 == 0 { "t.even" } else { "t.odd" }, &n.to_string()).await;
     }
     t.reopen().await;
     let read = async |filter: &str, from, max| {

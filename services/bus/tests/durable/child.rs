@@ -56,10 +56,7 @@ pub(crate) struct Notes(Mutex<std::fs::File>);
 
 impl Notes {
     fn open(folder: &Path, name: &str) -> Self {
-        let file = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(folder.join(name));
+        let file = OpenOptions::new().append(true).create(true).open(folder.join(name));
         Self(Mutex::new(file.unwrap()))
     }
 
@@ -82,11 +79,7 @@ fn child() {
     let (Ok(folder), Ok(role)) = (std::env::var(FOLDER), std::env::var(ROLE)) else {
         return;
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let folder = PathBuf::from(folder);
     match role.as_str() {
         "busy" => runtime.block_on(busy(&folder)),
@@ -135,9 +128,7 @@ async fn noted(folder: &Path) {
         let (bus, notes) = (Arc::clone(&publisher), Arc::clone(&notes));
         async move {
             notes.write(&format!("ask {name}"));
-            bus.publish(Publish::new("t.a", name.clone()))
-                .await
-                .unwrap();
+            bus.publish(Publish::new("t.a", name.clone())).await.unwrap();
             notes.write(&format!("got {name}"));
         }
     };

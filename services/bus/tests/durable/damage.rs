@@ -32,11 +32,7 @@ async fn crashed() -> Crashed {
     // As it lies on the disk, while the bus is still up.
     copy(live.path(), folder.path());
     bus.close().await;
-    Crashed {
-        folder,
-        before_last,
-        old_mark,
-    }
+    Crashed { folder, before_last, old_mark }
 }
 
 fn long(text: &str) -> String {
@@ -44,19 +40,14 @@ fn long(text: &str) -> String {
 }
 
 fn expected(count: usize) -> Vec<String> {
-    ["1", "2", "3", "4", "5"]
-        .iter()
-        .take(count)
-        .map(|t| long(t))
-        .collect()
+    ["1", "2", "3", "4", "5"].iter().take(count).map(|t| long(t)).collect()
 }
 
 /// The newest journal and what is written in it.
 fn journal_of(folder: &Path) -> (PathBuf, Vec<u8>) {
     let files = fs::read_dir(folder.join("log")).unwrap();
-    let journals = files
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|e| e == "jnl"));
+    let journals =
+        files.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|e| e == "jnl"));
     let newest = journals.max().unwrap();
     let mut content = fs::read(&newest).unwrap();
     let written = content.iter().rposition(|byte| *byte != 0).unwrap();
@@ -127,24 +118,12 @@ async fn a_torn_commit_goes_and_nothing_else() {
     let start = crashed.before_last;
     let end = journal_of(crashed.folder.path()).1.len();
     // Cut short anywhere.
-    for cut in [
-        start + 1,
-        start + 13,
-        start + 14,
-        start + 40,
-        start + 200,
-        end - 5,
-        end - 1,
-    ] {
+    for cut in [start + 1, start + 13, start + 14, start + 40, start + 200, end - 5, end - 1] {
         let folder = crashed.unacknowledged(|journal| journal.truncate(cut));
         opens_with(folder.path(), 4).await;
     }
     // A page of it never came to the disk, though later ones did.
-    for hole in [
-        start..start + 10,
-        start + 20..start + 60,
-        end - 60..end - 12,
-    ] {
+    for hole in [start..start + 10, start + 20..start + 60, end - 60..end - 12] {
         let folder = crashed.unacknowledged(|journal| journal[hole].fill(0));
         opens_with(folder.path(), 4).await;
     }
@@ -155,9 +134,7 @@ async fn a_torn_commit_goes_and_nothing_else() {
         journal.extend([0x5A; 300]);
     });
     opens_with(folder.path(), 5).await;
-    let torn = fs::read_dir(folder.path())
-        .unwrap()
-        .map(|e| e.unwrap().file_name());
+    let torn = fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name());
     let torn = torn.filter(|name| name.to_string_lossy().starts_with("torn-"));
     assert_eq!(torn.count(), 1, "what is cut is kept aside");
 }
@@ -167,10 +144,7 @@ async fn an_acknowledged_commit_is_missed() {
     let crashed = crashed().await;
     let start = crashed.before_last;
     let folder = crashed.with(|journal| journal.truncate(start + 50));
-    refuses(
-        folder.path(),
-        "commit 6 was acknowledged, and only 5 are there",
-    );
+    refuses(folder.path(), "commit 6 was acknowledged, and only 5 are there");
     // The operator's word.
     fs::remove_file(folder.path().join("mark")).unwrap();
     opens_with(folder.path(), 4).await;
@@ -188,11 +162,7 @@ async fn damage_in_the_midst_keeps_the_folder_closed() {
         let folder = crashed.with(|journal| journal[at] ^= 0x10);
         let before = journal_of(folder.path()).1;
         refuses(folder.path(), "is damaged at byte");
-        assert_eq!(
-            journal_of(folder.path()).1,
-            before,
-            "nothing is thrown away"
-        );
+        assert_eq!(journal_of(folder.path()).1, before, "nothing is thrown away");
     }
 }
 
@@ -203,9 +173,7 @@ async fn a_change_of_journals_loses_nothing() {
     // A journal changes by its size on disk: what could be compressed would not fill it.
     let mut noise = 1u64;
     let mebibyte = Vec::from_iter((0..1 << 20).map(|_| {
-        noise = noise
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
+        noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         noise.to_be_bytes()[0]
     }));
     let first = journal_of(live.path()).0;
@@ -216,11 +184,7 @@ async fn a_change_of_journals_loses_nothing() {
     for outcome in futures::future::join_all(messages).await {
         outcome.unwrap();
     }
-    assert_ne!(
-        journal_of(live.path()).0,
-        first,
-        "the database began no other journal"
-    );
+    assert_ne!(journal_of(live.path()).0, first, "the database began no other journal");
     bus.close().await;
     let bus = open(live.path()).await;
     assert_eq!(bus.info("T").await.unwrap().messages, 80);

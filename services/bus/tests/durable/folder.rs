@@ -50,10 +50,7 @@ fn formats() {
     let newer = BusError::Format { found: 2, known: 1 };
     assert_eq!(try_open(folder.path()).err(), Some(newer));
     fs::write(&format, "one\n").unwrap();
-    assert!(matches!(
-        try_open(folder.path()),
-        Err(BusError::Unavailable { .. })
-    ));
+    assert!(matches!(try_open(folder.path()), Err(BusError::Unavailable { .. })));
     fs::remove_file(&format).unwrap();
     let refused = try_open(folder.path()).err().unwrap();
     assert!(refused.to_string().contains("no `format`"), "{refused}");
@@ -81,16 +78,8 @@ async fn a_full_disk_takes_acks_and_recovers() {
     bus.publish(Publish::new("t.a", "kept")).await.unwrap();
     let consumer = bus.consumer("T", reader()).await.unwrap();
     FREE.store(1000, Ordering::SeqCst);
-    let refused = bus
-        .publish(Publish::new("t.a", "refused"))
-        .await
-        .unwrap_err();
-    assert!(
-        refused
-            .to_string()
-            .contains("stream `T` is full: its disk has 0 MiB left"),
-        "{refused}"
-    );
+    let refused = bus.publish(Publish::new("t.a", "refused")).await.unwrap_err();
+    assert!(refused.to_string().contains("stream `T` is full: its disk has 0 MiB left"), "{refused}");
     assert!(bus.put_blob(vec![1; 10].into()).await.is_err());
     assert_eq!(texts(&*bus).await, ["kept"]);
     let out = consumer.fetch(1, LONG).await.unwrap();
@@ -98,11 +87,7 @@ async fn a_full_disk_takes_acks_and_recovers() {
     bus.close().await;
     let bus = embedded::open(folder.path(), options()).unwrap();
     let consumer = bus.consumer("T", reader()).await.unwrap();
-    assert_eq!(
-        consumer.info().await.unwrap().ack_floor,
-        1,
-        "the ack was written"
-    );
+    assert_eq!(consumer.info().await.unwrap().ack_floor, 1, "the ack was written");
     FREE.store(u64::MAX, Ordering::SeqCst);
     bus.publish(Publish::new("t.a", "more")).await.unwrap();
     assert_eq!(texts(&*bus).await, ["kept", "more"]);

@@ -33,19 +33,13 @@ async fn fill(folder: &Path) {
     out[0].ack().await.unwrap();
     out[2].ack().await.unwrap();
     bus.purge("T", "", Some(1)).await.unwrap();
-    bus.claim("k", "owner", Duration::from_secs(60))
-        .await
-        .unwrap();
+    bus.claim("k", "owner", Duration::from_secs(60)).await.unwrap();
     bus.put_blob("content".into()).await.unwrap();
     bus.close().await;
 }
 
 fn table() -> StreamConfig {
-    StreamConfig {
-        name: "U".into(),
-        last_per_subject: true,
-        ..stream()
-    }
+    StreamConfig { name: "U".into(), last_per_subject: true, ..stream() }
 }
 
 async fn check(folder: &Path) {
@@ -58,22 +52,12 @@ async fn check(folder: &Path) {
     let last = bus.last("u.key").await.unwrap().unwrap();
     assert_eq!((last.sequence, &last.payload[..]), (4, &b"four"[..]));
     let refused = bus.publish(Publish::new("u.key", "x").expect_last(3)).await;
-    assert!(
-        matches!(refused, Err(BusError::Conflict { actual: 4, .. })),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(BusError::Conflict { actual: 4, .. })), "{refused:?}");
     let consumer = bus.consumer("T", reader()).await.unwrap();
     let rest = consumer.fetch(10, LONG).await.unwrap();
-    let rest: Vec<_> = rest
-        .iter()
-        .map(|d| (d.message().sequence, d.attempt()))
-        .collect();
+    let rest: Vec<_> = rest.iter().map(|d| (d.message().sequence, d.attempt())).collect();
     assert_eq!(rest, [(2, 2), (4, 1)]);
-    let claim = bus
-        .claim("k", "owner", Duration::from_secs(60))
-        .await
-        .unwrap()
-        .unwrap();
+    let claim = bus.claim("k", "owner", Duration::from_secs(60)).await.unwrap().unwrap();
     assert_eq!(claim.token, 1);
     let reference = bus.put_blob("content".into()).await.unwrap();
     assert!(bus.get_blob(&reference).await.unwrap().is_some());

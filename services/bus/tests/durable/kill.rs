@@ -24,12 +24,7 @@ async fn nothing_acknowledged_is_lost() {
         let before = notes(folder, "acknowledged").len() as u64;
         let mut child = child::start(Role::Busy, folder, &[]);
         // Some die early, some in the midst of their work.
-        let enough = before
-            + if round % 4 == 0 {
-                random(3)
-            } else {
-                100 + random(900)
-            };
+        let enough = before + if round % 4 == 0 { random(3) } else { 100 + random(900) };
         let deadline = Instant::now() + LONG;
         while (notes(folder, "acknowledged").len() as u64) < enough {
             assert!(Instant::now() < deadline, "the child does not get on");
@@ -47,17 +42,8 @@ async fn nothing_acknowledged_is_lost() {
 async fn check(folder: &Path) {
     let bus = open(&child::bus_folder(folder)).await;
     let stored = ids(&*bus).await;
-    let sequences: Vec<u64> = stored
-        .values()
-        .copied()
-        .collect::<BTreeSet<_>>()
-        .into_iter()
-        .collect();
-    assert_eq!(
-        sequences,
-        (1..=stored.len() as u64).collect::<Vec<_>>(),
-        "dense"
-    );
+    let sequences: Vec<u64> = stored.values().copied().collect::<BTreeSet<_>>().into_iter().collect();
+    assert_eq!(sequences, (1..=stored.len() as u64).collect::<Vec<_>>(), "dense");
     for line in notes(folder, "acknowledged") {
         let (id, sequence) = line.split_once(' ').unwrap();
         assert_eq!(stored.get(id).copied(), sequence.parse().ok(), "{line}");
@@ -82,10 +68,8 @@ async fn ids(bus: &dyn Bus) -> BTreeMap<String, u64> {
 /// What no child consumed before it acked is still delivered.
 async fn check_consumed(folder: &Path) {
     let bus = open(&child::bus_folder(folder)).await;
-    let mut consumed: BTreeSet<u64> = notes(folder, "consumed")
-        .iter()
-        .map(|line| line.parse().unwrap())
-        .collect();
+    let mut consumed: BTreeSet<u64> =
+        notes(folder, "consumed").iter().map(|line| line.parse().unwrap()).collect();
     assert!(!consumed.is_empty());
     let consumer = bus.consumer("T", reader()).await.unwrap();
     let last = bus.info("T").await.unwrap().last;

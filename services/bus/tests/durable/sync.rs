@@ -40,26 +40,13 @@ fn answers_come_after_the_sync() {
         "-o",
         trace.to_str().unwrap(),
     ];
-    let status = child::start(Role::Noted, folder.path(), &launcher)
-        .wait()
-        .unwrap();
+    let status = child::start(Role::Noted, folder.path(), &launcher).wait().unwrap();
     assert!(status.success(), "{status}");
     let calls = parse(&fs::read_to_string(&trace).unwrap());
-    let notes: Vec<&Call> = calls
-        .iter()
-        .filter(|c| c.text.contains("/notes>"))
-        .collect();
+    let notes: Vec<&Call> = calls.iter().filter(|c| c.text.contains("/notes>")).collect();
     let journal = |c: &&Call| c.text.contains(".jnl>") && c.succeeded;
-    let writes: Vec<&Call> = calls
-        .iter()
-        .filter(journal)
-        .filter(|c| c.text.starts_with("write"))
-        .collect();
-    let syncs: Vec<&Call> = calls
-        .iter()
-        .filter(journal)
-        .filter(|c| !c.text.starts_with("write"))
-        .collect();
+    let writes: Vec<&Call> = calls.iter().filter(journal).filter(|c| c.text.starts_with("write")).collect();
+    let syncs: Vec<&Call> = calls.iter().filter(journal).filter(|c| !c.text.starts_with("write")).collect();
     let mut answers = 0;
     for got in notes.iter().filter(|c| c.text.contains("\"got ")) {
         let name = got.text.split("\"got ").nth(1).unwrap();
@@ -67,26 +54,18 @@ fn answers_come_after_the_sync() {
         let (name, _) = name.split_once('"').unwrap();
         let ask = format!("\"ask {name}\"");
         let ask = notes.iter().find(|c| c.text.contains(&ask)).unwrap();
-        let within: Vec<_> = writes
-            .iter()
-            .filter(|w| w.began > ask.returned && w.returned < got.began)
-            .collect();
+        let within: Vec<_> =
+            writes.iter().filter(|w| w.began > ask.returned && w.returned < got.began).collect();
         let alone = name.starts_with("alone");
         // Of one alone all writes are its own; together, one of them is.
         let written = if alone { within.last() } else { within.first() };
         let written = written.unwrap_or_else(|| panic!("{name} was answered and not written"));
-        let synced = syncs
-            .iter()
-            .any(|s| s.began > written.returned && s.returned < got.began);
+        let synced = syncs.iter().any(|s| s.began > written.returned && s.returned < got.began);
         assert!(synced, "{name} was answered before it was synced");
         answers += 1;
     }
     assert_eq!(answers, 20 + 6 * 20);
-    assert!(
-        syncs.len() < answers,
-        "several share one sync: {} of {answers}",
-        syncs.len()
-    );
+    assert!(syncs.len() < answers, "several share one sync: {} of {answers}", syncs.len());
 }
 
 /// The calls of a trace; one that another thread interrupted stands on two lines.
