@@ -4,6 +4,7 @@ mod pack;
 mod unpack;
 
 pub use pack::pack;
+pub(crate) use pack::too_large;
 pub use unpack::{Limits, Refused, unpack};
 
 #[cfg(test)]

@@ -1,9 +1,12 @@
 //! Output parameters and artifacts, gathered after the command has ended.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, ErrorKind, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+
+use rustix::fs::OFlags;
 
 use crate::archive;
 use crate::durable;
@@ -76,7 +79,7 @@ impl Outputs {
 }
 
 fn parameter(wanted: &Parameter) -> Result<String, String> {
-    let file = match File::open(&wanted.path) {
+    let file = match plain_file(&wanted.path) {
         Ok(file) => file,
         Err(error) => {
             return match (&wanted.default, error.kind()) {
@@ -104,6 +107,16 @@ fn parameter(wanted: &Parameter) -> Result<String, String> {
     Ok(String::from_utf8_lossy(value).into_owned())
 }
 
+/// Opens a file of the step. Not a pipe or a device: there the runner would wait for a writer, or read for ever.
+fn plain_file(path: &Path) -> io::Result<File> {
+    let file =
+        OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
+    if file.metadata()?.is_file() {
+        return Ok(file);
+    }
+    Err(io::Error::new(ErrorKind::InvalidInput, "it is no plain file"))
+}
+
 /// Packs an artifact into `file`. False: it is missing, and may be.
 fn artifact(wanted: &Output, file: &Path) -> Result<bool, String> {
     let context =
@@ -115,8 +128,11 @@ fn artifact(wanted: &Output, file: &Path) -> Result<bool, String> {
     };
     match wanted.archive {
         Archive::Tar => archive::pack(&wanted.path, file).map_err(|error| context(&error))?,
+        Archive::None if meta.len() > archive::Limits::default().bytes => {
+            return Err(context(&archive::too_large()));
+        }
         Archive::None if meta.is_file() => {
-            let copied = File::open(&wanted.path)
+            let copied = plain_file(&wanted.path)
                 .and_then(|mut from| io::copy(&mut from, &mut durable::create(file)?));
             copied.map_err(|error| context(&error))?;
         }

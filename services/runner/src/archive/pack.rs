@@ -1,7 +1,7 @@
 //! Packing: sorted, without owners and times, so that equal content makes equal bytes.
 
 use std::fs::{File, Metadata};
-use std::io::{self, BufWriter, Read};
+use std::io::{self, BufWriter, ErrorKind, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -9,6 +9,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use tar::{Builder, EntryType, Header};
 
+use super::Limits;
 use crate::durable;
 
 /// The time each entry bears, 2000-01-01: GNU tar warns of earlier ones.
@@ -19,20 +20,22 @@ const TIME: u64 = 946_684_800;
 /// Links are kept as links; sockets, pipes and devices are left out.
 ///
 /// # Errors
-/// When something cannot be read, changes meanwhile, or the disk refuses.
+/// When something cannot be read, changes meanwhile, or the disk refuses; and when it is more than anybody would
+/// unpack again: a file with holes may claim to be larger than any disk.
 pub fn pack(path: &Path, to: &Path) -> io::Result<()> {
     let zip = GzEncoder::new(BufWriter::new(durable::create(to)?), Compression::default());
     let mut tar = Builder::new(zip);
     let name = path.file_name().unwrap_or("artifact".as_ref());
     // Only here a link is followed: it is what the manifest names.
-    add(&mut tar, path, Path::new(name), &std::fs::metadata(path)?)?;
+    let mut left = Limits::default().bytes;
+    add(&mut tar, path, Path::new(name), &std::fs::metadata(path)?, &mut left)?;
     let buffer = tar.into_inner()?.finish()?;
     buffer.into_inner().map(drop).map_err(io::IntoInnerError::into_error)
 }
 
 type Tar = Builder<GzEncoder<BufWriter<File>>>;
 
-fn add(tar: &mut Tar, path: &Path, name: &Path, meta: &Metadata) -> io::Result<()> {
+fn add(tar: &mut Tar, path: &Path, name: &Path, meta: &Metadata, left: &mut u64) -> io::Result<()> {
     let kind = meta.file_type();
     if kind.is_dir() {
         tar.append_data(&mut header(EntryType::Directory, meta, 0), name, io::empty())?;
@@ -42,16 +45,23 @@ fn add(tar: &mut Tar, path: &Path, name: &Path, meta: &Metadata) -> io::Result<(
         names.sort();
         for child in names {
             let below = path.join(&child);
-            add(tar, &below, &name.join(&child), &below.symlink_metadata()?)?;
+            add(tar, &below, &name.join(&child), &below.symlink_metadata()?, left)?;
         }
     } else if kind.is_symlink() {
         let target = std::fs::read_link(path)?;
         tar.append_link(&mut header(EntryType::Symlink, meta, 0), name, target)?;
     } else if kind.is_file() {
+        *left = left.checked_sub(meta.len()).ok_or_else(too_large)?;
         let mut content = Exactly { file: File::open(path)?, left: meta.len() };
         tar.append_data(&mut header(EntryType::Regular, meta, meta.len()), name, &mut content)?;
     }
     Ok(())
+}
+
+/// What is said of content beyond the limit.
+pub(crate) fn too_large() -> io::Error {
+    let limit = Limits::default().bytes >> 30;
+    io::Error::new(ErrorKind::FileTooLarge, format!("it is larger than {limit} GiB"))
 }
 
 fn header(kind: EntryType, meta: &Metadata, size: u64) -> Header {

@@ -192,3 +192,32 @@ fn the_script_is_the_last_argument() {
     assert_eq!(exit.exit_code, Some(2));
     assert!(step.lines().iter().any(|(_, text)| text.ends_with(" is not replaced in scripts")));
 }
+
+#[test]
+fn an_output_that_is_no_plain_file_ends_the_step_and_does_not_hold_it() {
+    let mut step = Step::sh("mkfifo pipe");
+    step.spec.parameters.push(Parameter {
+        name: "p".into(),
+        path: step.path("pipe"),
+        shown: "/pipe".into(),
+        default: None,
+    });
+    let exit = step.run();
+    assert_eq!(exit.verdict, Verdict::Error);
+    assert!(exit.message.contains("output parameter p: open /pipe: it is no plain file"), "{}", exit.message);
+
+    for archive in [Archive::Tar, Archive::None] {
+        let mut step = Step::sh("truncate -s 1T holes");
+        step.spec.artifacts.push(Output {
+            name: "a".into(),
+            path: step.path("holes"),
+            shown: "/holes".into(),
+            key: "k".into(),
+            archive,
+            optional: false,
+        });
+        let exit = step.run();
+        assert_eq!(exit.verdict, Verdict::Error);
+        assert!(exit.message.contains("/holes: it is larger than 10 GiB"), "{}", exit.message);
+    }
+}
