@@ -11,7 +11,7 @@ pub struct ConfigMap {
     pub data: BTreeMap<String, String>,
 }
 
-/// `v1` Secret. Its values have no `Debug` and no `Serialize`.
+/// `v1` Secret. Its values are not printed by `Debug`, and not serialised.
 #[derive(Debug, Clone, Default)]
 pub struct Secret {
     /// `data` (decoded) and `stringData`.

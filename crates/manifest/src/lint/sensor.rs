@@ -49,6 +49,9 @@ pub(super) fn check(object: &Object, set: &Set<'_>, findings: &mut Vec<Diagnosti
             parameters(object, template, &path.key("template"), &names, findings);
         }
         action(object, template, &path.key("template"), set, findings);
+        if let Some(policy) = trigger.get("policy") {
+            support::check(support::Where::Policy, object, policy, &path.key("policy"), findings);
+        }
     }
 }
 

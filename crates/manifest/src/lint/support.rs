@@ -21,6 +21,8 @@ pub enum Where {
     Trigger,
     /// `source` of a trigger.
     Source,
+    /// `policy` of a trigger.
+    Policy,
     /// `spec` of a workflow.
     Workflow,
     /// A template.
@@ -102,6 +104,9 @@ const TABLE: &[Row] = rows! {
     "159" Trigger "slack" Fails
     "165" Source "s3" Fails
     "166" Source "git" Fails
+    "167" Source "file" Fails
+    "168" Source "url" Fails
+    "169" Policy "k8s" Ignored
 
     "170" Template "containerSet" Fails
     "171" Template "resource" Fails
@@ -206,6 +211,7 @@ fn name(place: Where, key: &str) -> String {
         Where::Filters => "the filter",
         Where::Trigger => "the trigger kind",
         Where::Source => "the trigger source",
+        Where::Policy => "the trigger's policy",
         Where::Workflow => "the workflow's",
         Where::Template => "the template's",
         Where::Call => "the step's",
