@@ -22,6 +22,9 @@ use crate::exit::Failure;
 
 /// Runs a command.
 pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
+    if !matches!(cli.command, Command::Dev(_)) {
+        crate::exit::end_with_the_reader();
+    }
     match cli.command {
         Command::Dev(args) => Ok(crate::dev::run(&args, &cli.connection)?),
         Command::Runner { dir } => std::process::exit(tiphys_runner::main(&dir)),

@@ -56,13 +56,32 @@ impl From<std::io::Error> for Failure {
     }
 }
 
+/// Ends the process quietly where the reader of standard output has gone, as in `tiphys list | head -1`.
+///
+/// What prints panics then, in this program and in what it uses. The usual other way, to let SIGPIPE kill, would
+/// also kill where a server closes its connection.
+pub(crate) fn end_with_the_reader() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let gone = panic.payload_as_str().is_some_and(|why| {
+            why.starts_with("failed") && (why.contains("Broken pipe") || why.contains("BrokenPipe"))
+        });
+        if gone {
+            std::process::exit(0);
+        }
+        report(panic);
+    }));
+}
+
 /// Prints a failure to standard error, and gives the code.
 pub(crate) fn code(outcome: Result<(), Failure>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if !failure.message.is_empty() {
-                eprintln!("error: {}", failure.message);
+                // Findings of manifests begin with the word, and their code, themselves.
+                let word = if failure.message.starts_with("error[") { "" } else { "error: " };
+                eprintln!("{word}{}", failure.message);
             }
             ExitCode::from(failure.code as u8)
         }
