@@ -22,13 +22,16 @@ use crate::cli::{Connection, DevArgs, LogFormat};
 use data::DataFolder;
 use roles::Roles;
 
+/// What is logged where `TIPHYS_LOG` says nothing: of the storage below the bus only what is wrong.
+const LOG: &str = "info,fjall=warn,lsm_tree=warn";
+
 /// Runs until a signal.
 pub(crate) fn run(args: &DevArgs, connection: &Connection) -> anyhow::Result<()> {
     let format = match args.log_format {
         LogFormat::Text => telemetry::LogFormat::Text,
         LogFormat::Json => telemetry::LogFormat::Json,
     };
-    let filter = std::env::var("TIPHYS_LOG").unwrap_or_else(|_| "info".into());
+    let filter = std::env::var("TIPHYS_LOG").unwrap_or_else(|_| LOG.into());
     let color =
         std::env::var_os("NO_COLOR").is_none() && std::io::IsTerminal::is_terminal(&std::io::stderr());
     telemetry::install(format, &filter, color);
