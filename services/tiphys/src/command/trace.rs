@@ -5,7 +5,7 @@ use tiphys_core::Timestamp;
 
 use super::get::text;
 use crate::output::color::Paint;
-use crate::output::tree::{self, shorten};
+use crate::output::tree::{self, moment, shorten};
 
 /// Tells it.
 pub(super) fn tell(story: &Value, now: Timestamp, paint: Paint) -> String {
@@ -25,16 +25,24 @@ pub(super) fn tell(story: &Value, now: Timestamp, paint: Paint) -> String {
     }
     for letter in list(story, "/deadLetters") {
         out.push(format!(
-            "{} dead letter {} of {}: {} [{}]; after a fix: tiphys dlq retry {}",
+            "{} dead letter {} of {}: {} [{}]; after a fix: {}",
             paint.red("✖"),
             letter.get("sequence").map(ToString::to_string).unwrap_or_default(),
             text(letter, "/stage"),
             shorten(text(letter, "/reason"), 300),
             text(letter, "/code"),
-            letter.get("sequence").map(ToString::to_string).unwrap_or_default(),
+            once_more(letter, story),
         ));
     }
     out.join("\n") + "\n"
+}
+
+/// The command that gives what is dead another chance. What died before it fired has nothing to fire again.
+fn once_more(letter: &Value, story: &Value) -> String {
+    if text(letter, "/stage") == "sensor" {
+        return format!("tiphys replay {}", text(story, "/event/id"));
+    }
+    format!("tiphys dlq retry {}", letter.get("sequence").map(ToString::to_string).unwrap_or_default())
 }
 
 fn list<'a>(value: &'a Value, pointer: &str) -> impl Iterator<Item = &'a Value> {
@@ -47,19 +55,26 @@ fn receipt(story: &Value, paint: Paint, out: &mut Vec<String>) {
     out.push(format!(
         "{} received {} as {} {}/{} in namespace {}",
         paint.green("✔"),
-        text(event, "/received"),
+        moment(text(event, "/received")),
         text(event, "/kind"),
         text(event, "/source"),
         text(event, "/event"),
         text(event, "/namespace"),
     ));
     for (name, value) in event.get("attributes").and_then(Value::as_object).into_iter().flatten() {
+        let name = match name.as_str() {
+            "nativeid" => "the sender's own id",
+            "conflictswith" => "has the same id as another body, of event",
+            // How the bytes as sent are kept says nothing about what happened.
+            name if name.starts_with("raw") => continue,
+            name => name,
+        };
         out.push(paint.dim(&format!("    {name}: {}", shorten(value.as_str().unwrap_or_default(), 80))));
     }
     out.push(format!(
         "{} stored {} as {} {}, before the sender was answered",
         paint.green("✔"),
-        text(event, "/stored/at"),
+        moment(text(event, "/stored/at")),
         text(event, "/stored/stream"),
         event.pointer("/stored/sequence").map(ToString::to_string).unwrap_or_default(),
     ));
@@ -78,7 +93,7 @@ fn judged(verdict: &Value, paint: Paint, out: &mut Vec<String>) {
             text(row, "/dependency")
         );
         let (mark, what) = outcome(row, paint);
-        out.push(format!("{mark} {who}: {what} ({}{replay})", text(verdict, "/at")));
+        out.push(format!("{mark} {who}: {what} ({}{replay})", moment(text(verdict, "/at"))));
         for clause in list(row, "/clauses") {
             let passed = clause.get("passed").and_then(Value::as_bool).unwrap_or_default();
             let mark = if passed { paint.green("✔") } else { paint.red("✖") };
@@ -124,7 +139,7 @@ fn fired(firing: &Value, now: Timestamp, paint: Paint, out: &mut Vec<String>) {
                 out.push(format!(
                     "    {} attempt at {}: {} [{}]",
                     paint.red("✖"),
-                    text(attempt, "/at"),
+                    moment(text(attempt, "/at")),
                     shorten(text(attempt, "/message"), 300),
                     text(attempt, "/code")
                 ));
@@ -137,7 +152,7 @@ fn fired(firing: &Value, now: Timestamp, paint: Paint, out: &mut Vec<String>) {
             out.push(format!(
                 "{mark} {head}: {} {}{}",
                 text(ledger, "/state"),
-                text(ledger, "/at"),
+                moment(text(ledger, "/at")),
                 effect(ledger)
             ));
         }
@@ -161,5 +176,27 @@ fn effect(ledger: &Value) -> String {
         ),
         "skipped" => format!(", nothing to do: {}", text(effect, "/reason")),
         _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_story_says_what_to_do_next_and_nothing_of_how_bytes_are_kept() {
+        let letter = |stage: &str| json!({"sequence": 7, "stage": stage, "reason": "r", "code": "C"});
+        let story = json!({
+            "event": {"id": "e1", "received": "2026-01-01T00:00:00.123456789Z",
+                      "attributes": {"nativeid": "n", "rawspace": "652n"}},
+            "deadLetters": [letter("sensor"), letter("trigger")],
+        });
+        let told = tell(&story, Timestamp::UNIX_EPOCH, Paint::new(crate::cli::ColorWhen::Never));
+        assert!(told.contains("received 2026-01-01T00:00:00.123Z"), "{told}");
+        assert!(told.contains("the sender's own id: n"), "{told}");
+        assert!(!told.contains("rawspace"), "{told}");
+        assert!(told.contains("after a fix: tiphys replay e1\n"), "{told}");
+        assert!(told.contains("after a fix: tiphys dlq retry 7\n"), "{told}");
     }
 }

@@ -199,6 +199,14 @@ pub(crate) fn span(milliseconds: i64) -> String {
     }
 }
 
+/// A time for people: to the millisecond.
+pub(crate) fn moment(time: &str) -> String {
+    match time.parse::<Timestamp>() {
+        Ok(time) => format!("{time:.3}"),
+        Err(_) => time.to_owned(),
+    }
+}
+
 /// One line of at most `most` characters, nothing in it that moves the cursor.
 pub(crate) fn shorten(text: &str, most: usize) -> String {
     let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(most + 1).collect();
@@ -231,6 +239,12 @@ mod tests {
         assert!(tree[1].starts_with("└─✖ a"), "{drawn}");
         assert!(tree[2].starts_with("  ├─✖ a(0)"), "{drawn}");
         assert!(tree[2].contains("120ms"), "{drawn}");
+    }
+
+    #[test]
+    fn times_have_milliseconds() {
+        assert_eq!(moment("2026-11-25T03:37:05.636907107Z"), "2026-11-25T03:37:05.636Z");
+        assert_eq!(moment(""), "");
     }
 
     #[test]
