@@ -128,7 +128,7 @@ pub(crate) enum Command {
     Trigger(TriggerCommand),
     /// How the server is, and what became of the events of each trigger
     Status,
-    /// Explain an error code, such as TIP-MAN-001
+    /// Explain an error code, such as TIP-MAN-001 or TIP-BUS-002
     Explain {
         /// The code
         code: String,

@@ -20,8 +20,8 @@ pub(super) async fn run(
     match command {
         CronCommand::List => {
             let answer = client.get(&format!("/api/tiphys/v1/cron?namespace={namespace}")).await?;
-            if connection.output == Some(Format::Json) {
-                return crate::output::json(&answer);
+            if crate::output::data(&answer, connection.output, |item| text(item, "/name").to_owned())? {
+                return Ok(());
             }
             let mut table = Table::new(&["NAME", "SCHEDULE", "TIMEZONE", "SUSPENDED", "LAST", "NEXT"]);
             for item in answer.get("items").and_then(Value::as_array).into_iter().flatten() {
@@ -35,14 +35,20 @@ pub(super) async fn run(
                     text(item, "/next").to_owned(),
                 ]);
             }
-            print!("{}", table.render());
+            if table.is_empty() {
+                eprintln!("no CronWorkflow in namespace {namespace}");
+            } else {
+                print!("{}", table.render());
+            }
             Ok(())
         }
         CronCommand::Next { name, count } => {
             let answer =
                 client.get(&format!("/api/tiphys/v1/cron/{namespace}/{name}/next?count={count}")).await?;
-            if connection.output == Some(Format::Json) {
-                return crate::output::json(&answer);
+            match connection.output {
+                Some(Format::Json) => return crate::output::json(&answer),
+                Some(Format::Yaml) => return crate::output::yaml(&answer),
+                _ => {}
             }
             for time in answer.get("times").and_then(Value::as_array).into_iter().flatten() {
                 println!("{}", time.as_str().unwrap_or_default());

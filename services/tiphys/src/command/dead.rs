@@ -8,7 +8,7 @@ use crate::cli::{Connection, DlqCommand, Format};
 use crate::client::Client;
 use crate::exit::Failure;
 use crate::output::table::Table;
-use crate::output::tree::shorten;
+use crate::output::tree::{moment, shorten};
 
 /// Runs one of them.
 pub(super) async fn run(
@@ -19,14 +19,15 @@ pub(super) async fn run(
     match command {
         DlqCommand::List => {
             let answer = client.get("/api/tiphys/v1/dead-letters").await?;
-            if connection.output == Some(Format::Json) {
-                return crate::output::json(&answer);
+            let number = |item: &Value| item.get("sequence").map(ToString::to_string).unwrap_or_default();
+            if crate::output::data(&answer, connection.output, number)? {
+                return Ok(());
             }
             let mut table = Table::new(&["NUMBER", "AT", "STATE", "SENSOR/TRIGGER", "CODE", "REASON"]);
             for item in answer.get("items").and_then(Value::as_array).into_iter().flatten() {
                 table.row([
-                    item.get("sequence").map(ToString::to_string).unwrap_or_default(),
-                    text(item, "/at").to_owned(),
+                    number(item),
+                    moment(text(item, "/at")),
                     text(item, "/state").to_owned(),
                     format!("{}/{}", text(item, "/sensor"), text(item, "/trigger")),
                     text(item, "/code").to_owned(),

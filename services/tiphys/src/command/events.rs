@@ -11,6 +11,7 @@ use crate::client::Client;
 use crate::exit::Failure;
 use crate::output::color::Paint;
 use crate::output::table::Table;
+use crate::output::tree::moment;
 
 /// Runs one of them.
 pub(super) async fn run(
@@ -57,29 +58,23 @@ fn query(filter: &EventFilter, client: &Client) -> String {
 async fn list(filter: &EventFilter, client: &Client, connection: &Connection) -> Result<(), Failure> {
     let answer = client.get(&format!("/api/tiphys/v1/events?{}", query(filter, client))).await?;
     let items: Vec<&Value> = answer.get("items").and_then(Value::as_array).into_iter().flatten().collect();
-    match connection.output {
-        Some(Format::Json) => return crate::output::json(&answer),
-        Some(Format::Yaml) => return crate::output::yaml(&answer),
-        Some(Format::Name) => {
-            items.iter().for_each(|item| println!("{}", text(item, "/id")));
-            return Ok(());
-        }
-        _ => {}
+    if crate::output::data(&answer, connection.output, |item| text(item, "/id").to_owned())? {
+        return Ok(());
     }
     let mut table = Table::new(&["ID", "RECEIVED", "SOURCE/EVENT", "BYTES", "VERDICTS"]);
     for item in items {
         table.row([
             text(item, "/id").to_owned(),
-            text(item, "/received").to_owned(),
+            moment(text(item, "/received")),
             format!("{}/{}", text(item, "/source"), text(item, "/event")),
             item.get("bytes").map(ToString::to_string).unwrap_or_default(),
             verdicts(item, Paint::new(connection.color)),
         ]);
     }
-    if table.is_empty() {
-        eprintln!("no events yet; post one with the curl line that `tiphys dev` printed");
-    } else {
-        print!("{}", table.render());
+    match &filter.source {
+        _ if !table.is_empty() => print!("{}", table.render()),
+        Some(source) => eprintln!("no events of `{source}` in namespace {}", client.namespace),
+        None => eprintln!("no events yet; post one with the curl line that `tiphys dev` printed"),
     }
     Ok(())
 }
@@ -96,7 +91,7 @@ async fn tail(filter: &EventFilter, client: &Client, connection: &Connection) ->
         }
         println!(
             "{} {} {}/{} {} bytes {}",
-            text(&item, "/received"),
+            moment(text(&item, "/received")),
             paint.bold(text(&item, "/id")),
             text(&item, "/source"),
             text(&item, "/event"),

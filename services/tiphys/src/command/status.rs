@@ -24,7 +24,7 @@ pub(super) async fn run(client: &Client, connection: &Connection) -> Result<(), 
     let paint = Paint::new(connection.color);
     println!("Version:   {}", text(&status, "/version"));
     let position = status.get("position").map(ToString::to_string).unwrap_or_default();
-    println!("Position:  EVENTS {position}");
+    println!("Counted:   up to message {position} of the stream EVENTS");
     for (part, why) in status.get("parts").and_then(Value::as_object).into_iter().flatten() {
         match why.as_str() {
             None => println!("{} {part}", paint.green("✔")),
