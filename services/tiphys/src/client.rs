@@ -171,6 +171,12 @@ async fn refusal(answer: reqwest::Response) -> Failure {
 fn locate(connection: &Connection) -> Result<(String, String), Failure> {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     if let Some(server) = &connection.server {
+        if !server.starts_with("http://") && !server.starts_with("https://") {
+            return Err(Failure::new(
+                Code::Usage,
+                format!("`{server}` is no address; write one such as http://127.0.0.1:2746"),
+            ));
+        }
         let folder = connection.data.clone().or_else(|| above(Path::new(".")));
         let token = variable("TIPHYS_TOKEN").or_else(|| read_token(&folder?).ok());
         return Ok((server.trim_end_matches('/').to_owned(), token.unwrap_or_default()));

@@ -5,17 +5,41 @@ use serde_json::Value;
 use super::get::{encode, resolve, text};
 use crate::cli::{Connection, LogsArgs};
 use crate::client::Client;
-use crate::exit::Failure;
+use crate::exit::{Code, Failure};
 use crate::output::color::Paint;
 
 /// `logs`.
 pub(super) async fn run(args: &LogsArgs, client: &Client, connection: &Connection) -> Result<(), Failure> {
     let name = resolve(client, &args.name).await?;
+    if let Some(node) = &args.node {
+        known(client, &name, node).await?;
+    }
     let mut path = path(client, &name, args.node.as_deref(), args.follow);
     if let Some(tail) = args.tail {
         path.push_str(&format!("&logOptions.tailLines={tail}"));
     }
     print(client, &path, args.timestamps, Paint::new(connection.color)).await
+}
+
+/// Refuses a step that the workflow does not have: no lines would look like a step that said nothing.
+async fn known(client: &Client, name: &str, node: &str) -> Result<(), Failure> {
+    let workflow = client.get(&format!("/api/v1/workflows/{}/{name}", client.namespace)).await?;
+    let nodes = workflow.pointer("/status/nodes").and_then(Value::as_object);
+    let pods = nodes.into_iter().flat_map(|nodes| nodes.values()).filter(|of| text(of, "/type") == "Pod");
+    let pods: Vec<&Value> = pods.collect();
+    if pods.is_empty() || pods.iter().any(|pod| means(node, pod)) {
+        return Ok(());
+    }
+    let names: Vec<&str> = pods.iter().map(|pod| text(pod, "/displayName")).collect();
+    let names = names.join(", ");
+    Err(Failure::new(Code::NotFound, format!("workflow `{name}` has no step `{node}`; it has: {names}")))
+}
+
+/// Whether a word names a step: by name, display name or id, or by the pod's name, which ends as the id does.
+fn means(word: &str, pod: &Value) -> bool {
+    let tail = |of: &str| of.rsplit('-').next().map(str::to_owned);
+    ["/id", "/name", "/displayName"].iter().any(|key| text(pod, key) == word)
+        || tail(word) == tail(text(pod, "/id"))
 }
 
 /// Follows all logs of a workflow until it ends.

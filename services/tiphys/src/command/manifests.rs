@@ -56,9 +56,9 @@ pub(super) async fn delete(args: &DeleteArgs, client: &Client) -> Result<(), Fai
     if targets.is_empty() {
         return Err(Failure::new(Code::Usage, "nothing to delete: give names or files"));
     }
-    for (kind, name) in targets {
+    for (kind, mut name) in targets {
         let path = if kind == "Workflow" {
-            let name = super::get::resolve(client, &name).await?;
+            name = super::get::resolve(client, &name).await?;
             format!("/api/v1/workflows/{}/{name}", client.namespace)
         } else {
             format!("/api/tiphys/v1/objects/{kind}/{}/{name}", client.namespace)
@@ -78,6 +78,12 @@ pub(super) fn expand<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> Result<Vec
     Ok(files)
 }
 
+/// JSON that lies beside manifests and is none, as `dev` sees it too.
+fn is_data(file: &Path) -> bool {
+    let json = file.extension().is_some_and(|end| end == "json");
+    json && std::fs::read_to_string(file).is_ok_and(|text| !text.contains("apiVersion"))
+}
+
 fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Failure> {
     let mut entries: Vec<PathBuf> = std::fs::read_dir(folder)?
         .collect::<Result<Vec<_>, _>>()?
@@ -90,7 +96,7 @@ fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Failure> {
         let manifest = [".yaml", ".yml", ".json"].iter().any(|end| name.ends_with(end));
         if entry.is_dir() && !name.starts_with('.') {
             walk(&entry, files)?;
-        } else if manifest && !name.starts_with('.') {
+        } else if manifest && !name.starts_with('.') && !is_data(&entry) {
             files.push(entry);
         }
     }

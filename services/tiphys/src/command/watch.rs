@@ -2,20 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tiphys_core::Timestamp;
 
 use super::get::{encode, resolve, text};
 use crate::cli::{Connection, WaitArgs};
-use crate::client::Client;
+use crate::client::{Client, Lines};
 use crate::exit::{Code, Failure};
 use crate::output::color::Paint;
 use crate::output::tree;
 
 /// Lines of a failed step that are printed without being asked for.
 const TAIL: usize = 20;
+/// A server that went away while a workflow was watched may take so long to come back.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// `watch`: draws until the end; the exit code is the workflow's.
 pub(super) async fn watch(name: &str, client: &Client, connection: &Connection) -> Result<(), Failure> {
@@ -67,10 +69,16 @@ pub(super) async fn follow(
     let path = format!("/api/v1/workflows/{namespace}/{name}");
     let selector = encode(&format!("metadata.name={name}"));
     let events = format!("/api/v1/workflow-events/{namespace}?listOptions.fieldSelector={selector}");
+    let mut away = None;
     loop {
-        // The stream first, so that nothing that happens after the look is missed.
-        let mut stream = client.stream(&events).await?;
-        let now = client.get(&path).await?;
+        let (mut stream, now) = match look(client, &events, &path).await {
+            Ok(found) => found,
+            Err(failure) if failure.code == Code::Unreachable && patient(away) => {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                continue;
+            }
+            Err(failure) => return Err(failure),
+        };
         seen(&now);
         if ended(&now) {
             return Ok(now);
@@ -85,9 +93,21 @@ pub(super) async fn follow(
                 return Ok(workflow.clone());
             }
         }
-        // The server went away; it may come back.
+        eprintln!("the server went away; waiting for it to come back");
+        away = Some(Instant::now());
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
+}
+
+/// The stream first, so that nothing that happens after the look is missed.
+async fn look(client: &Client, events: &str, path: &str) -> Result<(Lines, Value), Failure> {
+    let stream = client.stream(events).await?;
+    Ok((stream, client.get(path).await?))
+}
+
+/// Whether a server that was there once, and went away, is still waited for.
+fn patient(away: Option<Instant>) -> bool {
+    away.is_some_and(|since| since.elapsed() < PATIENCE)
 }
 
 fn ended(workflow: &Value) -> bool {
