@@ -1,7 +1,9 @@
 //! What every process needs: task group, drain, backoff, tracing, metrics, probes.
 
 pub mod accept;
+pub mod attend;
 pub mod backoff;
+pub mod crowd;
 pub mod group;
 pub mod health;
 pub mod metric;
@@ -9,7 +11,9 @@ pub mod signal;
 pub mod telemetry;
 
 pub use accept::accept;
+pub use attend::attend;
 pub use backoff::Backoff;
+pub use crowd::{Crowd, Guest};
 pub use group::{Group, Tasks};
 pub use health::Health;
 pub use tokio_util::sync::CancellationToken;

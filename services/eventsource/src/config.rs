@@ -8,7 +8,8 @@ use std::time::Duration;
 pub struct Config {
     /// Where webhooks' own ports are opened.
     pub host: IpAddr,
-    /// Connections open at once over all of these ports. Further ones wait to be accepted.
+    /// Connections open at once over all of these ports. A further one takes the place of
+    /// the longest idle.
     pub max_connections: usize,
     /// Requests between their headers and their answer. Further ones are told 503.
     pub max_in_flight: usize,

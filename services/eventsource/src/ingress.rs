@@ -17,7 +17,7 @@ use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use axum::routing::any;
 use http::StatusCode;
-use tiphys_kit::{CancellationToken, Tasks};
+use tiphys_kit::{CancellationToken, Crowd, Tasks};
 use tiphys_manifest::Diagnostic;
 use tokio::sync::{Semaphore, watch};
 
@@ -38,7 +38,7 @@ struct Inner {
     config: Config,
     table: watch::Sender<Option<Arc<Table>>>,
     listeners: Listeners,
-    connections: Arc<Semaphore>,
+    connections: Crowd,
     in_flight: Arc<Semaphore>,
     tasks: Tasks,
     findings: Findings,
@@ -51,7 +51,7 @@ impl Ingress {
         Self(Arc::new(Inner {
             table: watch::Sender::new(None),
             listeners: Listeners::default(),
-            connections: Arc::new(Semaphore::new(config.max_connections)),
+            connections: Crowd::new(config.max_connections),
             in_flight: Arc::new(Semaphore::new(config.max_in_flight)),
             tasks: Tasks::new(CancellationToken::new()),
             findings: Findings::default(),
@@ -82,10 +82,7 @@ impl Ingress {
     /// How many connections to own ports are open.
     #[must_use]
     pub fn open_connections(&self) -> usize {
-        // One permit for each port waits with its `accept`.
-        let idle = self.0.listeners.open().len();
-        let free = self.0.connections.available_permits() + idle;
-        self.0.config.max_connections.saturating_sub(free)
+        self.0.connections.len()
     }
 
     pub(crate) fn findings(&self) -> &Findings {

@@ -26,22 +26,24 @@ impl Guard {
     }
 
     fn knows_host(&self, host: &str) -> bool {
-        let name = host_name(host);
-        matches!(name, "localhost" | "127.0.0.1" | "::1")
-            || self.hosts.iter().any(|known| known.eq_ignore_ascii_case(name))
+        host_name(host).is_some_and(|name| {
+            ["localhost", "127.0.0.1", "::1"].iter().any(|known| known.eq_ignore_ascii_case(name))
+                || self.hosts.iter().any(|known| known.eq_ignore_ascii_case(name))
+        })
     }
 
     fn check(&self, headers: &HeaderMap, uri_host: Option<&str>) -> Result<(), ApiError> {
-        let host = text(headers, header::HOST).or(uri_host).unwrap_or_default();
-        if !self.knows_host(host) {
+        let host = only(headers, header::HOST)?.or(uri_host).unwrap_or_default();
+        // A request line with a whole address in it names a host too; the two may not differ in who is meant.
+        if let Some(stranger) = [Some(host), uri_host].into_iter().flatten().find(|host| !self.knows_host(host)) {
             return Err(ApiError::new(
                 StatusCode::FORBIDDEN,
                 format!(
-                    "host `{host}` is not one of this server's; start it with --host or use a loopback name"
+                    "host `{stranger}` is not one of this server's; start it with --host or use a loopback name"
                 ),
             ));
         }
-        if let Some(origin) = text(headers, header::ORIGIN) {
+        if let Some(origin) = only(headers, header::ORIGIN)? {
             let authority = origin.split_once("://").map_or(origin, |(_, rest)| rest);
             if !authority.eq_ignore_ascii_case(host) {
                 return Err(ApiError::new(
@@ -50,9 +52,10 @@ impl Guard {
                 ));
             }
         }
-        let given = text(headers, header::AUTHORIZATION)
-            .and_then(|value| value.strip_prefix("Bearer ").or_else(|| value.strip_prefix("bearer ")))
-            .unwrap_or_default();
+        let given = only(headers, header::AUTHORIZATION)?
+            .and_then(|value| value.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map_or("", |(_, token)| token);
         // Digests have one length, so that the comparison tells nothing of the token's.
         let same = digest(given).ct_eq(&digest(self.token.expose_secret()));
         if bool::from(same) && !given.is_empty() {
@@ -69,16 +72,24 @@ fn digest(text: &str) -> Vec<u8> {
     tiphys_core::id::digest(&[text], 32).into_bytes()
 }
 
-fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
-    headers.get(name).and_then(|value| value.to_str().ok())
+/// The one value of a header. Of several, two readers might take different ones.
+fn only(headers: &HeaderMap, name: header::HeaderName) -> Result<Option<&str>, ApiError> {
+    let mut values = headers.get_all(&name).iter();
+    let first = values.next();
+    if values.next().is_some() {
+        return Err(ApiError::new(StatusCode::BAD_REQUEST, format!("header `{name}` is there more than once")));
+    }
+    Ok(first.and_then(|value| value.to_str().ok()))
 }
 
-/// The name in `name:port` or `[v6]:port`.
-fn host_name(host: &str) -> &str {
-    if let Some(rest) = host.strip_prefix('[') {
-        return rest.split(']').next().unwrap_or_default();
-    }
-    host.rsplit_once(':').map_or(host, |(name, _)| name)
+/// The name in `name`, `name:port` or `[v6]:port`; nothing where it is anything else.
+fn host_name(host: &str) -> Option<&str> {
+    let (name, port) = match host.strip_prefix('[') {
+        Some(rest) => rest.split_once(']')?,
+        None => host.split_at(host.find(':').unwrap_or(host.len())),
+    };
+    let is_port = |text: &str| text.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok());
+    (port.is_empty() || is_port(port)).then_some(name)
 }
 
 /// The middleware.
@@ -94,10 +105,11 @@ mod tests {
     use super::*;
 
     fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
-        pairs
-            .iter()
-            .map(|(k, v)| (http::HeaderName::from_bytes(k.as_bytes()).unwrap(), v.parse().unwrap()))
-            .collect()
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(http::HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
+        }
+        headers
     }
 
     #[test]
@@ -130,5 +142,28 @@ mod tests {
             let status = guard.check(&headers(given), None).err().map(|e| e.status.as_u16());
             assert_eq!(status, *refused, "{given:?}");
         }
+    }
+
+    #[test]
+    fn a_host_is_one_name_in_one_header() {
+        let guard = Guard::new("s3cret".to_owned().into(), Vec::new());
+        let status = |hosts: &[&str], uri: Option<&str>| {
+            let mut all: Vec<_> = hosts.iter().map(|host| ("host", *host)).collect();
+            all.push(("authorization", "bEARER s3cret"));
+            guard.check(&headers(&all), uri).err().map(|error| error.status.as_u16())
+        };
+        for good in ["LOCALHOST", "localhost:80", "[::1]", "[::1]:80"] {
+            assert_eq!(status(&[good], None), None, "{good}");
+        }
+        for bad in ["[::1]evil.example", "[::1", "localhost:80:evil", "localhost:evil", "localhost.", "u@localhost"]
+        {
+            assert_eq!(status(&[bad], None), Some(403), "{bad}");
+        }
+        assert_eq!(status(&["localhost", "evil.example"], None), Some(400));
+        assert_eq!(status(&["localhost"], Some("evil.example")), Some(403));
+        assert_eq!(status(&["localhost"], Some("localhost")), None);
+        assert_eq!(status(&[], Some("localhost")), None);
+        let twice = [("host", "localhost"), ("authorization", "Bearer x"), ("authorization", "Bearer s3cret")];
+        assert_eq!(guard.check(&headers(&twice), None).err().map(|e| e.status.as_u16()), Some(400));
     }
 }

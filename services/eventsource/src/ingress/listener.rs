@@ -6,12 +6,11 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use axum::body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tiphys_kit::CancellationToken;
+use tiphys_kit::{CancellationToken, Guest, attend};
 use tiphys_manifest::Diagnostic;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -105,6 +104,13 @@ impl Ingress {
     }
 }
 
+/// Where a connection came in.
+struct Door {
+    ingress: Ingress,
+    port: u16,
+    guest: Arc<Guest>,
+}
+
 /// Accepts connections until told to stop.
 async fn accept(
     ingress: Ingress,
@@ -113,33 +119,40 @@ async fn accept(
     tls: watch::Receiver<Option<Tls>>,
     stop: CancellationToken,
 ) {
-    while let Some((stream, permit)) = tiphys_kit::accept(&listener, &ingress.0.connections, &stop).await {
-        let tls = tls.borrow().clone();
-        let connection = connect(ingress.clone(), port, stream, tls, stop.clone());
+    while let Some((stream, guest)) = tiphys_kit::accept(&listener, &ingress.0.connections, &stop).await {
+        let (tls, guest) = (tls.borrow().clone(), Arc::new(guest));
+        let door = Door { ingress: ingress.clone(), port, guest: guest.clone() };
+        let connection = connect(door, stream, tls, stop.clone());
         ingress.0.tasks.spawn("connection", async move {
-            connection.await;
-            drop(permit);
+            tokio::select! {
+                // First, so that what can be written is written.
+                biased;
+                () = connection => {}
+                () = guest.dismissed() => debug!(port, "an idle connection made room for another"),
+            }
         });
     }
 }
 
 /// Serves one connection.
-async fn connect(ingress: Ingress, port: u16, stream: TcpStream, tls: Option<Tls>, stop: CancellationToken) {
+async fn connect(door: Door, stream: TcpStream, tls: Option<Tls>, stop: CancellationToken) {
     let Some(tls) = tls else {
-        return serve(ingress, port, stream, stop).await;
+        return serve(door, stream, stop).await;
     };
+    let port = door.port;
     let shake = TlsAcceptor::from(tls.config).accept(stream);
-    match tokio::time::timeout(ingress.0.config.header_timeout, shake).await {
-        Ok(Ok(stream)) => serve(ingress, port, stream, stop).await,
+    match tokio::time::timeout(door.ingress.0.config.header_timeout, shake).await {
+        Ok(Ok(stream)) => serve(door, stream, stop).await,
         Ok(Err(reason)) => debug!(port, %reason, "no TLS connection"),
         Err(_) => debug!(port, "the TLS handshake took too long"),
     }
 }
 
-async fn serve<S>(ingress: Ingress, port: u16, stream: S, stop: CancellationToken)
+async fn serve<S>(door: Door, stream: S, stop: CancellationToken)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let Door { ingress, port, guest } = door;
     let config = &ingress.0.config;
     let answering = Arc::new(AtomicBool::new(false));
     let patient = Patient::new(stream, config.header_timeout, answering.clone());
@@ -153,9 +166,9 @@ where
     let ingress = ingress.clone();
     let service = service_fn(move |request: http::Request<Incoming>| {
         answering.store(true, Ordering::Release);
-        let (ingress, answering) = (ingress.clone(), answering.clone());
+        let (ingress, answering, guest) = (ingress.clone(), answering.clone(), guest.clone());
         async move {
-            let response = on_port(ingress, port, request.map(Body::new)).await;
+            let response = attend(&guest, request, |request| on_port(ingress, port, request)).await;
             answering.store(false, Ordering::Release);
             Ok::<_, Infallible>(response)
         }

@@ -203,3 +203,25 @@ async fn smuggling_is_refused() {
     assert!(told.starts_with("HTTP/1.1 400"), "{told}");
     stage.end().await;
 }
+
+#[tokio::test]
+async fn who_only_holds_connections_open_keeps_nobody_out() {
+    let config = Config { max_connections: 4, ..Config::default() };
+    let stage = Stage::with(SOURCE, memory(), config).await;
+    let own = stage.port(0).unwrap();
+    let half = "POST /small HTTP/1.1\r\nhost: h\r\ncontent-length: 20\r\n\r\n{";
+    let mut held = Vec::new();
+    for beginning in ["", "POST /small", half, half, "", half] {
+        let mut stream = TcpStream::connect(own).await.unwrap();
+        stream.write_all(beginning.as_bytes()).await.unwrap();
+        held.push(stream);
+    }
+    let whole = b"POST /small HTTP/1.1\r\nhost: h\r\ncontent-length: 2\r\n\r\n{}";
+    for _ in 0..8 {
+        // Far less than the time after which a slow connection ends by itself.
+        let told = tokio::time::timeout(Duration::from_secs(5), send_raw(own, whole)).await.unwrap();
+        assert!(told.starts_with("HTTP/1.1 200"), "{told}");
+    }
+    drop(held);
+    stage.end().await;
+}

@@ -1,19 +1,25 @@
 //! The main port: API, webhooks' canonical addresses and probes on one listener, with limits on slow clients.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::response::IntoResponse as _;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tiphys_kit::{CancellationToken, Tasks};
+use tiphys_kit::{CancellationToken, Crowd, Guest, Tasks, attend};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tracing::debug;
 
-/// Connections at once; one more waits in the system's queue.
+/// Connections at once; one more takes the place of the longest idle.
 const CONNECTIONS: usize = 1024;
+/// As on webhooks' own ports: a request has at most so many headers, and so many bytes of them.
+const MAX_HEADERS: usize = 100;
+const MAX_HEADER_BYTES: usize = 32 * 1024;
 /// The headers of a request must arrive within this time.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections under way may take so long to end at shutdown.
@@ -26,24 +32,39 @@ pub(crate) async fn serve(
     stop: CancellationToken,
 ) -> Result<(), std::io::Error> {
     let tasks = Tasks::new(stop.clone());
-    let slots = Arc::new(Semaphore::new(CONNECTIONS));
-    while let Some((stream, slot)) = tiphys_kit::accept(&listener, &slots, &stop).await {
-        let (router, stop) = (router.clone(), stop.clone());
+    let crowd = Crowd::new(CONNECTIONS);
+    while let Some((stream, guest)) = tiphys_kit::accept(&listener, &crowd, &stop).await {
+        let guest = Arc::new(guest);
+        let connection = connection(stream, router.clone(), stop.clone(), guest.clone());
         tasks.spawn("connection", async move {
-            connection(stream, router, stop).await;
-            drop(slot);
+            tokio::select! {
+                // First, so that what can be written is written.
+                biased;
+                () = connection => {}
+                () = guest.dismissed() => debug!("an idle connection made room for another"),
+            }
         });
     }
     tasks.drain(GRACE).await;
     Ok(())
 }
 
-async fn connection(stream: TcpStream, router: Router, stop: CancellationToken) {
+async fn connection(stream: TcpStream, router: Router, stop: CancellationToken, guest: Arc<Guest>) {
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |request: http::Request<Incoming>| {
+        let (router, guest) = (router.clone(), guest.clone());
+        async move {
+            let answer = |request| async move { router.call(request).await.into_response() };
+            Ok::<_, Infallible>(attend(&guest, request, answer).await)
+        }
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
-        .max_headers(100)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .max_headers(MAX_HEADERS)
+        .max_header_size(MAX_HEADER_BYTES)
+        .max_buf_size(2 * MAX_HEADER_BYTES)
+        .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let mut stopping = false;
     loop {
