@@ -146,15 +146,23 @@ impl Screen {
     }
 
     fn redraw(&mut self, workflow: &Value, paint: Paint) {
-        let drawn = tree::draw(workflow, Timestamp::now(), paint);
+        let mut drawn = tree::draw(workflow, Timestamp::now(), paint);
         let mut out = std::io::stdout().lock();
         if self.lines > 0 {
             // Up to where the last drawing began, and clear to the end of the screen.
             let _ = write!(out, "\u{1b}[{}A\u{1b}[J", self.lines);
         }
-        let _ = write!(out, "{drawn}");
-        let _ = out.flush();
         self.lines = drawn.lines().count();
+        if !ended(workflow) {
+            // While it changes it must fit: the way back up is counted in lines, and ends at the top of the screen.
+            let rows = rustix::termios::tcgetwinsize(&out).map_or(0, |size| usize::from(size.ws_row));
+            let hidden = if rows > 1 { self.lines.saturating_sub(rows - 1) } else { 0 };
+            let shown: String = drawn.split_inclusive('\n').skip(hidden).collect();
+            self.lines -= hidden;
+            drawn = format!("\u{1b}[?7l{shown}\u{1b}[?7h");
+        }
+        let _ = out.write_all(drawn.as_bytes());
+        let _ = out.flush();
     }
 
     /// One line for each node whose phase is another than before.
