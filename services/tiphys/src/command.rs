@@ -26,7 +26,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         crate::exit::end_with_the_reader();
     }
     match cli.command {
-        Command::Dev(args) => Ok(crate::dev::run(&args, &cli.connection)?),
+        Command::Dev(args) => crate::dev::run(&args, &cli.connection),
         Command::Runner { dir } => std::process::exit(tiphys_runner::main(&dir)),
         Command::Lint(args) => lint::run(&args, &cli.connection),
         Command::Explain { code } => explain::run(&code),

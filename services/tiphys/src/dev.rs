@@ -9,44 +9,45 @@ mod data;
 mod http;
 mod roles;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use tiphys_bus::{Bus, streams};
 use tiphys_core::{Clock, SystemClock};
 use tiphys_kit::telemetry;
 use tokio::net::TcpListener;
 
 use crate::cli::{Connection, DevArgs, LogFormat};
+use crate::exit::{Code, Failure};
 use data::DataFolder;
 use roles::Roles;
 
-/// What is logged where `TIPHYS_LOG` says nothing: of the storage below the bus only what is wrong.
-const LOG: &str = "info,fjall=warn,lsm_tree=warn";
+/// Of the storage below the bus only what is wrong is logged, unless `TIPHYS_LOG` names it.
+const QUIET: &str = "fjall=warn,lsm_tree=warn";
 
 /// Runs until a signal.
-pub(crate) fn run(args: &DevArgs, connection: &Connection) -> anyhow::Result<()> {
+pub(crate) fn run(args: &DevArgs, connection: &Connection) -> Result<(), Failure> {
     let format = match args.log_format {
         LogFormat::Text => telemetry::LogFormat::Text,
         LogFormat::Json => telemetry::LogFormat::Json,
     };
-    let filter = std::env::var("TIPHYS_LOG").unwrap_or_else(|_| LOG.into());
+    let filter = std::env::var("TIPHYS_LOG").unwrap_or_else(|_| "info".into());
     let color =
         std::env::var_os("NO_COLOR").is_none() && std::io::IsTerminal::is_terminal(&std::io::stderr());
-    telemetry::install(format, &filter, color);
+    telemetry::install(format, &format!("{QUIET},{filter}"), color);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(serve(args, connection))
 }
 
-async fn serve(args: &DevArgs, connection: &Connection) -> anyhow::Result<()> {
-    let dir = args.dir.canonicalize().with_context(|| format!("the folder `{}`", args.dir.display()))?;
+async fn serve(args: &DevArgs, connection: &Connection) -> Result<(), Failure> {
+    let dir = folder(&args.dir)?;
     let data = DataFolder::open(connection.data.clone().unwrap_or_else(|| beside(&dir)))?;
     let listener = bind(args).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let bus = open_bus(args, &data, &clock)?;
     for stream in streams::all() {
-        bus.ensure_stream(&stream).await?;
+        bus.ensure_stream(&stream).await.context("the streams")?;
     }
     let roles = Roles {
         dir,
@@ -60,7 +61,21 @@ async fn serve(args: &DevArgs, connection: &Connection) -> anyhow::Result<()> {
     };
     let outcome = roles.run(listener).await;
     bus.close().await;
-    outcome
+    Ok(outcome?)
+}
+
+/// The folder of manifests, before anything is made for it.
+fn folder(given: &Path) -> Result<PathBuf, Failure> {
+    let help = "give the folder that holds your manifests, as in `tiphys dev examples`";
+    let problem = |code, what: String| Failure::new(code, format!("`{}` {what}; {help}", given.display()));
+    match given.canonicalize() {
+        Ok(dir) if dir.is_dir() => Ok(dir),
+        Ok(_) => Err(problem(Code::Usage, "is no folder".into())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(problem(Code::NotFound, "does not exist".into()))
+        }
+        Err(error) => Err(problem(Code::Failed, format!("cannot be read: {error}"))),
+    }
 }
 
 /// The `.tiphys` folder beside the folder of manifests.
@@ -68,29 +83,39 @@ fn beside(dir: &std::path::Path) -> PathBuf {
     dir.parent().unwrap_or(dir).join(".tiphys")
 }
 
-async fn bind(args: &DevArgs) -> anyhow::Result<TcpListener> {
+async fn bind(args: &DevArgs) -> Result<TcpListener, Failure> {
     let address = (args.host.as_str(), args.port);
     TcpListener::bind(address).await.map_err(|error| match error.kind() {
-        std::io::ErrorKind::AddrInUse => anyhow!(
-            "port {} is in use, perhaps by another `tiphys dev`; stop it, or choose another with --port (0 picks one)",
-            args.port
+        std::io::ErrorKind::AddrInUse => Failure::new(
+            Code::Conflict,
+            format!(
+                "port {} is in use, perhaps by another `tiphys dev`; stop it, or choose another with --port (0 picks one)",
+                args.port
+            ),
         ),
-        _ => anyhow!("cannot listen on {}:{}: {error}", args.host, args.port),
+        _ => Failure::new(
+            Code::Failed,
+            format!("cannot listen on {}:{}: {error}; is --host an address of this machine?", args.host, args.port),
+        ),
     })
 }
 
-fn open_bus(args: &DevArgs, data: &DataFolder, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Bus>> {
+fn open_bus(args: &DevArgs, data: &DataFolder, clock: &Arc<dyn Clock>) -> Result<Arc<dyn Bus>, Failure> {
     let options = tiphys_bus::Options { clock: clock.clone(), ..tiphys_bus::Options::default() };
     if args.memory {
         return Ok(tiphys_bus::memory_with(options));
     }
     tiphys_bus::embedded::open(&data.bus(), options).map_err(|error| {
         let code = tiphys_core::Classify::code(&error);
-        let help = match error {
-            tiphys_bus::BusError::Locked { .. } => "; stop the other one, or use another folder with --data",
-            tiphys_bus::BusError::Format { .. } => "; use the newer version, or another folder with --data",
-            _ => "",
+        let (exit, help) = match error {
+            tiphys_bus::BusError::Locked { .. } => {
+                (Code::Conflict, "; stop the other one, or use another folder with --data")
+            }
+            tiphys_bus::BusError::Format { .. } => {
+                (Code::Conflict, "; use the newer version, or another folder with --data")
+            }
+            _ => (Code::Failed, ""),
         };
-        anyhow!("{}{help} [{code}]", tiphys_core::chain(&error))
+        Failure::new(exit, format!("{}{help} [{code}]", tiphys_core::chain(&error)))
     })
 }

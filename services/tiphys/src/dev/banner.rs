@@ -7,7 +7,7 @@ use serde_json::Value;
 use tiphys_catalog::Snapshot;
 use tiphys_core::Timestamp;
 use tiphys_lang::cron::Schedule;
-use tiphys_manifest::Kind;
+use tiphys_manifest::{Kind, Severity};
 
 /// What the banner tells.
 pub(crate) struct Banner<'a> {
@@ -35,6 +35,16 @@ impl Banner<'_> {
         let kept = if self.memory { "events are in memory, and gone at the end; steps in " } else { "" };
         let _ = writeln!(out, "  Data       {kept}{}", self.data);
         let _ = writeln!(out, "  Objects    {}", self.counts());
+        let errors = self.snapshot.diagnostics.iter().filter(|finding| finding.severity == Severity::Error);
+        match errors.count() {
+            0 => {}
+            count => {
+                let _ = writeln!(
+                    out,
+                    "  WARNING    manifests with errors are left out ({count}); see: tiphys status"
+                );
+            }
+        }
         if self.exposed {
             out.push_str("  WARNING    others than this machine can connect; webhooks without `auth` take events from anybody\n");
         }
