@@ -232,8 +232,11 @@ impl Roles {
             snapshot: &catalog.snapshot(),
             now: self.clock.now(),
         };
-        println!("{}", banner.render());
-        self.data.announce(&ServerFile { address: base, pid: std::process::id() })
+        let text = banner.render();
+        // First the file: whoever sees the banner finds the server.
+        self.data.announce(&ServerFile { address: base.clone(), pid: std::process::id() })?;
+        println!("{text}");
+        Ok(())
     }
 
     /// Waits for a signal or a failure, then drains stage by stage.
