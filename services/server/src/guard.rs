@@ -35,7 +35,9 @@ impl Guard {
     fn check(&self, headers: &HeaderMap, uri_host: Option<&str>) -> Result<(), ApiError> {
         let host = only(headers, header::HOST)?.or(uri_host).unwrap_or_default();
         // A request line with a whole address in it names a host too; the two may not differ in who is meant.
-        if let Some(stranger) = [Some(host), uri_host].into_iter().flatten().find(|host| !self.knows_host(host)) {
+        if let Some(stranger) =
+            [Some(host), uri_host].into_iter().flatten().find(|host| !self.knows_host(host))
+        {
             return Err(ApiError::new(
                 StatusCode::FORBIDDEN,
                 format!(
@@ -77,7 +79,10 @@ fn only(headers: &HeaderMap, name: header::HeaderName) -> Result<Option<&str>, A
     let mut values = headers.get_all(&name).iter();
     let first = values.next();
     if values.next().is_some() {
-        return Err(ApiError::new(StatusCode::BAD_REQUEST, format!("header `{name}` is there more than once")));
+        return Err(ApiError::new(
+            StatusCode::BAD_REQUEST,
+            format!("header `{name}` is there more than once"),
+        ));
     }
     Ok(first.and_then(|value| value.to_str().ok()))
 }
@@ -155,7 +160,8 @@ mod tests {
         for good in ["LOCALHOST", "localhost:80", "[::1]", "[::1]:80"] {
             assert_eq!(status(&[good], None), None, "{good}");
         }
-        for bad in ["[::1]evil.example", "[::1", "localhost:80:evil", "localhost:evil", "localhost.", "u@localhost"]
+        for bad in
+            ["[::1]evil.example", "[::1", "localhost:80:evil", "localhost:evil", "localhost.", "u@localhost"]
         {
             assert_eq!(status(&[bad], None), Some(403), "{bad}");
         }
@@ -163,7 +169,8 @@ mod tests {
         assert_eq!(status(&["localhost"], Some("evil.example")), Some(403));
         assert_eq!(status(&["localhost"], Some("localhost")), None);
         assert_eq!(status(&[], Some("localhost")), None);
-        let twice = [("host", "localhost"), ("authorization", "Bearer x"), ("authorization", "Bearer s3cret")];
+        let twice =
+            [("host", "localhost"), ("authorization", "Bearer x"), ("authorization", "Bearer s3cret")];
         assert_eq!(guard.check(&headers(&twice), None).err().map(|e| e.status.as_u16()), Some(400));
     }
 }
