@@ -151,6 +151,8 @@ fn bad_requests_get_the_documented_answer() {
     );
     assert_eq!(server.post("in", "a", &json!({})).unwrap().status, 200);
     assert_eq!(server.json(&["events", "list"])["items"].as_array().unwrap().len(), 1);
+    let behind_all = format!("/api/tiphys/v1/events?after={}", u64::MAX);
+    assert_eq!(server.api(&behind_all)["items"].as_array().unwrap().len(), 0);
 }
 
 #[test]

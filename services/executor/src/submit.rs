@@ -69,6 +69,7 @@ pub fn prepare(
         Some(written) if !written.is_empty() => written.to_owned(),
         _ => namespace.to_owned(),
     };
+    well_formed("namespace", &namespace)?;
     let name = final_name(&workflow["metadata"], options, seed)?;
     set_metadata(&mut workflow, &namespace, &name, options);
     set_spec(&mut workflow, options);
@@ -102,17 +103,25 @@ fn final_name(metadata: &Value, options: &Options, seed: &str) -> Result<String,
             return Err(Error::Invalid(why.into()));
         }
     };
+    well_formed("workflow name", &name)?;
+    Ok(name)
+}
+
+/// Refuses what could be no name of Kubernetes. It becomes a part of paths, subjects and labels.
+fn well_formed(what: &str, name: &str) -> Result<(), Error> {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
     let ends = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
-    let well_formed =
-        name.chars().all(allowed) && ends(name.chars().next()) && ends(name.chars().next_back());
-    if !well_formed || name.len() > NAME_MAX {
-        return Err(Error::Invalid(format!(
-            "workflow name '{name}' is not allowed: at most {NAME_MAX} lower-case letters, digits, '-' and \
-             '.', beginning and ending with a letter or digit"
-        )));
+    if name.chars().all(allowed)
+        && ends(name.chars().next())
+        && ends(name.chars().next_back())
+        && name.len() <= NAME_MAX
+    {
+        return Ok(());
     }
-    Ok(name)
+    Err(Error::Invalid(format!(
+        "{what} '{name}' is not allowed: at most {NAME_MAX} lower-case letters, digits, '-' and '.', beginning \
+         and ending with a letter or digit"
+    )))
 }
 
 fn set_metadata(workflow: &mut Value, namespace: &str, name: &str, options: &Options) {
@@ -338,6 +347,10 @@ mod tests {
         assert!(one.workflow.get("status").is_none());
         for name in ["Upper", "-a", "a_b", "", &"a".repeat(64)] {
             assert!(prepared(json!({"name": name}), &Options::default(), "1").is_err(), "{name}");
+        }
+        for namespace in ["../..", "a/b", "*", ">", "a b", "a\nb", "\u{1b}[31m"] {
+            let metadata = json!({"name": "x", "namespace": namespace});
+            assert!(prepared(metadata, &Options::default(), "1").is_err(), "{namespace}");
         }
     }
 

@@ -65,7 +65,7 @@ pub(crate) async fn list(
     let filter = wanted.filter();
     let info = shared.bus.info(streams::EVENTS).await?;
     let messages = match wanted.after {
-        Some(after) => shared.bus.read(streams::EVENTS, &filter, after + 1, limit).await?,
+        Some(after) => shared.bus.read(streams::EVENTS, &filter, after.saturating_add(1), limit).await?,
         None => newest(&shared, &filter, info.first, info.last, limit).await?,
     };
     let mut items = Vec::new();
@@ -277,7 +277,7 @@ pub(crate) async fn tail(
     let filter = wanted.filter();
     let stream = futures::stream::unfold((shared, filter, start), |(shared, filter, after)| async move {
         let last = shared.bus.wait_for(streams::EVENTS, after, Duration::from_secs(30)).await.ok()?;
-        let messages = shared.bus.read(streams::EVENTS, &filter, after + 1, 100).await.ok()?;
+        let messages = shared.bus.read(streams::EVENTS, &filter, after.saturating_add(1), 100).await.ok()?;
         let next = if messages.len() < 100 { last.max(after) } else { messages.last()?.sequence };
         let next = messages.last().map_or(next, |m| next.max(m.sequence));
         let mut out = Vec::new();

@@ -153,13 +153,22 @@ async fn guard(url: &Url) -> Result<(), Error> {
 }
 
 fn is_link_local(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => v4.is_link_local(),
-        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
-            Some(v4) => v4.is_link_local(),
-            // fe80::/10, and the address of a cloud's metadata service.
-            None => v6.segments()[0] & 0xffc0 == 0xfe80 || v6.segments()[..2] == [0xfd00, 0xec2],
-        },
+    let v6 = match address {
+        // 100.100.100.200 is the metadata service of a cloud that keeps it elsewhere.
+        IpAddr::V4(v4) => return v4.is_link_local() || v4.octets() == [100, 100, 100, 200],
+        IpAddr::V6(v6) => v6,
+    };
+    let [a, b, c, d, e, f, g, h] = v6.segments();
+    let v4 = |high: u16, low: u16| {
+        let ([o1, o2], [o3, o4]) = (high.to_be_bytes(), low.to_be_bytes());
+        is_link_local(IpAddr::from([o1, o2, o3, o4]))
+    };
+    match [a, b, c, d, e, f] {
+        // Written as an IPv4 address (mapped, compatible, translated), or carrying one (NAT64, 6to4).
+        [0, 0, 0, 0, 0, 0 | 0xffff] | [0, 0, 0, 0, 0xffff, 0] | [0x64, 0xff9b, 0, 0, 0, 0] => v4(g, h),
+        [0x2002, high, low, ..] => v4(high, low),
+        // fe80::/10, and the address of a cloud's metadata service.
+        _ => a & 0xffc0 == 0xfe80 || [a, b] == [0xfd00, 0xec2],
     }
 }
 
@@ -180,13 +189,23 @@ mod tests {
             "http://2852039166/",
             "http://0xa9fea9fe/",
             "http://[::ffff:169.254.169.254]/",
+            "http://[::169.254.169.254]/",
+            "http://[::ffff:0:169.254.169.254]/",
+            "http://[64:ff9b::169.254.169.254]/",
+            "http://[2002:a9fe:a9fe::1]/",
+            "http://100.100.100.200/",
+            "http://169.254.43518/",
             "http://[fe80::1]/",
             "http://[fd00:ec2::254]/",
             "file:///etc/passwd",
         ] {
             assert!(guard(&Url::parse(bad).unwrap()).await.is_err(), "{bad}");
         }
-        assert!(guard(&Url::parse("http://127.0.0.1:1/").unwrap()).await.is_ok());
+        for good in
+            ["http://127.0.0.1:1/", "http://[::1]:1/", "http://[::ffff:10.0.0.1]/", "http://[2001:db8::1]/"]
+        {
+            assert!(guard(&Url::parse(good).unwrap()).await.is_ok(), "{good}");
+        }
     }
 
     #[test]
