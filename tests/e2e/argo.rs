@@ -53,13 +53,15 @@ fn workflows_as_argo_asks_for_them() {
     let latest = argo(&server, "GET", "/workflows/default/@latest", &json!({})).1;
     assert_eq!(latest["metadata"]["name"], name.as_str());
 
-    let put = |verb: &str, body: &Value| argo(&server, "PUT", &format!("/workflows/default/{name}/{verb}"), body);
+    let put =
+        |verb: &str, body: &Value| argo(&server, "PUT", &format!("/workflows/default/{name}/{verb}"), body);
     tiphys_tests::until("the suspended node", || {
         let workflow = argo(&server, "GET", &format!("/workflows/default/{name}"), &json!({})).1;
         (workflow["status"]["phase"] == "Running" && workflow["status"]["nodes"] != json!({})).then_some(())
     });
     assert_eq!(put("set", &json!({"phase": "Failed"})).0, 501);
-    let values = json!({"outputParameters": "{\"answer\":\"yes\"}", "nodeFieldSelector": "templateName=main"});
+    let values =
+        json!({"outputParameters": "{\"answer\":\"yes\"}", "nodeFieldSelector": "templateName=main"});
     assert_eq!(put("set", &values).0, 200);
     assert_eq!(put("resume", &json!({"namespace": "default"})).0, 200);
     let ended = server.ended(1);
@@ -109,20 +111,29 @@ fn templates_and_crons_as_argo_asks_for_them() {
     assert_eq!(create(&given(&template)), 409);
     template["spec"]["entrypoint"] = "other".into();
     template["spec"]["templates"][0]["name"] = "other".into();
-    let put = |name: &str, body: &Value| argo(&server, "PUT", &format!("/workflow-templates/default/{name}"), body).0;
+    let put = |name: &str, body: &Value| {
+        argo(&server, "PUT", &format!("/workflow-templates/default/{name}"), body).0
+    };
     assert_eq!(put("made", &given(&template)), 200);
-    assert_eq!(get("/workflow-templates/default/made").1["spec"]["entrypoint"], "other", "it is there at once");
+    assert_eq!(
+        get("/workflow-templates/default/made").1["spec"]["entrypoint"],
+        "other",
+        "it is there at once"
+    );
     template["metadata"]["name"] = "fixed".into();
     assert_eq!(put("fixed", &given(&template)), 409, "it stands in a file");
-    let submit = json!({"resourceKind": "wftmpl", "resourceName": "made", "submitOptions": {"labels": "x=y"}});
+    let submit =
+        json!({"resourceKind": "wftmpl", "resourceName": "made", "submitOptions": {"labels": "x=y"}});
     let (status, made) = argo(&server, "POST", "/workflows/default/submit", &submit);
     assert_eq!((status, made["metadata"]["labels"]["x"].as_str()), (200, Some("y")), "{made}");
     assert_eq!(argo(&server, "DELETE", "/workflow-templates/default/made", &json!({})).0, 200);
 
-    let cron = json!({"metadata": {"name": "daily"}, "spec": {"schedule": "0 6 * * *", "workflowSpec": spec}});
+    let cron =
+        json!({"metadata": {"name": "daily"}, "spec": {"schedule": "0 6 * * *", "workflowSpec": spec}});
     let body = json!({"cronWorkflow": cron});
     assert_eq!(argo(&server, "POST", "/cron-workflows/default", &body).0, 200);
-    let verb = |verb: &str| argo(&server, "PUT", &format!("/cron-workflows/default/daily/{verb}"), &json!({}));
+    let verb =
+        |verb: &str| argo(&server, "PUT", &format!("/cron-workflows/default/daily/{verb}"), &json!({}));
     assert_eq!(verb("suspend").1["spec"]["suspend"], true);
     assert_eq!(get("/cron-workflows/default/daily").1["spec"]["suspend"], true);
     assert_eq!(verb("resume").1["spec"]["suspend"], false);
