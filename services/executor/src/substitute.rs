@@ -56,6 +56,14 @@ pub(crate) fn expression(scope: &Scope<'_>, text: &str) -> Result<Value, LangErr
 
 /// A text with its tags replaced. `None` where the whole text is one reference to a value that is absent.
 pub(crate) fn text(scope: &Scope<'_>, written: &str) -> Result<Option<String>, String> {
+    text_with(scope, written, &mut |value| value)
+}
+
+fn text_with(
+    scope: &Scope<'_>,
+    written: &str,
+    insert: &mut dyn FnMut(String) -> String,
+) -> Result<Option<String>, String> {
     if !written.contains("{{") {
         return Ok(Some(written.to_owned()));
     }
@@ -65,7 +73,7 @@ pub(crate) fn text(scope: &Scope<'_>, written: &str) -> Result<Option<String>, S
     {
         return Ok(None);
     }
-    render(scope, &parsed, &mut |value| value).map(Some).map_err(|error| told(&error))
+    render(scope, &parsed, insert).map(Some).map_err(|error| told(&error))
 }
 
 fn render(
@@ -89,13 +97,27 @@ fn render(
 
 /// A text with its tags replaced; an absent value is a mistake.
 pub(crate) fn required(scope: &Scope<'_>, written: &str) -> Result<String, String> {
-    text(scope, written)?
-        .ok_or_else(|| format!("{written} has no value: what should have made it was skipped or made none"))
+    present(written, text(scope, written)?)
+}
+
+fn present(written: &str, value: Option<String>) -> Result<String, String> {
+    value.ok_or_else(|| format!("{written} has no value: what should have made it was skipped or made none"))
 }
 
 /// A JSON tree with the tags in its texts replaced.
 pub(crate) fn tree(scope: &Scope<'_>, written: &Value) -> Result<Value, String> {
     tags::map_strings(written, &mut |text| required(scope, text).map_err(wrong)).map_err(|error| told(&error))
+}
+
+/// The same for texts in which whoever runs the pod replaces `$(NAME)` by a variable, which may be a secret: what
+/// is inserted is not taken for such a name.
+pub(crate) fn expanded_tree(scope: &Scope<'_>, written: &Value) -> Result<Value, String> {
+    let mut literal = |value: String| value.replace('$', "$$");
+    tags::map_strings(written, &mut |text| {
+        let value = text_with(scope, text, &mut literal).map_err(wrong)?;
+        present(text, value).map_err(wrong)
+    })
+    .map_err(|error| told(&error))
 }
 
 /// Whether a `when` holds. A value inserted into quotes stays within them, and a bare one that is no plain word

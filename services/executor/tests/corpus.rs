@@ -64,7 +64,21 @@ fn act(pod: &PodSpec, now: Timestamp) -> PodResult {
 fn takes(pod: &PodSpec) -> Duration {
     let text = pod.container.to_string().replace(['"', ','], " ");
     let slept = text.split("sleep ").nth(1).and_then(|rest| rest.split_whitespace().next());
-    slept.and_then(|text| tiphys_executor::time::duration(text).ok()).unwrap_or(Duration::from_secs(1))
+    slept.and_then(as_sleep_reads).unwrap_or(Duration::from_secs(1))
+}
+
+/// A number and perhaps one unit, days among them, as the program `sleep` takes it.
+fn as_sleep_reads(text: &str) -> Option<Duration> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let seconds = match unit.trim_end_matches(';') {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86400,
+        _ => return None,
+    };
+    Some(Duration::from_secs(number.parse::<u64>().ok()? * seconds))
 }
 
 fn printed(text: &str) -> String {

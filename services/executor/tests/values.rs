@@ -248,3 +248,22 @@ fn a_workflow_with_too_many_nodes_ends() {
     assert!(simulator.state.message.contains("10000 nodes"));
     assert!(simulator.state.active.is_empty());
 }
+
+#[test]
+fn a_value_that_looks_like_a_variable_is_not_taken_for_one_when_the_pod_starts() {
+    let main = "
+  - name: main
+    inputs: {parameters: [{name: p, default: 'cost $5, $(SECRET)'}]}
+    script:
+      image: x
+      command: [sh, '$(OWN) {{inputs.parameters.p}}']
+      env: [{name: P, value: '{{inputs.parameters.p}}'}]
+      source: 'echo $HOME {{inputs.parameters.p}}'";
+    let simulator = with(main, &[]);
+    assert_eq!(simulator.phase(), Some(Phase::Succeeded), "{:?}", simulator.phases());
+    let pod = &simulator.started[0];
+    // `$$` is what Kubernetes, and our runner, turn back into `$`; the author's own `$(OWN)` stays one.
+    assert_eq!(pod.container["command"], json!(["sh", "$(OWN) cost $$5, $$(SECRET)"]));
+    assert_eq!(pod.container["env"][0]["value"], "cost $$5, $$(SECRET)");
+    assert_eq!(pod.script.as_deref(), Some("echo $HOME cost $5, $(SECRET)"));
+}

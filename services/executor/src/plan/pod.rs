@@ -101,13 +101,29 @@ fn container(
     let written = &def.json[if is_script { "script" } else { "container" }];
     let declared = paths::declared(&def.typed);
     let mapped = paths::mapped(written, &declared, &|path| (context.path_of)(key, path));
-    let mut replaced = substitute::tree(scope, &mapped)?;
+    let mut replaced = replaced(scope, &mapped)?;
     let source = replaced.as_object_mut().filter(|_| is_script).map(|members| members.remove("source"));
     let source = source.map(|source| source.as_ref().map(item_text).unwrap_or_default());
     if let Some(members) = replaced.as_object_mut() {
         members.insert("name".into(), json!("main"));
     }
     Ok((replaced, source))
+}
+
+/// Members of a container in which `$(NAME)` is replaced when it starts.
+const EXPANDED: [&str; 3] = ["command", "args", "env"];
+
+fn replaced(scope: &Scope<'_>, written: &Value) -> Result<Value, String> {
+    let Value::Object(members) = written else { return substitute::tree(scope, written) };
+    let replaced = members.iter().map(|(name, value)| {
+        let value = if EXPANDED.contains(&name.as_str()) {
+            substitute::expanded_tree(scope, value)?
+        } else {
+            substitute::tree(scope, value)?
+        };
+        Ok((name.clone(), value))
+    });
+    replaced.collect::<Result<_, String>>().map(Value::Object)
 }
 
 fn metadata(
