@@ -41,27 +41,29 @@ pub(super) async fn apply(args: &ApplyArgs, client: &Client, _: &Connection) -> 
 
 /// `delete`.
 pub(super) async fn delete(args: &DeleteArgs, client: &Client) -> Result<(), Failure> {
-    let mut targets: Vec<(String, String)> = Vec::new();
+    // Kind, namespace, name.
+    let mut targets: Vec<(String, String, String)> = Vec::new();
     for name in &args.names {
         let (kind, name) = name.split_once('/').unwrap_or(("workflow", name));
         let kind = kind_of(kind).ok_or_else(|| Failure::new(Code::Usage, format!("`{kind}` is no kind")))?;
-        targets.push((kind.to_owned(), name.to_owned()));
+        targets.push((kind.to_owned(), client.namespace.clone(), name.to_owned()));
     }
     for file in expand(args.filename.iter())? {
         let options = tiphys_manifest::load::LoadOptions { namespace: client.namespace.clone() };
         let loaded = tiphys_manifest::load::load(&file.display().to_string(), &read(&file)?, &options);
         super::lint::refuse_errors(&loaded.diagnostics)?;
-        targets.extend(loaded.objects.into_iter().map(|object| (object.kind.to_string(), object.name)));
+        let objects = loaded.objects.into_iter();
+        targets.extend(objects.map(|object| (object.kind.to_string(), object.namespace, object.name)));
     }
     if targets.is_empty() {
         return Err(Failure::new(Code::Usage, "nothing to delete: give names or files"));
     }
-    for (kind, mut name) in targets {
+    for (kind, namespace, mut name) in targets {
         let path = if kind == "Workflow" {
             name = super::get::resolve(client, &name).await?;
-            format!("/api/v1/workflows/{}/{name}", client.namespace)
+            format!("/api/v1/workflows/{namespace}/{name}")
         } else {
-            format!("/api/tiphys/v1/objects/{kind}/{}/{name}", client.namespace)
+            format!("/api/tiphys/v1/objects/{kind}/{namespace}/{name}")
         };
         client.send(Method::DELETE, &path, &json!({})).await?;
         println!("{}/{name} deleted", kind.to_lowercase());
