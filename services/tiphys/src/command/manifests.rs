@@ -58,7 +58,11 @@ pub(super) async fn delete(args: &DeleteArgs, client: &Client) -> Result<(), Fai
     if targets.is_empty() {
         return Err(Failure::new(Code::Usage, "nothing to delete: give names or files"));
     }
-    for (kind, namespace, mut name) in targets {
+    for (kind, mut namespace, mut name) in targets {
+        if namespace.is_empty() {
+            // Of a kind that has none; the address wants one all the same.
+            namespace.clone_from(&client.namespace);
+        }
         let path = if kind == "Workflow" {
             name = super::get::resolve(client, &name).await?;
             format!("/api/v1/workflows/{namespace}/{name}")
