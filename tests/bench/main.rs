@@ -77,7 +77,7 @@ fn run(names: &[String], effort: Effort) -> anyhow::Result<()> {
     if cfg!(debug_assertions) {
         eprintln!("bench: a debug build; its numbers mean nothing");
     }
-    // As in production: spans and counters cost something. The handle is not needed, nobody looks.
+    // As in production: counters cost something. The handle is not needed, nobody looks.
     let _metrics = tiphys_kit::metric::install()?;
     let filter = std::env::var("TIPHYS_LOG").unwrap_or_else(|_| "warn".into());
     tiphys_kit::telemetry::install(tiphys_kit::telemetry::LogFormat::Text, &filter, false);
