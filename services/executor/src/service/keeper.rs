@@ -15,6 +15,8 @@ use crate::submit;
 
 /// At the latest it looks again after this.
 const PAUSE: Duration = Duration::from_secs(60);
+/// Looks are at least so far apart, so that many ends at once are one look.
+const GAP: Duration = Duration::from_millis(200);
 /// A record of a deletion is kept for readers who are behind by no more than this.
 const NOTICE: Duration = Duration::from_secs(3600);
 /// Records of deletions looked at once.
@@ -24,6 +26,7 @@ impl Service {
     /// Looks whenever a workflow ended or its time is over.
     pub(super) async fn keep(&self) {
         let stop = self.tasks.stop().clone();
+        let mut tidied: Option<Timestamp> = None;
         loop {
             let next = match self.keep_once().await {
                 Ok(next) => next,
@@ -33,12 +36,22 @@ impl Service {
                 }
             };
             let now = self.deps.clock.now();
+            if tidied.is_none_or(|at| crate::time::after(at, PAUSE) <= now) {
+                tidied = Some(now);
+                if let Err(error) = self.tidy_notices(now).await {
+                    warn!(%error, "records of deletions cannot be taken away");
+                }
+            }
             let left = next.map(|next| next.duration_since(now));
             let left = left.and_then(|left| Duration::try_from(left).ok());
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = self.registry.finished.notified() => {}
                 () = tokio::time::sleep(left.unwrap_or(PAUSE).min(PAUSE)) => {}
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(GAP) => {}
             }
         }
     }
@@ -65,7 +78,6 @@ impl Service {
             };
             self.ask_deletion(&key, why).await?;
         }
-        self.tidy_notices(now).await?;
         Ok(next)
     }
 

@@ -27,9 +27,10 @@ impl Outlet {
         dead: &[DeadLetter],
         resets: Option<&Verdict>,
     ) -> Result<(), BusError> {
+        // Firings first: where the bus takes up what came first at once, they wait for no other sync.
         tokio::try_join!(
-            try_join_all(verdicts.iter().map(|verdict| self.verdict(verdict))),
             try_join_all(firings.iter().map(|firing| self.firing(firing))),
+            try_join_all(verdicts.iter().map(|verdict| self.verdict(verdict))),
             try_join_all(dead.iter().map(|letter| self.letter(letter))),
         )?;
         match resets {

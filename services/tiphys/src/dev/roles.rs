@@ -78,15 +78,18 @@ impl Roles {
         };
         let door = ingress.clone();
         stages.sources.spawn("eventsource", move |stop| tiphys_eventsource::run(config, deps, door, stop));
+        let samples = metrics.clone();
+        stages.background.spawn("metrics", move |stop| tiphys_kit::metric::upkeep(samples, stop));
         let (shared, followers) = self.shared(&catalog, &health, &launcher, &ingress, metrics).await?;
         let guard = tiphys_server::Guard::new(self.data.token()?.into(), vec![self.address.ip().to_string()]);
         shared.follow(followers, &mut stages.api);
         let router = tiphys_server::router(shared, guard).merge(ingress.router());
         stages.api.spawn("http", move |stop| super::http::serve(listener, router, stop));
         self.wait_until_ready(&mut stages.sources, &health).await?;
-        self.announce(&catalog)?;
+        // Before anybody knows that it runs: a signal right after that drains, too.
         let signalled = stop.clone();
         stages.background.spawn("signals", move |until| tiphys_kit::signal::watch(signalled, until));
+        self.announce(&catalog)?;
         let outcome = self.until_stopped(stages, stop).await;
         watching.cancel();
         process.drain(GRACE).await;
