@@ -38,7 +38,7 @@ impl Host {
             dir.path().join("steps"),
             runner.map(String::from).into(),
             "/usr/local/bin:/usr/bin:/bin".into(),
-            "/root".into(),
+            "/home/step".into(),
             tiphys_runner::proc::boot_id().unwrap(),
         );
         Self { dir, config }
