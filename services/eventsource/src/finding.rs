@@ -81,6 +81,11 @@ impl Findings {
         }
     }
 
+    /// Replaces what `part` found, in silence.
+    pub(crate) fn replace(&self, part: &str, found: Vec<Diagnostic>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(part.to_owned(), found);
+    }
+
     /// All of them.
     pub(crate) fn all(&self) -> Vec<Diagnostic> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);

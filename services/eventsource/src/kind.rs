@@ -8,18 +8,22 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tiphys_bus::Bus;
+use tiphys_catalog::Catalog;
 use tiphys_core::{Clock, Origin};
 use tiphys_kit::CancellationToken;
-use tiphys_manifest::event_source::Filter as FilterSpec;
+use tiphys_manifest::event_source::{Filter as FilterSpec, KeySelector};
 
 use crate::emit::Emitter;
 use crate::error::Error;
 use crate::filter::Filter;
 use crate::hook::Hook;
 use crate::ingress::Place;
+use crate::poison;
+use crate::report::Report;
 use crate::secret::Secrets;
 
 /// A kind that waits for the outside by itself: a queue, a clock.
@@ -73,6 +77,10 @@ pub(crate) struct Scope {
     pub(crate) patience: Duration,
     /// When to stop.
     pub(crate) stop: CancellationToken,
+    /// The objects that exist.
+    pub(crate) catalog: Catalog,
+    /// Where it says how it is.
+    pub(crate) report: Report,
 }
 
 impl Scope {
@@ -89,6 +97,53 @@ impl Scope {
             Filter::compile(filter)?,
             self.patience,
         ))
+    }
+
+    /// The value of a Secret's key in the event source's namespace, as it is now.
+    ///
+    /// # Errors
+    /// Fails when it is missing or empty.
+    #[cfg_attr(
+        not(any(
+            feature = "grpc",
+            feature = "kafka",
+            feature = "nats",
+            feature = "pubsub",
+            feature = "sqs"
+        )),
+        expect(dead_code, reason = "only the kinds behind features need it")
+    )]
+    pub(crate) fn secret(&self, selector: &KeySelector) -> Result<SecretString, Error> {
+        Secrets::of(&self.catalog.snapshot(), &self.origin.namespace).get(selector)
+    }
+
+    /// The source is connected and receives.
+    pub(crate) fn up(&self) {
+        self.report.up();
+    }
+
+    /// The source does not receive, for this reason, and tries again by itself.
+    pub(crate) fn down(&self, error: &Error) {
+        self.report.down(error);
+    }
+
+    /// Keeps what can never become an event, with its raw bytes, among the dead letters; durable when this
+    /// returns. `native` is the message's own id, so that a redelivery is no second letter.
+    ///
+    /// # Errors
+    /// Fails when the bus refuses; the message must not be acked then.
+    #[cfg_attr(
+        not(any(
+            feature = "grpc",
+            feature = "kafka",
+            feature = "nats",
+            feature = "pubsub",
+            feature = "sqs"
+        )),
+        expect(dead_code, reason = "only the kinds behind features need it")
+    )]
+    pub(crate) async fn dead_letter(&self, native: &str, raw: &[u8], why: &Error) -> Result<(), Error> {
+        poison::keep(self, native, raw, why).await
     }
 }
 

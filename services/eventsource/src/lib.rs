@@ -23,8 +23,11 @@ mod ingress;
 mod json;
 mod kind;
 mod meter;
+mod poison;
+mod report;
 mod secret;
 mod service;
+mod supervisor;
 
 pub use config::Config;
 pub use error::Error;

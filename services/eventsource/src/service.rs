@@ -7,23 +7,23 @@ use std::time::Duration;
 use serde_json::Value;
 use tiphys_bus::Bus;
 use tiphys_catalog::{Catalog, Snapshot};
-use tiphys_core::{Classify as _, Clock, Fault, Origin, Timestamp};
-use tiphys_kit::{Backoff, CancellationToken, Health, Tasks};
+use tiphys_core::{Clock, Origin, Timestamp};
+use tiphys_kit::{CancellationToken, Health, Tasks};
 use tiphys_manifest::{Kind, Object, Spec};
 use tracing::{info, warn};
 
 use crate::config::Config;
 use crate::error::Error;
-use crate::finding::{Findings, Spot};
+use crate::finding::Spot;
 use crate::ingress::{Candidate, Ingress, table::Age};
 use crate::kind::{Entry, Registry, Scope};
 use crate::meter;
+use crate::report::Report;
 use crate::secret::Secrets;
+use crate::supervisor::Supervisor;
 
 /// How often a port that could not be opened is tried again.
 const RETRY_PORTS: Duration = Duration::from_secs(5);
-/// A source that ran so long before it broke starts with short pauses again.
-const HEALTHY: Duration = Duration::from_secs(60);
 
 /// What the event sources need of the process.
 #[derive(Clone)]
@@ -67,6 +67,7 @@ struct Loop {
     /// What it was started with.
     config: Value,
     stop: CancellationToken,
+    report: Report,
 }
 
 /// Identity of a loop: the kind's key and the origin.
@@ -121,7 +122,7 @@ impl Service {
                 };
                 *running += 1;
                 let config = event_config(object, key, event);
-                let scope = self.scope(object, event, kind);
+                let scope = self.scope(object, key, event, kind);
                 match entry {
                     Entry::Http { place, hook } => {
                         let secrets = Secrets::of(snapshot, &object.namespace);
@@ -133,7 +134,7 @@ impl Service {
                         });
                     }
                     Entry::Source { run } => {
-                        wanted.insert((key, scope.origin.clone()), (config, spot, scope, *run));
+                        wanted.insert((key, scope.origin.clone()), (config, scope, *run));
                     }
                 }
             }
@@ -145,46 +146,51 @@ impl Service {
         self.ingress.apply(candidates)
     }
 
-    fn scope(&self, object: &Object, event: &str, kind: &'static str) -> Scope {
+    fn scope(&self, object: &Object, key: &'static str, event: &str, kind: &'static str) -> Scope {
+        let origin = Origin {
+            namespace: object.namespace.clone(),
+            source: object.name.clone(),
+            event: event.to_owned(),
+        };
+        let stop = self.tasks.stop().child_token();
         Scope {
-            origin: Origin {
-                namespace: object.namespace.clone(),
-                source: object.name.clone(),
-                event: event.to_owned(),
-            },
+            report: Report::new(
+                part(key, &origin),
+                Spot::of(object, key, event),
+                self.ingress.findings().clone(),
+                self.deps.health.clone(),
+                stop.clone(),
+            ),
+            catalog: self.deps.catalog.clone(),
+            origin,
             kind,
             bus: self.deps.bus.clone(),
             clock: self.deps.clock.clone(),
             patience: self.config.publish_patience,
-            stop: self.tasks.stop().child_token(),
+            stop,
         }
     }
 
     /// Stops the loops that are gone or changed, starts those that are new or changed.
     fn reconcile_loops(&mut self, wanted: HashMap<LoopKey, WantedLoop<'_>>) {
-        let findings = self.ingress.findings();
         self.loops.retain(|key, running| {
             let same = wanted.get(key).is_some_and(|new| *new.0 == running.config);
             if !same {
                 running.stop.cancel();
-                findings.set(&part(key), Vec::new());
+                if !wanted.contains_key(key) {
+                    running.report.forget();
+                }
             }
             same
         });
-        for (key, (config, spot, scope, run)) in wanted {
+        for (key, (config, scope, run)) in wanted {
             if self.loops.contains_key(&key) {
                 continue;
             }
-            let supervisor = Supervisor {
-                part: part(&key),
-                spot,
-                config: config.clone(),
-                run,
-                scope: scope.clone(),
-                findings: findings.clone(),
-            };
+            let supervisor = Supervisor { config: config.clone(), run, scope: scope.clone() };
             self.tasks.spawn("event source", supervisor.supervise());
-            self.loops.insert(key, Loop { config: config.clone(), stop: scope.stop });
+            let (config, stop, report) = (config.clone(), scope.stop, scope.report);
+            self.loops.insert(key, Loop { config, stop, report });
         }
     }
 
@@ -212,50 +218,11 @@ impl Service {
     }
 }
 
-type WantedLoop<'a> = (&'a Value, Spot, Scope, fn(&Value, Scope) -> crate::kind::Running);
+type WantedLoop<'a> = (&'a Value, Scope, fn(&Value, Scope) -> crate::kind::Running);
 
-/// Keeps one source running.
-struct Supervisor {
-    part: String,
-    spot: Spot,
-    config: Value,
-    run: fn(&Value, Scope) -> crate::kind::Running,
-    scope: Scope,
-    findings: Findings,
-}
-
-impl Supervisor {
-    async fn supervise(self) {
-        let stop = self.scope.stop.clone();
-        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
-        loop {
-            let began = tokio::time::Instant::now();
-            let Err(failure) = (self.run)(&self.config, self.scope.clone()).await else {
-                return;
-            };
-            if stop.is_cancelled() {
-                return;
-            }
-            self.findings.set(&self.part, vec![self.spot.failure(&failure)]);
-            if failure.fault() != Fault::Transient {
-                // Its manifest must change, and then another supervisor starts.
-                return;
-            }
-            if began.elapsed() > HEALTHY {
-                backoff.reset();
-            }
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(backoff.next_wait()) => {}
-            }
-            self.findings.set(&self.part, Vec::new());
-        }
-    }
-}
-
-/// The name under which a loop reports.
-fn part((kind, origin): &LoopKey) -> String {
-    format!("{kind}/{}/{}/{}", origin.namespace, origin.source, origin.event)
+/// The name under which a source reports.
+fn part(key: &str, origin: &Origin) -> String {
+    format!("{key}/{}/{}/{}", origin.namespace, origin.source, origin.event)
 }
 
 /// What stands below `spec.<kind>.<event>`, as it was written.

@@ -38,6 +38,7 @@ impl SourceKind for Calendar {
         let emitter = scope.emitter(config.filter.as_ref())?;
         let memory = Memory::new(&scope, &config);
         let last = memory.last().await?;
+        scope.up();
         let mut next = plan.first(last, scope.clock.now());
         while let Some(tick) = next {
             if !wait_until(tick, &scope).await {
