@@ -13,6 +13,7 @@ mod log;
 mod memory;
 mod options;
 pub mod port;
+pub mod spool;
 mod store;
 pub mod streams;
 

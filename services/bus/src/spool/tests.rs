@@ -1,0 +1,311 @@
+//! The spool before a bus that goes away, loses answers, and forgets ids.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use tempfile::TempDir;
+use tiphys_core::Clock;
+
+use super::*;
+use crate::Options;
+
+/// A clock that is moved by hand.
+#[derive(Debug)]
+struct Hand(Mutex<Timestamp>);
+
+impl Hand {
+    fn forward(&self, by: Duration) {
+        let mut now = self.0.lock().unwrap();
+        *now += by;
+    }
+}
+
+impl Clock for Hand {
+    fn now(&self) -> Timestamp {
+        *self.0.lock().unwrap()
+    }
+}
+
+/// A bus whose answers to publishers can be lost, and that can be away.
+struct Far {
+    inner: Arc<dyn Bus>,
+    away: AtomicBool,
+    lose: AtomicU32,
+}
+
+fn away() -> BusError {
+    BusError::Unavailable { reason: "away".into() }
+}
+
+impl Far {
+    fn reachable(&self) -> Result<(), BusError> {
+        if self.away.load(Ordering::SeqCst) { Err(away()) } else { Ok(()) }
+    }
+}
+
+#[async_trait]
+impl Bus for Far {
+    async fn ensure_stream(&self, config: &StreamConfig) -> Result<(), BusError> {
+        self.inner.ensure_stream(config).await
+    }
+    async fn publish(&self, message: Publish) -> Result<Acked, BusError> {
+        self.reachable()?;
+        let acked = self.inner.publish(message).await?;
+        let lost = self.lose.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        if lost == Ok(1) {
+            self.away.store(true, Ordering::SeqCst);
+            return Err(away());
+        }
+        Ok(acked)
+    }
+    async fn last(&self, subject: &str) -> Result<Option<Message>, BusError> {
+        self.inner.last(subject).await
+    }
+    async fn get(&self, stream: &str, sequence: u64) -> Result<Option<Message>, BusError> {
+        self.inner.get(stream, sequence).await
+    }
+    async fn read(
+        &self,
+        stream: &str,
+        filter: &str,
+        from: u64,
+        max: usize,
+    ) -> Result<Vec<Message>, BusError> {
+        self.reachable()?;
+        self.inner.read(stream, filter, from, max).await
+    }
+    async fn wait_for(&self, stream: &str, after: u64, wait: Duration) -> Result<u64, BusError> {
+        self.inner.wait_for(stream, after, wait).await
+    }
+    async fn purge(&self, stream: &str, filter: &str, up_to: Option<u64>) -> Result<u64, BusError> {
+        self.inner.purge(stream, filter, up_to).await
+    }
+    async fn info(&self, stream: &str) -> Result<StreamInfo, BusError> {
+        self.reachable()?;
+        self.inner.info(stream).await
+    }
+    async fn consumer(&self, stream: &str, config: ConsumerConfig) -> Result<Box<dyn Consumer>, BusError> {
+        self.inner.consumer(stream, config).await
+    }
+    async fn consumer_info(&self, stream: &str, name: &str) -> Result<Option<ConsumerInfo>, BusError> {
+        self.inner.consumer_info(stream, name).await
+    }
+    async fn delete_consumer(&self, stream: &str, name: &str) -> Result<(), BusError> {
+        self.inner.delete_consumer(stream, name).await
+    }
+    async fn claim(&self, key: &str, owner: &str, for_time: Duration) -> Result<Option<Claim>, BusError> {
+        self.inner.claim(key, owner, for_time).await
+    }
+    async fn release(&self, claim: &Claim) -> Result<(), BusError> {
+        self.inner.release(claim).await
+    }
+    async fn put_blob(&self, content: Bytes) -> Result<String, BusError> {
+        self.reachable()?;
+        self.inner.put_blob(content).await
+    }
+    async fn get_blob(&self, reference: &str) -> Result<Option<Bytes>, BusError> {
+        self.inner.get_blob(reference).await
+    }
+    async fn close(&self) {}
+}
+
+struct World {
+    folder: TempDir,
+    clock: Arc<Hand>,
+    far: Arc<Far>,
+    config: SpoolConfig,
+}
+
+impl World {
+    /// A bus that remembers ids for two seconds.
+    async fn new(config: SpoolConfig) -> Self {
+        let start: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let clock = Arc::new(Hand(Mutex::new(start)));
+        let inner = crate::memory_with(Options { clock: clock.clone(), ..Options::default() });
+        let mut events = streams::all().into_iter().find(|stream| stream.name == streams::EVENTS).unwrap();
+        events.duplicate_window = Duration::from_secs(2);
+        inner.ensure_stream(&events).await.unwrap();
+        let far = Arc::new(Far { inner, away: AtomicBool::new(false), lose: AtomicU32::new(0) });
+        Self { folder: tempfile::tempdir().unwrap(), clock, far, config }
+    }
+
+    async fn spool(&self) -> Arc<Spool> {
+        let options = Options { reserve: 0, ..Options::default() };
+        let local = crate::embedded::open(self.folder.path(), options).unwrap();
+        open(local, self.far.clone(), self.config.clone()).await.unwrap()
+    }
+
+    fn go(&self) {
+        self.far.away.store(false, Ordering::SeqCst);
+    }
+
+    fn leave(&self) {
+        self.far.away.store(true, Ordering::SeqCst);
+    }
+
+    /// What the bus holds of a subject.
+    async fn stored(&self, subject: &str) -> Vec<String> {
+        let all = self.far.inner.read(streams::EVENTS, subject, 1, 1000).await.unwrap();
+        all.iter().map(|message| String::from_utf8(message.payload.to_vec()).unwrap()).collect()
+    }
+
+    /// Waits until the spool is empty.
+    async fn emptied(&self, spool: &Spool) {
+        let wait = async {
+            while spool.backlog().await.unwrap().messages > 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), wait).await.expect("the spool empties");
+    }
+}
+
+fn event(source: &str, number: u32) -> Publish {
+    let subject = streams::subject(streams::EVENTS, &["ns", source, "e"]);
+    Publish::new(subject, format!("{source}-{number}")).id(format!("{source}-{number}"))
+}
+
+fn numbered(source: &str, numbers: std::ops::Range<u32>) -> Vec<String> {
+    numbers.map(|number| format!("{source}-{number}")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_is_given_while_the_bus_is_away_and_the_order_is_kept() {
+    let world = World::new(SpoolConfig::default()).await;
+    world.leave();
+    let spool = world.spool().await;
+    let stop = CancellationToken::new();
+    let forwarding = tokio::spawn(spool.clone().forward(stop.clone()));
+    for number in 0..100 {
+        for source in ["a", "b"] {
+            assert!(!spool.publish(event(source, number)).await.unwrap().duplicate);
+        }
+    }
+    assert!(spool.publish(event("a", 7)).await.unwrap().duplicate, "a duplicate is known at once");
+    let backlog = spool.backlog().await.unwrap();
+    assert_eq!(backlog.messages, 200);
+    assert!(backlog.oldest.is_some());
+    world.go();
+    world.emptied(&spool).await;
+    for source in ["a", "b"] {
+        assert_eq!(world.stored(&format!("events.ns.{source}.e")).await, numbered(source, 0..100));
+    }
+    assert_eq!(spool.backlog().await.unwrap().held, None);
+    assert!(spool.publish(event("a", 7)).await.unwrap().duplicate, "also after it went on");
+    stop.cancel();
+    forwarding.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_answer_and_a_long_absence_double_nothing() {
+    let world = World::new(SpoolConfig::default()).await;
+    let spool = world.spool().await;
+    let stop = CancellationToken::new();
+    let forwarding = tokio::spawn(spool.clone().forward(stop.clone()));
+    world.far.lose.store(5, Ordering::SeqCst);
+    for number in 0..20 {
+        spool.publish(event("a", number)).await.unwrap();
+    }
+    tokio::time::timeout(Duration::from_secs(20), async {
+        while spool.backlog().await.unwrap().held.is_none() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+    .expect("the answer gets lost");
+    assert_eq!(world.stored("events.ns.a.e").await.len(), 5, "stored, though the answer was lost");
+    world.clock.forward(Duration::from_secs(10));
+    world.go();
+    world.emptied(&spool).await;
+    assert_eq!(world.stored("events.ns.a.e").await, numbered("a", 0..20));
+    stop.cancel();
+    forwarding.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_service_goes_on_where_it_was_and_doubles_nothing() {
+    let world = World::new(SpoolConfig::default()).await;
+    for round in 0..5 {
+        let spool = world.spool().await;
+        world.go();
+        // Killed: the forwarder is dropped wherever it is, after an answer that it never saw.
+        world.far.lose.store(3 + round, Ordering::SeqCst);
+        let forwarding = tokio::spawn(spool.clone().forward(CancellationToken::new()));
+        for number in round * 20..(round + 1) * 20 {
+            spool.publish(event("a", number)).await.unwrap();
+        }
+        tokio::time::sleep(Duration::from_millis(u64::from(round) * 7)).await;
+        forwarding.abort();
+        let _ = forwarding.await;
+        spool.close().await;
+        drop(spool);
+        world.clock.forward(Duration::from_secs(10));
+    }
+    world.far.lose.store(0, Ordering::SeqCst);
+    world.go();
+    let spool = world.spool().await;
+    let stop = CancellationToken::new();
+    let forwarding = tokio::spawn(spool.clone().forward(stop.clone()));
+    world.emptied(&spool).await;
+    assert_eq!(world.stored("events.ns.a.e").await, numbered("a", 0..100));
+    stop.cancel();
+    forwarding.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_spool_refuses_and_forwarded_events_make_room() {
+    let config = SpoolConfig { max_bytes: 4000, ..SpoolConfig::default() };
+    let world = World::new(config).await;
+    world.leave();
+    let spool = world.spool().await;
+    let large = |number: u32| {
+        let payload = format!("{number:>1000}");
+        Publish::new(streams::subject(streams::EVENTS, &["ns", "a", "e"]), payload).id(number.to_string())
+    };
+    let mut taken = 0;
+    let refusal = loop {
+        match spool.publish(large(taken)).await {
+            Ok(_) => taken += 1,
+            Err(refusal) => break refusal,
+        }
+    };
+    assert!(matches!(refusal, BusError::Full { .. }), "{refusal}");
+    assert!((1..=4).contains(&taken), "{taken}");
+    world.go();
+    let stop = CancellationToken::new();
+    let forwarding = tokio::spawn(spool.clone().forward(stop.clone()));
+    world.emptied(&spool).await;
+    for number in 100..110 {
+        spool.publish(large(number)).await.unwrap();
+        world.emptied(&spool).await;
+    }
+    let stored: HashSet<String> = world.stored("").await.into_iter().collect();
+    assert_eq!(stored.len(), taken as usize + 10);
+    stop.cancel();
+    forwarding.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_blob_is_on_the_bus_before_its_event() {
+    let world = World::new(SpoolConfig::default()).await;
+    world.leave();
+    let spool = world.spool().await;
+    let reference = spool.put_blob(Bytes::from_static(b"the raw body")).await.unwrap();
+    spool.publish(event("a", 1)).await.unwrap();
+    let stop = CancellationToken::new();
+    let forwarding = tokio::spawn(spool.clone().forward(stop.clone()));
+    world.go();
+    world.emptied(&spool).await;
+    assert_eq!(world.far.inner.get_blob(&reference).await.unwrap().unwrap(), "the raw body");
+    stop.cancel();
+    forwarding.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn what_the_bus_would_never_take_is_refused_at_once() {
+    let config = SpoolConfig { max_message: 100, ..SpoolConfig::default() };
+    let world = World::new(config).await;
+    let spool = world.spool().await;
+    let message = Publish::new(streams::subject(streams::EVENTS, &["ns", "a", "e"]), "x".repeat(101));
+    assert!(matches!(spool.publish(message).await, Err(BusError::TooLarge { .. })));
+}
