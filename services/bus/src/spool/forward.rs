@@ -86,10 +86,11 @@ impl Forwarder {
     /// A new spool has nothing on the bus yet: it need not read what stands there.
     async fn begin(&mut self) -> Result<(), BusError> {
         let fresh = self.cursor == cursor::Cursor::default();
-        if fresh && self.spool.local.info(streams::EVENTS).await?.last == 0 {
-            if let Ok(there) = self.spool.remote.info(streams::EVENTS).await {
-                self.cursor.remote = there.last;
-            }
+        if fresh
+            && self.spool.local.info(streams::EVENTS).await?.last == 0
+            && let Ok(there) = self.spool.remote.info(streams::EVENTS).await
+        {
+            self.cursor.remote = there.last;
         }
         Ok(())
     }
