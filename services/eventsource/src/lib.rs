@@ -27,6 +27,7 @@ mod poison;
 mod report;
 mod secret;
 mod service;
+mod spool;
 mod supervisor;
 
 pub use config::Config;

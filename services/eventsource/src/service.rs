@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tiphys_bus::Bus;
+use tiphys_bus::spool::Spool;
 use tiphys_catalog::{Catalog, Snapshot};
 use tiphys_core::{Clock, Origin, Timestamp};
 use tiphys_kit::{CancellationToken, Health, Tasks};
@@ -20,6 +21,7 @@ use crate::kind::{Entry, Registry, Scope};
 use crate::meter;
 use crate::report::Report;
 use crate::secret::Secrets;
+use crate::spool;
 use crate::supervisor::Supervisor;
 
 /// How often a port that could not be opened is tried again.
@@ -30,6 +32,9 @@ const RETRY_PORTS: Duration = Duration::from_secs(5);
 pub struct Deps {
     /// Where events go.
     pub bus: Arc<dyn Bus>,
+    /// Keeps the events of HTTP requests until the bus has them, since many senders never try again. Queues
+    /// do, and clocks remember: theirs go to the bus at once.
+    pub spool: Option<Arc<Spool>>,
     /// What exists.
     pub catalog: Catalog,
     /// The time.
@@ -46,6 +51,10 @@ pub async fn run(config: Config, deps: Deps, ingress: Ingress, stop: Cancellatio
     deps.health.expect("eventsource");
     let mut changed = deps.catalog.changed();
     let mut service = Service::new(config, deps.clone(), ingress, &stop);
+    let ended = CancellationToken::new();
+    if let Some(spool) = &deps.spool {
+        service.forward(spool.clone(), ended.clone());
+    }
     loop {
         let snapshot = changed.borrow_and_update().clone();
         let all_open = service.reconcile(&snapshot);
@@ -58,7 +67,7 @@ pub async fn run(config: Config, deps: Deps, ingress: Ingress, stop: Cancellatio
         }
     }
     deps.health.failing("eventsource", "stopping");
-    service.close().await;
+    service.close(ended).await;
     Ok(())
 }
 
@@ -122,9 +131,12 @@ impl Service {
                 };
                 *running += 1;
                 let config = event_config(object, key, event);
-                let scope = self.scope(object, key, event, kind);
+                let mut scope = self.scope(object, key, event, kind);
                 match entry {
                     Entry::Http { place, hook } => {
+                        if let Some(spool) = &self.deps.spool {
+                            scope.bus = spool.clone();
+                        }
                         let secrets = Secrets::of(snapshot, &object.namespace);
                         candidates.push(Candidate {
                             age: age(object, since, scope.origin.clone()),
@@ -208,9 +220,20 @@ impl Service {
         self.counted = counted;
     }
 
-    async fn close(self) {
+    /// Forwards the spool, longer than the door is open.
+    fn forward(&self, spool: Arc<Spool>, ended: CancellationToken) {
+        let (clock, health) = (self.deps.clock.clone(), self.deps.health.clone());
+        self.tasks.spawn("spool", async move {
+            if let Err(error) = spool::run(spool, clock, health.clone(), ended).await {
+                health.failing("eventsource", format!("the spool is broken: {error}"));
+            }
+        });
+    }
+
+    async fn close(self, ended: CancellationToken) {
         self.tasks.stop().cancel();
         self.ingress.close().await;
+        ended.cancel();
         if !self.tasks.drain(self.config.grace).await {
             warn!("event sources are still busy at the end of the grace period");
         }

@@ -64,7 +64,7 @@ impl Stage {
             tasks,
         };
         stage.put(manifests);
-        let deps = Deps { bus, catalog, clock: Arc::new(SystemClock), health };
+        let deps = Deps { bus, spool: None, catalog, clock: Arc::new(SystemClock), health };
         stage.tasks.spawn("eventsource", async move {
             run(config, deps, ingress, stop).await.unwrap();
         });
