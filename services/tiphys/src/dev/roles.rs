@@ -72,6 +72,7 @@ impl Roles {
         let ingress = Ingress::new(config.clone());
         let deps = tiphys_eventsource::Deps {
             bus: self.bus.clone(),
+            spool: None,
             catalog: catalog.clone(),
             clock: self.clock.clone(),
             health: health.clone(),
