@@ -1,6 +1,7 @@
 //! What one HTTP event demands of a request, and what it makes of it.
 
 mod auth;
+mod cloudevent;
 mod identity;
 mod payload;
 pub(crate) mod preset;
@@ -8,9 +9,10 @@ pub mod raw;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, Method};
+use http::{HeaderName, Method};
 
 pub(crate) use auth::Auth;
+use cloudevent::{Context, Mode};
 pub(crate) use identity::Identity;
 pub(crate) use payload::webhook;
 
@@ -64,18 +66,43 @@ pub(crate) struct Hook {
 }
 
 impl Hook {
-    /// Makes the draft of an event out of a request that was let in.
-    pub(crate) fn draft(&self, parts: &Parts, body: &Bytes) -> Result<Draft, Refusal> {
+    /// Makes the drafts of a request that was let in: one, or one for each event of a batch.
+    pub(crate) fn drafts(&self, parts: &Parts, body: &Bytes) -> Result<Vec<Draft>, Refusal> {
+        match Mode::of(&parts.headers) {
+            None => Ok(vec![self.draft(parts, body, None)?]),
+            Some(Mode::Binary) => {
+                Ok(vec![self.draft(parts, body, Some(&Context::of_headers(&parts.headers)))?])
+            }
+            Some(Mode::Structured) => Ok(vec![self.draft(parts, body, Some(&Context::of_envelope(body)))?]),
+            Some(Mode::Batch) => {
+                let envelopes = cloudevent::envelopes(body)?;
+                let one =
+                    |envelope: &Bytes| self.draft(parts, envelope, Some(&Context::of_envelope(envelope)));
+                envelopes.iter().map(one).collect()
+            }
+        }
+    }
+
+    fn draft(&self, parts: &Parts, body: &Bytes, context: Option<&Context>) -> Result<Draft, Refusal> {
         let shaped =
             (self.shape)(&Received { parts, body, masked: self.auth.masked(), metadata: &self.metadata })?;
         let text = shaped.payload.get(shaped.body.clone()).unwrap_or_default();
-        let native = self.identity.of(&parts.headers, text, self.auth.authenticates()).map(|id| Native {
+        let authenticated = self.auth.authenticates();
+        let native = match context.filter(|_| authenticated || self.identity.header_is(&cloudevent::ID)) {
+            Some(context) => context.native(),
+            None => self.identity.of(&parts.headers, text, authenticated),
+        };
+        let native = native.map(|id| Native {
             id,
             fingerprint: Some(fingerprint(if body.is_empty() { text } else { body })),
         });
         let mut draft = Draft { native, payload: shaped.payload.into(), ..Draft::default() };
-        if let Some(trace) = trace_parent(&parts.headers) {
+        let trace = parts.headers.get("traceparent").and_then(|value| value.to_str().ok());
+        if let Some(trace) = trace.and_then(trace_context) {
             draft.attributes.insert("traceparent".into(), trace);
+        }
+        if let Some(context) = context {
+            context.describe(&mut draft);
         }
         shaped.raw.keep(body, &mut draft);
         Ok(draft)
@@ -83,8 +110,7 @@ impl Hook {
 }
 
 /// The W3C trace context, where it has its form.
-fn trace_parent(headers: &HeaderMap) -> Option<String> {
-    let text = headers.get("traceparent")?.to_str().ok()?;
+fn trace_context(text: &str) -> Option<String> {
     let shape = text.len() == 55 && text.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit());
     shape.then(|| text.to_owned())
 }

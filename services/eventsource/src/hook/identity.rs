@@ -23,6 +23,11 @@ impl Identity {
         Ok(Self { header, path: (!path.is_empty()).then(|| path.to_owned()), preset })
     }
 
+    /// Whether the manifest names this header as the place of the id.
+    pub(crate) fn header_is(&self, name: &HeaderName) -> bool {
+        self.header.as_ref() == Some(name)
+    }
+
     /// The id. That of a preset counts only where the sender has proved who it is: an id that anybody may
     /// choose would let anybody have a message taken for a duplicate.
     pub(crate) fn of(&self, headers: &HeaderMap, body: &[u8], authenticated: bool) -> Option<String> {

@@ -6,6 +6,7 @@ use axum::body::{Body, BodyDataStream};
 use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
+use futures::{StreamExt as _, TryStreamExt as _};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use tiphys_core::EventId;
@@ -14,12 +15,18 @@ use tracing::debug;
 
 use super::{Ingress, Refusal, Route, body};
 use crate::emit::{Draft, Emitted, Emitter};
+use crate::error::Error;
 use crate::hook::Hook;
 use crate::meter;
 
 /// At most so many headers, and so many bytes of them.
 pub(super) const MAX_HEADERS: usize = 100;
 pub(super) const MAX_HEADER_BYTES: usize = 32 * 1024;
+
+/// Events of a batch that are on their way to the bus at once.
+const AT_ONCE: usize = 64;
+/// So many ids are named in an answer.
+const SHOWN: usize = 50;
 
 /// The header that names the event to its sender.
 const EVENT_ID: HeaderName = HeaderName::from_static("x-event-id");
@@ -30,9 +37,7 @@ impl Ingress {
         let (parts, whole) = request.into_parts();
         let mut stream = body::stream(whole);
         match self.accept(route, &parts, &mut stream).await {
-            Ok(Some(id)) => stored(&id),
-            // As in Argo, a sender does not learn that its event was filtered.
-            Ok(None) => Response::new(Body::empty()),
+            Ok(ids) => stored(&ids),
             Err(refusal) => {
                 debug!(origin = ?route.origin, reason = refusal.reason(), "request refused");
                 refused(refusal, stream).await
@@ -50,38 +55,52 @@ impl Ingress {
         route: &Route,
         parts: &Parts,
         stream: &mut BodyDataStream,
-    ) -> Result<Option<EventId>, Refusal> {
+    ) -> Result<Vec<EventId>, Refusal> {
         let permit = self.0.in_flight.clone().try_acquire_owned();
         let permit = permit.map_err(|_| Refusal::Busy)?;
         let hook = route.hook.as_ref().ok_or(Refusal::Misconfigured)?;
         check_head(hook, parts)?;
         let body = body::read(stream, hook.max_body, self.0.config.body_timeout).await?;
         hook.auth.check_body(&parts.headers, &body)?;
-        let draft = hook.draft(parts, &body)?;
-        self.publish(hook.emitter.clone(), draft, permit).await
+        let drafts = hook.drafts(parts, &body)?;
+        self.publish(hook.emitter.clone(), drafts, permit).await
     }
 
     /// Publishes in a task of its own, so that a sender that hangs up leaves nothing half done.
     async fn publish(
         &self,
         emitter: Emitter,
-        draft: Draft,
+        drafts: Vec<Draft>,
         permit: OwnedSemaphorePermit,
-    ) -> Result<Option<EventId>, Refusal> {
+    ) -> Result<Vec<EventId>, Refusal> {
         let (answer, result) = oneshot::channel();
         self.0.tasks.spawn("receipt", async move {
-            let outcome = emitter.emit(draft).await;
+            let outcome = emit(&emitter, drafts).await;
             drop(permit);
             // Nobody listens where the sender hung up.
             let _ = answer.send(outcome);
         });
         match result.await {
-            Ok(Ok(Emitted::Stored(id) | Emitted::Duplicate(id))) => Ok(Some(id)),
-            Ok(Ok(Emitted::Filtered)) => Ok(None),
+            Ok(Ok(ids)) => Ok(ids),
             Ok(Err(error)) => Err(Refusal::from(&error)),
             Err(_) => Err(Refusal::Bus),
         }
     }
+}
+
+/// Stores the events of one request, a batch in its order. As in Argo, a sender does not learn that an event was
+/// filtered.
+async fn emit(emitter: &Emitter, drafts: Vec<Draft>) -> Result<Vec<EventId>, Error> {
+    let stored = futures::stream::iter(drafts).map(|draft| emitter.emit(draft)).buffered(AT_ONCE);
+    stored
+        .try_filter_map(async |emitted| {
+            Ok(match emitted {
+                Emitted::Stored(id) | Emitted::Duplicate(id) => Some(id),
+                Emitted::Filtered => None,
+            })
+        })
+        .try_collect()
+        .await
 }
 
 /// All that can be said before the body is read.
@@ -104,10 +123,14 @@ fn announced(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// 200 and no body: some senders keep their connection only then.
-fn stored(id: &EventId) -> Response {
+/// 200 and no body: some senders keep their connection only then. A batch's ids are told as far as they fit.
+fn stored(ids: &[EventId]) -> Response {
     let mut response = Response::new(Body::empty());
-    if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(id.0.clone().into_bytes())) {
+    let ids = ids.iter().take(SHOWN).map(|id| id.0.as_str()).collect::<Vec<_>>().join(", ");
+    if ids.is_empty() {
+        return response;
+    }
+    if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(ids.into_bytes())) {
         response.headers_mut().insert(EVENT_ID, value);
     }
     response

@@ -3,6 +3,7 @@
 
 mod answers;
 mod calendar;
+mod cloudevents;
 mod faulty;
 mod identity;
 mod limits;
