@@ -3,6 +3,8 @@
 //! A DAG has one layer per task, in an order in which nothing comes before what it depends on. Steps have one
 //! layer per group, and a layer is entered only when the one before went well.
 
+mod implied;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -151,6 +153,7 @@ impl Graph {
                 depends,
             });
         }
+        implied::add(&mut vertices);
         let later = dag.target.clone().filter(|target| target.contains("{{"));
         let named = dag.target.as_deref().filter(|_| later.is_none());
         let targets = targets_of(named, &vertices)?;
