@@ -80,7 +80,7 @@ fn run(names: &[String], effort: Effort) -> anyhow::Result<()> {
     // As in production: counters cost something. The handle is not needed, nobody looks.
     let _metrics = tiphys_kit::metric::install()?;
     let filter = std::env::var("TIPHYS_LOG").unwrap_or_else(|_| "warn".into());
-    tiphys_kit::telemetry::install(tiphys_kit::telemetry::LogFormat::Text, &filter, false);
+    tiphys_kit::telemetry::install(tiphys_kit::telemetry::LogFormat::Text, "off", &filter, false);
     for (name, bench) in BENCHES {
         if names.is_empty() || names.iter().any(|n| n == name) {
             bench(effort)?;

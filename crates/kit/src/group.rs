@@ -9,7 +9,7 @@ use tiphys_core::chain;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{Instrument, error, info_span, warn};
+use tracing::{Instrument, debug_span, error, info_span, warn};
 
 /// Named long-lived tasks that start together, stop together and report the first failure.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ impl Group {
                 Err(failure) => Err(format!("{name}: {}", chain(&failure))),
             }
         };
-        self.tasks.spawn(watched.instrument(info_span!("task", name)));
+        self.tasks.spawn(watched.instrument(info_span!("task", task = name)));
     }
 
     /// Returns when the first task ends, with why.
@@ -100,7 +100,8 @@ impl Tasks {
 
     /// Starts a task. A panic in it is logged, and hurts nobody else.
     pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        let span = info_span!("task", name);
+        // Of no interest to those who read on the level of info.
+        let span = debug_span!("task", task = name);
         let inner = tokio::spawn(self.tracker.track_future(task.instrument(span)));
         // Tracked too, so that a drain also waits for the report of a panic.
         tokio::spawn(self.tracker.track_future(async move {

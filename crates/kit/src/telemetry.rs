@@ -14,14 +14,19 @@ pub enum LogFormat {
     Json,
 }
 
-/// Installs the subscriber; `filter` is a directive list such as `info,tiphys_sensor=debug`. A second call
-/// does nothing.
-pub fn install(format: LogFormat, filter: &str, color: bool) {
-    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let registry = tracing_subscriber::registry().with(filter);
+/// Installs the subscriber; `filter` is a directive list such as `info,tiphys_sensor=debug`, and `quiet` one that
+/// stands before it. One that cannot be read is told of, and `info` takes its place. A second call does nothing.
+pub fn install(format: LogFormat, quiet: &str, filter: &str, color: bool) {
+    let wanted = EnvFilter::try_new(format!("{quiet},{filter}"));
+    let wrong = wanted.as_ref().err().map(ToString::to_string);
+    let filter_used = wanted.unwrap_or_else(|_| EnvFilter::new(format!("{quiet},info")));
+    let registry = tracing_subscriber::registry().with(filter_used);
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let _ = match format {
         LogFormat::Text => registry.with(layer.with_target(false).with_ansi(color)).try_init(),
         LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
     };
+    if let Some(wrong) = wrong {
+        tracing::warn!("the log filter `{filter}` cannot be read ({wrong}); `info` is used, see TIPHYS_LOG");
+    }
 }

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tiphys_manifest::Kind;
 use tiphys_trigger::control::{self, Control};
 use tiphys_trigger::dlq::{self, RetryError};
 
@@ -78,8 +79,22 @@ pub(crate) async fn switch(
         "resume" => false,
         other => return Err(ApiError::missing(format!("verb `{other}` of a trigger"))),
     };
+    if !exists(&shared, &namespace, &sensor, &trigger).await? {
+        return Err(ApiError::missing(format!("trigger `{trigger}` of Sensor `{namespace}/{sensor}`")));
+    }
     shared.audit(&caller, &namespace, &verb, &format!("trigger/{sensor}/{trigger}")).await?;
     let control = Control { paused, at: shared.now(), by: caller.by, reason: caller.reason };
     control::write(&shared.bus, (&namespace, &sensor, &trigger), &control).await?;
     Ok(Json(json!(control)))
+}
+
+/// Whether a manifest has the trigger, or it fired once and may have firings left.
+async fn exists(shared: &Shared, namespace: &str, sensor: &str, trigger: &str) -> Result<bool, ApiError> {
+    let snapshot = shared.catalog.snapshot();
+    let written = snapshot.get(Kind::Sensor, namespace, sensor).is_some_and(|object| {
+        let triggers = object.document.pointer("/spec/triggers").and_then(Value::as_array);
+        let mut names = triggers.into_iter().flatten().map(|of| of.pointer("/template/name"));
+        names.any(|name| name.and_then(Value::as_str) == Some(trigger))
+    });
+    Ok(written || control::read(&shared.bus, namespace, sensor, trigger).await?.is_some())
 }

@@ -63,9 +63,10 @@ impl Guard {
         if bool::from(same) && !given.is_empty() {
             return Ok(());
         }
+        let why = if given.is_empty() { "a bearer token is needed" } else { "the bearer token is wrong" };
         Err(ApiError::new(
             StatusCode::UNAUTHORIZED,
-            "a bearer token is needed; `tiphys dev` writes one to the file `token` in its data folder",
+            format!("{why}; the server writes the right one to the file `token` in its data folder"),
         ))
     }
 }

@@ -17,10 +17,32 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) struct Client {
     http: reqwest::Client,
     base: String,
-    token: String,
+    token: Token,
     reason: String,
     /// Namespace of requests that name none.
     pub(crate) namespace: String,
+}
+
+/// What lets us in, and where it was found.
+#[derive(Debug, Clone, Default)]
+struct Token {
+    text: String,
+    from: String,
+}
+
+impl Token {
+    fn of_environment() -> Option<Self> {
+        let text = std::env::var("TIPHYS_TOKEN").ok().filter(|text| !text.is_empty())?;
+        Some(Self { text, from: "the variable TIPHYS_TOKEN".into() })
+    }
+
+    /// What to do where the server does not take it.
+    fn advice(&self) -> String {
+        if self.text.is_empty() {
+            return "; give --data DIR with the server's data folder, or set TIPHYS_TOKEN".into();
+        }
+        format!(" (it was taken from {})", self.from)
+    }
 }
 
 /// The file that a server writes once it is ready.
@@ -50,11 +72,16 @@ impl Client {
         })
     }
 
+    /// The same server, another namespace.
+    pub(crate) fn within(&self, namespace: &str) -> Self {
+        Self { namespace: namespace.to_owned(), ..self.clone() }
+    }
+
     fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         let caller = std::env::var("USER").unwrap_or_else(|_| "unknown".into());
         self.http
             .request(method, format!("{}{path}", self.base))
-            .bearer_auth(&self.token)
+            .bearer_auth(&self.token.text)
             .header("x-tiphys-caller", format!("cli/{caller}"))
             .header("x-tiphys-reason", self.reason.as_str())
     }
@@ -80,7 +107,7 @@ impl Client {
         let request = self.request(Method::GET, path).header("accept", "text/event-stream");
         let answer = request.send().await.map_err(|error| self.unreachable(&error))?;
         if !answer.status().is_success() {
-            return Err(refusal(answer).await);
+            return Err(refusal(answer, &self.token).await);
         }
         Ok(Lines { answer, buffer: Vec::new() })
     }
@@ -88,7 +115,7 @@ impl Client {
     async fn read(&self, request: reqwest::RequestBuilder) -> Result<Value, Failure> {
         let answer = request.send().await.map_err(|error| self.unreachable(&error))?;
         if !answer.status().is_success() {
-            return Err(refusal(answer).await);
+            return Err(refusal(answer, &self.token).await);
         }
         let body = answer.bytes().await.map_err(|error| self.unreachable(&error))?;
         if body.is_empty() {
@@ -135,14 +162,17 @@ impl Lines {
 }
 
 /// A refusal as an exit code with the server's own words.
-async fn refusal(answer: reqwest::Response) -> Failure {
+async fn refusal(answer: reqwest::Response, token: &Token) -> Failure {
     let status = answer.status();
     let body = answer.bytes().await.unwrap_or_default();
     let parsed: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let message = match parsed.get("message").and_then(Value::as_str) {
+    let mut message = match parsed.get("message").and_then(Value::as_str) {
         Some(message) => message.to_owned(),
         None => format!("the server answered {status}"),
     };
+    if status == StatusCode::UNAUTHORIZED {
+        message.push_str(&token.advice());
+    }
     let code = match status {
         StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY | StatusCode::PAYLOAD_TOO_LARGE => {
             Code::Validation
@@ -168,7 +198,7 @@ async fn refusal(answer: reqwest::Response) -> Failure {
 }
 
 /// Address and token, by the documented order.
-fn locate(connection: &Connection) -> Result<(String, String), Failure> {
+fn locate(connection: &Connection) -> Result<(String, Token), Failure> {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     if let Some(server) = &connection.server {
         if !server.starts_with("http://") && !server.starts_with("https://") {
@@ -178,7 +208,7 @@ fn locate(connection: &Connection) -> Result<(String, String), Failure> {
             ));
         }
         let folder = connection.data.clone().or_else(|| above(Path::new(".")));
-        let token = variable("TIPHYS_TOKEN").or_else(|| read_token(&folder?).ok());
+        let token = Token::of_environment().or_else(|| read_token(&folder?).ok());
         return Ok((server.trim_end_matches('/').to_owned(), token.unwrap_or_default()));
     }
     if let Some(folder) = connection.data.clone().or_else(|| above(Path::new("."))) {
@@ -186,7 +216,7 @@ fn locate(connection: &Connection) -> Result<(String, String), Failure> {
     }
     match variable("TIPHYS_SERVER") {
         Some(server) => {
-            Ok((server.trim_end_matches('/').to_owned(), variable("TIPHYS_TOKEN").unwrap_or_default()))
+            Ok((server.trim_end_matches('/').to_owned(), Token::of_environment().unwrap_or_default()))
         }
         None => Err(Failure::new(
             Code::Unreachable,
@@ -195,7 +225,7 @@ fn locate(connection: &Connection) -> Result<(String, String), Failure> {
     }
 }
 
-fn from_folder(data: &Path) -> Result<(String, String), Failure> {
+fn from_folder(data: &Path) -> Result<(String, Token), Failure> {
     let file = data.join("server.json");
     let text = std::fs::read_to_string(&file).map_err(|_| {
         Failure::new(
@@ -211,10 +241,10 @@ fn from_folder(data: &Path) -> Result<(String, String), Failure> {
     Ok((server.address, read_token(data)?))
 }
 
-fn read_token(data: &Path) -> Result<String, Failure> {
+fn read_token(data: &Path) -> Result<Token, Failure> {
     let file = data.join("token");
     match std::fs::read_to_string(&file) {
-        Ok(token) => Ok(token.trim().to_owned()),
+        Ok(token) => Ok(Token { text: token.trim().to_owned(), from: format!("`{}`", file.display()) }),
         Err(error) => {
             Err(Failure::new(Code::Unauthorised, format!("`{}` cannot be read: {error}", file.display())))
         }

@@ -35,7 +35,7 @@ pub(crate) fn run(args: &DevArgs, connection: &Connection) -> Result<(), Failure
     let filter = std::env::var("TIPHYS_LOG").unwrap_or_else(|_| "info".into());
     let color =
         std::env::var_os("NO_COLOR").is_none() && std::io::IsTerminal::is_terminal(&std::io::stderr());
-    telemetry::install(format, &format!("{QUIET},{filter}"), color);
+    telemetry::install(format, QUIET, &filter, color);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(serve(args, connection))
 }

@@ -208,7 +208,7 @@ pub(crate) enum EventsCommand {
     List(EventFilter),
     /// Show one event
     Get {
-        /// Id, or the beginning of one
+        /// Id, or the beginning of one: at least four characters
         id: String,
         /// Tell its whole story
         #[arg(long)]

@@ -8,7 +8,7 @@ use super::get::{encode, text};
 use super::trace;
 use crate::cli::{Connection, EventFilter, EventsCommand, Format};
 use crate::client::Client;
-use crate::exit::Failure;
+use crate::exit::{Code, Failure};
 use crate::output::color::Paint;
 use crate::output::table::Table;
 use crate::output::tree::moment;
@@ -23,14 +23,15 @@ pub(super) async fn run(
         EventsCommand::Tail(filter) => tail(filter, client, connection).await,
         EventsCommand::List(filter) => list(filter, client, connection).await,
         EventsCommand::Get { id, trace: false } => {
-            let event = client.get(&format!("/api/tiphys/v1/events/{}", encode(id))).await?;
+            let event = client.get(&format!("/api/tiphys/v1/events/{}", named(id)?)).await?;
             match connection.output {
                 Some(Format::Json) => crate::output::json(&event),
                 _ => crate::output::yaml(&event),
             }
         }
         EventsCommand::Get { id, trace: true } => {
-            let story = client.get(&format!("/api/tiphys/v1/events/{}/trace", encode(id))).await?;
+            let mut story = client.get(&format!("/api/tiphys/v1/events/{}/trace", named(id)?)).await?;
+            trace::add_logs(&mut story, client).await;
             match connection.output {
                 Some(Format::Json) => crate::output::json(&story),
                 Some(Format::Yaml) => crate::output::yaml(&story),
@@ -41,6 +42,14 @@ pub(super) async fn run(
             }
         }
     }
+}
+
+/// An id as a part of an address.
+fn named(id: &str) -> Result<String, Failure> {
+    if id.is_empty() {
+        return Err(Failure::new(Code::Usage, "an id is missing; `tiphys events list` shows them"));
+    }
+    Ok(encode(id))
 }
 
 fn query(filter: &EventFilter, client: &Client) -> String {

@@ -12,6 +12,9 @@ use crate::output::table::Table;
 use crate::output::tree::{self, lasted, span};
 use crate::output::{json, yaml};
 
+/// The phases of a workflow.
+const PHASES: [&str; 5] = ["Pending", "Running", "Succeeded", "Failed", "Error"];
+
 /// The kind that a word names.
 pub(super) fn kind_of(word: &str) -> Option<&'static str> {
     Kind::named(word).map(Kind::as_str)
@@ -121,10 +124,14 @@ pub(super) async fn list(args: &ListArgs, client: &Client, connection: &Connecti
     if kind != "Workflow" {
         return list_kind(kind, client, connection).await;
     }
+    if let Some(wrong) = args.status.iter().find(|wanted| !PHASES.contains(&wanted.as_str())) {
+        let known = PHASES.join(", ");
+        return Err(Failure::new(Code::Usage, format!("`{wrong}` is no phase; there are {known}")));
+    }
     let namespace = if args.all_namespaces { None } else { Some(client.namespace.as_str()) };
     let mut items = workflows(client, namespace, args.selector.as_deref()).await?;
     if !args.status.is_empty() {
-        items.retain(|item| args.status.iter().any(|wanted| wanted == text(item, "/status/phase")));
+        items.retain(|item| args.status.iter().any(|wanted| wanted == phase(item)));
     }
     print_list(kind, items, connection)
 }
@@ -178,10 +185,7 @@ fn workflow_table(items: &[Value], wide: bool, paint: Paint) -> Table {
     }
     let mut table = Table::new(&headings);
     for item in items {
-        let phase = match text(item, "/status/phase") {
-            "" => "Pending",
-            phase => phase,
-        };
+        let phase = phase(item);
         let mut row = vec![
             text(item, "/metadata/name").to_owned(),
             paint.phase(phase),
@@ -197,6 +201,14 @@ fn workflow_table(items: &[Value], wide: bool, paint: Paint) -> Table {
         table.row(row);
     }
     table
+}
+
+/// The phase of a workflow; one that nobody has looked at is pending.
+fn phase(item: &Value) -> &str {
+    match text(item, "/status/phase") {
+        "" => "Pending",
+        phase => phase,
+    }
 }
 
 fn age(item: &Value, now: Timestamp) -> String {

@@ -84,10 +84,11 @@ async fn print(client: &Client, path: &str, times: bool, paint: Paint) -> Result
 
 fn line(entry: &Value, times: bool, paint: Paint) -> String {
     let time = if times { format!("{} ", text(entry, "/time")) } else { String::new() };
-    // What could move the cursor or colour the rest of the terminal is not passed on.
-    let content: String = text(entry, "/content")
-        .chars()
-        .map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c })
-        .collect();
+    let content = printable(text(entry, "/content"));
     format!("{}: {time}{content}", paint.dim(text(entry, "/displayName")))
+}
+
+/// A line without what could move the cursor or colour the rest of the terminal.
+pub(super) fn printable(line: &str) -> String {
+    line.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
 }

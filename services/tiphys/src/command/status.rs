@@ -19,6 +19,12 @@ pub(super) async fn run(client: &Client, connection: &Connection) -> Result<(), 
     match connection.output {
         Some(Format::Json) => return crate::output::json(&status),
         Some(Format::Yaml) => return crate::output::yaml(&status),
+        Some(Format::Name) => {
+            for row in status.get("triggers").and_then(Value::as_array).into_iter().flatten() {
+                println!("trigger/{}/{}", text(row, "/sensor"), text(row, "/trigger"));
+            }
+            return Ok(());
+        }
         _ => {}
     }
     let paint = Paint::new(connection.color);

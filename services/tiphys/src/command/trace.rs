@@ -1,11 +1,41 @@
 //! The story of an event, for a tired person.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tiphys_core::Timestamp;
 
 use super::get::text;
+use super::logs;
+use crate::client::Client;
 use crate::output::color::Paint;
 use crate::output::tree::{self, moment, shorten};
+
+/// Of so many steps of a workflow the last lines are told.
+const STEPS: usize = 20;
+/// Lines of a step that went well, and of one that did not.
+const LINES: (usize, usize) = (3, 10);
+
+/// Adds to each firing the last lines of its workflow's steps, as `logs`. What cannot be read is left out: the
+/// story is told all the same.
+pub(super) async fn add_logs(story: &mut Value, client: &Client) {
+    for firing in story.get_mut("firings").and_then(Value::as_array_mut).into_iter().flatten() {
+        let Some(workflow) = firing.get("workflow").filter(|workflow| !workflow.is_null()) else { continue };
+        let client = client.within(text(workflow, "/metadata/namespace"));
+        let name = text(workflow, "/metadata/name");
+        let nodes = workflow.pointer("/status/nodes").and_then(Value::as_object);
+        let mut pods: Vec<&Value> = nodes.into_iter().flat_map(|nodes| nodes.values()).collect();
+        pods.retain(|node| text(node, "/type") == "Pod");
+        pods.sort_by_key(|node| (text(node, "/startedAt"), text(node, "/id")));
+        let mut told = Vec::new();
+        for pod in pods.into_iter().take(STEPS) {
+            let tail = if text(pod, "/phase") == "Succeeded" { LINES.0 } else { LINES.1 };
+            let Ok(lines) = logs::of_node(&client, name, text(pod, "/id"), Some(tail)).await else { continue };
+            told.push(json!({"node": text(pod, "/id"), "displayName": text(pod, "/displayName"), "lines": lines}));
+        }
+        if let Some(firing) = firing.as_object_mut() {
+            firing.insert("logs".into(), told.into());
+        }
+    }
+}
 
 /// Tells it.
 pub(super) fn tell(story: &Value, now: Timestamp, paint: Paint) -> String {
@@ -160,7 +190,13 @@ fn fired(firing: &Value, now: Timestamp, paint: Paint, out: &mut Vec<String>) {
     if let Some(workflow) = firing.get("workflow").filter(|workflow| !workflow.is_null()) {
         let drawn = tree::draw(workflow, now, paint);
         out.extend(drawn.lines().map(|line| format!("    {line}")));
-        out.push(paint.dim(&format!("    its logs: tiphys logs {}", text(workflow, "/metadata/name"))));
+        for step in list(firing, "/logs") {
+            for line in list(step, "/lines").filter_map(Value::as_str) {
+                let line = shorten(&logs::printable(line), 200);
+                out.push(format!("      {} {line}", paint.dim(&format!("{} │", text(step, "/displayName")))));
+            }
+        }
+        out.push(paint.dim(&format!("    all of its logs: tiphys logs {}", text(workflow, "/metadata/name"))));
     }
 }
 
@@ -183,6 +219,16 @@ fn effect(ledger: &Value) -> String {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_story_ends_in_what_the_steps_said() {
+        let story = json!({"firings": [{"id": "f", "workflow": {"metadata": {"name": "w"}},
+            "logs": [{"displayName": "main", "lines": ["stopped", "\u{1b}[2J"]}]}]});
+        let told = tell(&story, Timestamp::UNIX_EPOCH, Paint::new(crate::cli::ColorWhen::Never));
+        assert!(told.contains("main │ stopped\n"), "{told}");
+        assert!(told.contains("all of its logs: tiphys logs w"), "{told}");
+        assert!(!told.contains('\u{1b}'), "{told}");
+    }
 
     #[test]
     fn a_story_says_what_to_do_next_and_nothing_of_how_bytes_are_kept() {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::response::IntoResponse as _;
+use axum::body::Body;
+use axum::response::{IntoResponse as _, Response};
+use futures::StreamExt as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
@@ -51,10 +53,12 @@ pub(crate) async fn serve(
 
 async fn connection(stream: TcpStream, router: Router, stop: CancellationToken, guest: Arc<Guest>) {
     let router = TowerToHyperService::new(router);
+    let ending = stop.clone();
     let service = service_fn(move |request: http::Request<Incoming>| {
-        let (router, guest) = (router.clone(), guest.clone());
+        let (router, guest, ending) = (router.clone(), guest.clone(), ending.clone());
         async move {
-            let answer = |request| async move { router.call(request).await.into_response() };
+            let answer =
+                |request| async move { endable(router.call(request).await.into_response(), ending) };
             Ok::<_, Infallible>(attend(&guest, request, answer).await)
         }
     });
@@ -81,4 +85,13 @@ async fn connection(stream: TcpStream, router: Router, stop: CancellationToken, 
             }
         }
     }
+}
+
+/// A stream of events has no end of its own: it ends with the server, and holds up nobody.
+fn endable(answer: Response, stop: CancellationToken) -> Response {
+    let kind = answer.headers().get(http::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    if !kind.is_some_and(|kind| kind.starts_with("text/event-stream")) {
+        return answer;
+    }
+    answer.map(|body| Body::from_stream(body.into_data_stream().take_until(stop.cancelled_owned())))
 }
