@@ -1,0 +1,80 @@
+//! Servers of others for tests, as `tests/run` installs them: on a port and in a folder that nobody else has, killed
+//! when dropped. One that is missing makes a test fail under CI, and is skipped loudly elsewhere.
+#![expect(clippy::expect_used, reason = "a test that cannot start its server has failed")]
+
+pub mod nats;
+
+pub use nats::{Nats, nats, nats_with};
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+/// Says that a test cannot run here.
+///
+/// # Panics
+/// Under CI.
+pub fn missing(what: &str) {
+    assert!(std::env::var_os("CI").is_none(), "{what} is missing; `tests/run` installs it");
+    eprintln!("SKIPPED: {what} is missing; `tests/run` installs it");
+}
+
+/// The folder of tools that `tests/run` fills.
+#[must_use]
+pub fn tools() -> Option<PathBuf> {
+    let folder = std::env::var_os("TIPHYS_TEST_TOOLS").map(PathBuf::from);
+    let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache/tiphys/tools"));
+    folder.or(home).filter(|folder| folder.is_dir())
+}
+
+/// A program of the tools folder, or of PATH.
+#[must_use]
+pub fn program(name: &str) -> Option<PathBuf> {
+    let folders = tools().into_iter().flat_map(|tools| [tools.join("bin"), tools.join("python/bin")]);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    folders.chain(std::env::split_paths(&path)).map(|folder| folder.join(name)).find(|file| file.is_file())
+}
+
+/// A port that was free a moment ago, for servers that cannot pick one.
+///
+/// # Panics
+/// When there is none.
+#[must_use]
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address").port()
+}
+
+/// Looks until there is something, for at most 60 s.
+///
+/// # Panics
+/// When the time is over; `what` says what was waited for.
+pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited too long for: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A process that is killed when it is dropped.
+#[derive(Debug)]
+pub struct Process(pub Child);
+
+impl Process {
+    /// Kills it at once, as `kill -9` does.
+    pub fn kill(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
