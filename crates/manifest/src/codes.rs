@@ -133,6 +133,12 @@ codes! {
     DEPENDENCY_TWICE = "TIP-MAN-031", Error, strict true,
         "Two dependencies of a Sensor, two triggers, or two templates have the same name, so a reference to it is \
          ambiguous.";
+    SCHEDULE = "TIP-MAN-032", Error, strict true,
+        "A CronWorkflow has no schedule, one that cannot be read, or a timezone that does not exist, so it never runs by \
+         itself.";
+    GRAPH = "TIP-MAN-033", Error, strict true,
+        "The tasks or steps of a template make no graph: one depends on what is not there or on itself, two have one \
+         name, or `depends` cannot be read. A workflow that comes to this template fails.";
 }
 
 /// The explanation of a code.

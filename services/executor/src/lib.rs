@@ -11,6 +11,7 @@ pub mod error;
 pub mod graph;
 pub mod journal;
 pub mod launcher;
+pub mod lint;
 pub mod merge;
 pub mod names;
 pub mod node;

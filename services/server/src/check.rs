@@ -42,6 +42,7 @@ pub(crate) fn checked(
     all.extend(others);
     let mut findings = loaded.diagnostics;
     findings.extend(lint::check(&all).into_iter().filter(|finding| finding.file == FILE));
+    findings.extend(tiphys_executor::lint::check(&all[..1]));
     let object = all.swap_remove(0);
     if findings.iter().any(Diagnostic::is_error) {
         return Err(refused(kind, findings));

@@ -1,14 +1,13 @@
 //! Events: list, one with its payload, its trace, the live tail, replay.
 
+mod tail;
+
 use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::response::sse::{Event as Sse, KeepAlive, Sse as SseResponse};
-use futures::Stream;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::time::Duration;
 use tiphys_bus::{Message, Publish, streams};
 use tiphys_core::{DeadLetter, Event, Firing, Verdict};
 use tiphys_trigger::ledger::{Effect, Ledger};
@@ -17,6 +16,8 @@ use crate::body::Params;
 use crate::error::ApiError;
 use crate::state::{Caller, Shared};
 use crate::story::Chapters;
+
+pub(crate) use tail::tail;
 
 /// Which events are wanted.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -108,14 +109,7 @@ async fn line(shared: &Shared, message: &Message) -> Result<Option<Line>, ApiErr
     let mut verdicts = Vec::new();
     if let Some((_, chapters)) = shared.story.find(&event.id.0) {
         for verdict in all::<Verdict>(shared, streams::VERDICTS, &chapters.verdicts).await? {
-            for row in &verdict.triggers {
-                let mut row = serde_json::to_value(row).unwrap_or_default();
-                if let Some(map) = row.as_object_mut() {
-                    map.remove("clauses");
-                    map.insert("sensor".into(), verdict.sensor.clone().into());
-                }
-                verdicts.push(row);
-            }
+            verdicts.extend(rows(&verdict));
         }
     }
     Ok(Some(Line {
@@ -131,6 +125,19 @@ async fn line(shared: &Shared, message: &Message) -> Result<Option<Line>, ApiErr
         attributes: event.attributes,
         verdicts,
     }))
+}
+
+/// What a verdict says of each trigger, in short.
+fn rows(verdict: &Verdict) -> Vec<Value> {
+    let short = |row| {
+        let mut row = serde_json::to_value(row).unwrap_or_default();
+        if let Some(map) = row.as_object_mut() {
+            map.remove("clauses");
+            map.insert("sensor".into(), verdict.sensor.clone().into());
+        }
+        row
+    };
+    verdict.triggers.iter().map(short).collect()
 }
 
 /// `GET /events/{id}`: the event with its payload.
@@ -263,31 +270,4 @@ pub(crate) async fn replay(
     let publish = Publish::new(subject, payload).id(format!("{}#replay{generation}", event.id));
     let acked = shared.bus.publish(publish).await?;
     Ok(Json(json!({"id": event.id, "replay": generation, "sequence": acked.sequence})))
-}
-
-/// `GET /events/stream`: each event as it is stored, as server-sent events `{"result": …}`.
-pub(crate) async fn tail(
-    State(shared): State<Shared>,
-    Params(wanted): Params<Wanted>,
-) -> Result<SseResponse<impl Stream<Item = Result<Sse, std::convert::Infallible>>>, ApiError> {
-    let start = match wanted.after {
-        Some(after) => after,
-        None => shared.bus.info(streams::EVENTS).await?.last,
-    };
-    let filter = wanted.filter();
-    let stream = futures::stream::unfold((shared, filter, start), |(shared, filter, after)| async move {
-        let last = shared.bus.wait_for(streams::EVENTS, after, Duration::from_secs(30)).await.ok()?;
-        let messages = shared.bus.read(streams::EVENTS, &filter, after.saturating_add(1), 100).await.ok()?;
-        let next = if messages.len() < 100 { last.max(after) } else { messages.last()?.sequence };
-        let next = messages.last().map_or(next, |m| next.max(m.sequence));
-        let mut out = Vec::new();
-        for message in &messages {
-            if let Ok(Some(line)) = line(&shared, message).await {
-                let text = json!({"result": line}).to_string();
-                out.push(Ok(Sse::default().data(text)));
-            }
-        }
-        Some((futures::stream::iter(out), (shared, filter, next)))
-    });
-    Ok(SseResponse::new(futures::StreamExt::flatten(stream)).keep_alive(KeepAlive::default()))
 }

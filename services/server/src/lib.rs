@@ -14,6 +14,7 @@ mod events;
 mod follow;
 mod guard;
 mod info;
+mod labels;
 mod logs;
 mod objects;
 mod probes;

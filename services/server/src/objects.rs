@@ -4,9 +4,11 @@ use axum::Json;
 use axum::extract::{Path, State};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::Duration;
 use tiphys_catalog::{CatalogError, Snapshot, bus_feeder};
-use tiphys_manifest::{Kind, Object};
+use tiphys_manifest::load::path::Path as Steps;
+use tiphys_manifest::{Diagnostic, Kind, LoadOptions, Object, codes};
 
 use crate::body::Params;
 use crate::error::ApiError;
@@ -119,14 +121,34 @@ pub(crate) async fn store(
     caller: &Caller,
 ) -> Result<bus_feeder::Outcome, ApiError> {
     let who = bus_feeder::Caller { by: &caller.by, reason: &caller.reason, at: shared.now() };
+    let loaded = tiphys_manifest::load(API, text, &LoadOptions::new(namespace));
+    let given: Vec<_> = loaded.objects.into_iter().map(Arc::new).collect();
+    let findings = tiphys_executor::lint::check(&given);
+    if findings.iter().any(Diagnostic::is_error) {
+        return Err(refused(CatalogError::Invalid(findings), file));
+    }
     let mut changed = shared.catalog.changed();
     let outcome = bus_feeder::apply(shared.bus.as_ref(), text, namespace, false, &who).await;
-    let outcome = outcome.map_err(|error| refused(error, file))?;
+    let mut outcome = outcome.map_err(|error| refused(error, file))?;
     let there = |snapshot: &Snapshot| outcome.applied.iter().all(|one| is_in(snapshot, one));
     let shown = async { while !there(&shared.catalog.snapshot()) && changed.changed().await.is_ok() {} };
     // Stored they are; a reader who comes at once should find them too, and is not made to wait long for it.
     let _ = tokio::time::timeout(SEEN_WITHIN, shown).await;
+    outcome.diagnostics.extend(hidden(&shared.catalog.snapshot(), &given));
     Ok(outcome)
+}
+
+/// What was applied without effect, since a file holds the same object.
+fn hidden(snapshot: &Snapshot, given: &[Arc<Object>]) -> Vec<Diagnostic> {
+    let hidden = |object: &Arc<Object>| {
+        let there = snapshot.get(object.kind, &object.namespace, &object.name)?;
+        let told = format!("{}:{} holds it too, and that is used", there.file, there.line);
+        let help = "change that file, or remove it there; what was applied is kept and used from then on";
+        let path = Steps::root().key("metadata").key("name");
+        (there.file != API)
+            .then(|| object.places.at_value(codes::DECLARED_TWICE, &path, told, help.to_owned()))
+    };
+    given.iter().filter_map(hidden).collect()
 }
 
 /// Whether readers find what was applied. A file that holds the same object goes on to win over it; a Secret is

@@ -14,6 +14,7 @@ use tokio::sync::broadcast::error::RecvError;
 use crate::body::{Body, Params};
 use crate::check::checked;
 use crate::error::ApiError;
+use crate::labels;
 use crate::selection::{ListOptions, Selection};
 use crate::state::{Caller, Shared};
 
@@ -177,6 +178,7 @@ async fn start(
     let (seed, dry_run) = (seed()?, options.dry_run || options.server_dry_run);
     let submission = submit::prepare(&workflow, namespace, &options.read(&caller.by)?, shared.now(), &seed)
         .map_err(|error| ApiError::invalid(tiphys_core::chain(&error)))?;
+    labels::check(&submission.workflow["metadata"]["labels"])?;
     if dry_run {
         return Ok(Json(submission.workflow));
     }
@@ -302,6 +304,14 @@ pub(crate) async fn verb(
     }
     if !retry && matches!(phase, "Succeeded" | "Failed" | "Error") {
         return Err(ApiError::conflict(format!("workflow `{name}` has ended: {phase}")));
+    }
+    if let Verb::Resume { node_field_selector } | Verb::Set { node_field_selector, .. } = &asked
+        && !node_field_selector.is_empty()
+        && !shared.workflows.waits(&namespace, name, node_field_selector)
+    {
+        return Err(ApiError::conflict(format!(
+            "no step of workflow `{name}` waits that `{node_field_selector}` picks; `tiphys get {name}` shows its steps"
+        )));
     }
     shared.audit(&caller, &namespace, &verb, &format!("workflow/{name}")).await?;
     command(&shared, &namespace, name, asked, &caller).await?;

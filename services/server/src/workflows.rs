@@ -58,6 +58,12 @@ impl Workflows {
         self.lock().object(namespace, name)
     }
 
+    /// Whether a step waits that a field selector picks.
+    pub(crate) fn waits(&self, namespace: &str, name: &str, selector: &str) -> bool {
+        let state = self.lock().state(namespace, name);
+        state.is_some_and(|state| !state.waiting(selector).is_empty())
+    }
+
     /// The name itself; `@latest` is the newest of the namespace, as in Argo.
     pub(crate) fn resolve(&self, namespace: &str, name: String) -> String {
         if name != LATEST {

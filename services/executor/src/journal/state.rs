@@ -304,8 +304,9 @@ impl State {
         }
     }
 
-    /// Ids of the suspend nodes that wait.
-    fn waiting(&self, selector: &str) -> Vec<String> {
+    /// Ids of the suspend nodes that wait and that a field selector picks; an empty one picks all.
+    #[must_use]
+    pub fn waiting(&self, selector: &str) -> Vec<String> {
         self.active
             .iter()
             .filter_map(|id| self.nodes.get(id))

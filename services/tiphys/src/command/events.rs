@@ -98,6 +98,10 @@ async fn tail(filter: &EventFilter, client: &Client, connection: &Connection) ->
             println!("{item}");
             continue;
         }
+        if text(&item, "/received").is_empty() {
+            println!("  {} {}", paint.bold(text(&item, "/id")), verdicts(&item, paint));
+            continue;
+        }
         println!(
             "{} {} {}/{} {} bytes {}",
             moment(text(&item, "/received")),

@@ -22,6 +22,7 @@ pub(super) fn run(args: &LintArgs, connection: &Connection) -> Result<(), Failur
         objects.extend(loaded.objects.into_iter().map(Arc::new));
     }
     findings.extend(tiphys_manifest::lint::check(&objects));
+    findings.extend(tiphys_executor::lint::check(&objects));
     if args.strict {
         diagnostic::strict(&mut findings);
     }

@@ -28,8 +28,12 @@ pub(super) async fn add_logs(story: &mut Value, client: &Client) {
         let mut told = Vec::new();
         for pod in pods.into_iter().take(STEPS) {
             let tail = if text(pod, "/phase") == "Succeeded" { LINES.0 } else { LINES.1 };
-            let Ok(lines) = logs::of_node(&client, name, text(pod, "/id"), Some(tail)).await else { continue };
-            told.push(json!({"node": text(pod, "/id"), "displayName": text(pod, "/displayName"), "lines": lines}));
+            let Ok(lines) = logs::of_node(&client, name, text(pod, "/id"), Some(tail)).await else {
+                continue;
+            };
+            told.push(
+                json!({"node": text(pod, "/id"), "displayName": text(pod, "/displayName"), "lines": lines}),
+            );
         }
         if let Some(firing) = firing.as_object_mut() {
             firing.insert("logs".into(), told.into());
@@ -196,7 +200,9 @@ fn fired(firing: &Value, now: Timestamp, paint: Paint, out: &mut Vec<String>) {
                 out.push(format!("      {} {line}", paint.dim(&format!("{} │", text(step, "/displayName")))));
             }
         }
-        out.push(paint.dim(&format!("    all of its logs: tiphys logs {}", text(workflow, "/metadata/name"))));
+        out.push(
+            paint.dim(&format!("    all of its logs: tiphys logs {}", text(workflow, "/metadata/name"))),
+        );
     }
 }
 

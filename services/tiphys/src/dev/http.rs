@@ -57,8 +57,7 @@ async fn connection(stream: TcpStream, router: Router, stop: CancellationToken, 
     let service = service_fn(move |request: http::Request<Incoming>| {
         let (router, guest, ending) = (router.clone(), guest.clone(), ending.clone());
         async move {
-            let answer =
-                |request| async move { endable(router.call(request).await.into_response(), ending) };
+            let answer = |request| async move { endable(router.call(request).await.into_response(), ending) };
             Ok::<_, Infallible>(attend(&guest, request, answer).await)
         }
     });
