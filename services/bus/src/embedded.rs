@@ -27,8 +27,9 @@ pub fn open(folder: &Path, options: Options) -> Result<Arc<dyn Bus>, BusError> {
     let Folder { lock, mark, marked } = Folder::open(folder)?;
     let log = folder.join("log");
     journal::check(&log, folder)?;
-    let tables = Tables::open(&log).map_err(unavailable)?;
-    let loaded = load::load(&tables)?;
+    let read = |error| unreadable(folder, error);
+    let tables = Tables::open(&log).map_err(unavailable).map_err(read)?;
+    let loaded = load::load(&tables).map_err(read)?;
     if let Some(marked) = marked.filter(|marked| *marked > loaded.commits) {
         return Err(BusError::Unavailable {
             reason: format!(
@@ -42,4 +43,16 @@ pub fn open(folder: &Path, options: Options) -> Result<Arc<dyn Bus>, BusError> {
     let store = DiskStore::new(folder, options.clone(), tables, loaded.commits, mark, lock);
     let bus = LogBus::threaded(options, Arc::new(store), loaded.state)?;
     Ok(Arc::new(bus))
+}
+
+/// What the database cannot read, with what to do about it.
+fn unreadable(folder: &Path, error: BusError) -> BusError {
+    let BusError::Unavailable { reason } = error else { return error };
+    BusError::Unavailable {
+        reason: format!(
+            "the data folder `{}` is damaged, or its disk does not give it; nothing in it was deleted. Restore a \
+             copy of it, or move it away to begin with an empty one ({reason})",
+            folder.display()
+        ),
+    }
 }

@@ -189,8 +189,8 @@ impl Cursor<'_> {
 fn damaged(journal: &Path, at: usize) -> BusError {
     BusError::Unavailable {
         reason: format!(
-            "the journal `{}` is damaged at byte {at}, amid what was acknowledged; restore a copy of the \
-             data folder",
+            "the journal `{}` is damaged at byte {at}, amid what was acknowledged; nothing was deleted. Restore a \
+             copy of the data folder, or move it away to begin with an empty one",
             journal.display()
         ),
     }

@@ -204,7 +204,7 @@ impl Store for DiskStore {
     fn body(&self, stream: StreamNumber, sequence: u64) -> Result<Option<Body>, BusError> {
         self.with(|open| {
             let found = open.tables.bodies.get(codec::key(stream, sequence));
-            let value = found.map_err(unavailable)?;
+            let value = found.map_err(|error| damaged(&self.folder, sequence, &error))?;
             value.map(|value| codec::read_body(&value)).transpose()
         })
     }
@@ -262,6 +262,18 @@ pub(crate) fn read_mark(content: &[u8]) -> Option<u64> {
 /// Makes what was created or renamed in a folder durable.
 pub(crate) fn sync_folder(folder: &Path) -> std::io::Result<()> {
     File::open(folder)?.sync_all()
+}
+
+/// A record that is there and cannot be read.
+fn damaged(folder: &Path, sequence: u64, error: &fjall::Error) -> BusError {
+    BusError::Unavailable {
+        reason: format!(
+            "record {sequence} cannot be read: {}; the data folder `{}` is damaged, or its disk does not give it: \
+             stop, and restore a copy of the folder",
+            tiphys_core::chain(error),
+            folder.display()
+        ),
+    }
 }
 
 /// An error of the disk or of the database.

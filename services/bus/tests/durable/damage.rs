@@ -166,6 +166,46 @@ async fn damage_in_the_midst_keeps_the_folder_closed() {
     }
 }
 
+/// A database that cannot be read closes the folder, says what to do, and is left as it is. Where the damage is in
+/// what nobody reads any more, all is there.
+#[tokio::test]
+async fn a_damaged_database_keeps_the_folder_closed() {
+    let crashed = crashed().await;
+    let mut refused = 0;
+    for file in files(&crashed.folder.path().join("log/keyspaces")) {
+        let folder = crashed.with(|_| {});
+        let copied = folder.path().join(file.strip_prefix(crashed.folder.path()).unwrap());
+        let mut content = fs::read(&copied).unwrap();
+        let middle = content.len() / 2;
+        content[middle] ^= 0x10;
+        fs::write(&copied, &content).unwrap();
+        if let Ok(bus) = try_open(folder.path()) {
+            assert_eq!(texts(&*bus).await, expected(5), "{}", file.display());
+            bus.close().await;
+            continue;
+        }
+        refused += 1;
+        refuses(folder.path(), "move it away to begin with an empty one");
+        refuses(folder.path(), &folder.path().display().to_string());
+        assert_eq!(fs::read(&copied).unwrap(), content, "nothing is thrown away");
+    }
+    assert!(refused > 3, "the newest version of each table is checked when it is opened");
+}
+
+/// The files in a folder and in those below it.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.push(path);
+        }
+    }
+    found
+}
+
 #[tokio::test]
 async fn a_change_of_journals_loses_nothing() {
     let live = tempfile::tempdir().unwrap();
