@@ -4,16 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 /// Crate by crate, the crates of ours that it may use.
-const TABLE: [(&str, &[&str]); 13] = [
+const TABLE: [(&str, &[&str]); 14] = [
     ("core", &[]),
     ("manifest", &["core"]),
     ("lang", &[]),
     ("kit", &["core"]),
     ("bus", &["core"]),
+    ("proto", &[]),
     ("catalog", &["core", "manifest", "bus", "kit"]),
-    ("eventsource", &["core", "manifest", "lang", "kit", "catalog", "bus"]),
+    ("eventsource", &["core", "manifest", "lang", "kit", "catalog", "bus", "proto"]),
     ("sensor", &["core", "manifest", "lang", "kit", "catalog", "bus"]),
-    ("trigger", &["core", "manifest", "lang", "kit", "catalog", "bus"]),
+    ("trigger", &["core", "manifest", "lang", "kit", "catalog", "bus", "proto"]),
     ("runner", &[]),
     ("executor", &["core", "manifest", "lang", "kit", "catalog", "bus", "runner"]),
     ("server", &["core", "manifest", "kit", "catalog", "bus", "sensor", "trigger", "executor"]),
