@@ -71,6 +71,7 @@ impl Door {
         let config = Config::default();
         let ingress = Ingress::new(config.clone());
         let deps = Deps {
+            spool: None,
             bus: stage.bus.clone(),
             catalog: stage.catalog.clone(),
             clock: stage.clock.clone(),

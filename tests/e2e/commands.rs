@@ -186,3 +186,34 @@ fn exit_codes() {
         .unwrap();
     assert_eq!(nobody.status.code(), Some(7));
 }
+
+#[test]
+fn what_is_not_there_is_refused_and_said() {
+    let server = Server::on(TEMPLATE);
+    let held = workflow("name: held", "true", "  suspend: true");
+    server.ok(&["submit", path(&held)]);
+    let schedule = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
+    std::fs::write(schedule.path(), TEMPLATE.replace("01 06 * * *", "99 06 * * *")).unwrap();
+    for (arguments, code, words) in [
+        (vec!["trigger", "pause", "none/none"], 4, "none"),
+        (vec!["resume", "held", "--node-field-selector", "displayName=none"], 5, "displayName=none"),
+        (vec!["list", "--status", "nope"], 2, "Succeeded"),
+        (vec!["events", "get", ""], 2, "events list"),
+        (vec!["submit", "--from", "wftmpl/steps", "-l", "a=b\nc"], 3, "label"),
+        (vec!["lint", path(&schedule)], 3, "1 errors"),
+        (vec!["apply", path(&schedule)], 3, "99 06"),
+    ] {
+        let output = server.cli(&arguments);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {told}");
+        assert!(told.contains(words), "{arguments:?}: {told}");
+    }
+    let shadowed = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
+    std::fs::write(shadowed.path(), TEMPLATE).unwrap();
+    let applied = server.cli(&["apply", path(&shadowed)]);
+    let told = String::from_utf8_lossy(&applied.stderr);
+    assert!(applied.status.success() && told.contains("all.yaml") && told.contains("is used"), "{told}");
+    let headers = [("Authorization", "Bearer wrong")];
+    let refused = server.send("GET", "/api/tiphys/v1/status", &headers, b"").unwrap();
+    assert!(refused.status == 401 && refused.body.contains("is wrong"), "{}", refused.body);
+}
