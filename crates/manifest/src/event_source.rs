@@ -1,7 +1,10 @@
 //! EventSource: what happens outside, by kind and event name.
 
 pub mod calendar;
+pub mod connection;
+pub mod generic;
 mod lenient;
+pub mod nats;
 pub mod webhook;
 
 use std::collections::BTreeMap;
@@ -10,6 +13,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use calendar::Calendar;
+pub use connection::{BasicAuth, TlsConfig};
+pub use generic::Generic;
+pub use nats::Nats;
 pub use webhook::Webhook;
 
 /// Events of one kind, by name.
@@ -39,7 +45,7 @@ pub struct Filter {
 /// Declares the spec with one member for each kind, so that each is known by name to the loader, and lists
 /// them once more for [`EventSourceSpec::events`].
 macro_rules! spec {
-    ($($field:ident $key:literal,)*) => {
+    ($($field:ident $key:literal $events:ty,)*) => {
         /// `spec` of an EventSource.
         ///
         /// What this version runs is typed. Of the other kinds the events are kept as they were written.
@@ -67,7 +73,7 @@ macro_rules! spec {
             $(
                 #[doc = concat!("Events of kind `", $key, "`.")]
                 #[serde(rename = $key, deserialize_with = "lenient::events", skip_serializing_if = "BTreeMap::is_empty")]
-                pub $field: Events,
+                pub $field: Events<$events>,
             )*
         }
 
@@ -89,36 +95,36 @@ macro_rules! spec {
 }
 
 spec! {
-    amqp "amqp",
-    azure_events_hub "azureEventsHub",
-    azure_queue_storage "azureQueueStorage",
-    azure_service_bus "azureServiceBus",
-    bitbucket "bitbucket",
-    bitbucket_server "bitbucketserver",
-    emitter "emitter",
-    file "file",
-    generic "generic",
-    gerrit "gerrit",
-    github "github",
-    gitlab "gitlab",
-    hdfs "hdfs",
-    kafka "kafka",
-    minio "minio",
-    mns "mns",
-    mqtt "mqtt",
-    nats "nats",
-    nsq "nsq",
-    pub_sub "pubSub",
-    pulsar "pulsar",
-    redis "redis",
-    redis_stream "redisStream",
-    resource "resource",
-    sftp "sftp",
-    slack "slack",
-    sns "sns",
-    sqs "sqs",
-    storage_grid "storageGrid",
-    stripe "stripe",
+    amqp "amqp" Value,
+    azure_events_hub "azureEventsHub" Value,
+    azure_queue_storage "azureQueueStorage" Value,
+    azure_service_bus "azureServiceBus" Value,
+    bitbucket "bitbucket" Value,
+    bitbucket_server "bitbucketserver" Value,
+    emitter "emitter" Value,
+    file "file" Value,
+    generic "generic" Generic,
+    gerrit "gerrit" Value,
+    github "github" Value,
+    gitlab "gitlab" Value,
+    hdfs "hdfs" Value,
+    kafka "kafka" Value,
+    minio "minio" Value,
+    mns "mns" Value,
+    mqtt "mqtt" Value,
+    nats "nats" Nats,
+    nsq "nsq" Value,
+    pub_sub "pubSub" Value,
+    pulsar "pulsar" Value,
+    redis "redis" Value,
+    redis_stream "redisStream" Value,
+    resource "resource" Value,
+    sftp "sftp" Value,
+    slack "slack" Value,
+    sns "sns" Value,
+    sqs "sqs" Value,
+    storage_grid "storageGrid" Value,
+    stripe "stripe" Value,
 }
 
 #[cfg(test)]

@@ -39,6 +39,20 @@ pub enum Error {
     /// The bus did not answer in time; whether it stored the event is unknown.
     #[error("the bus did not answer in time")]
     Patience,
+    /// Where the events come from does not give them just now, and may later.
+    #[error("{what}")]
+    Upstream {
+        /// What is wrong.
+        what: String,
+        /// What to do.
+        help: String,
+    },
+    /// A message that can never become an event.
+    #[error("{what}")]
+    Message {
+        /// What is wrong with it.
+        what: String,
+    },
 }
 
 impl Error {
@@ -47,16 +61,34 @@ impl Error {
         Self::Config { what: what.into(), help: help.into() }
     }
 
+    /// A failure on the other side that may pass.
+    #[cfg_attr(
+        not(any(
+            feature = "grpc",
+            feature = "kafka",
+            feature = "nats",
+            feature = "pubsub",
+            feature = "sqs"
+        )),
+        expect(dead_code, reason = "only the kinds behind features need it")
+    )]
+    pub(crate) fn upstream(what: impl Into<String>, help: impl Into<String>) -> Self {
+        Self::Upstream { what: what.into(), help: help.into() }
+    }
+
     /// What to do about it.
     #[must_use]
     pub fn help(&self) -> String {
         match self {
-            Self::Config { help, .. } => help.clone(),
+            Self::Config { help, .. } | Self::Upstream { help, .. } => help.clone(),
             Self::Secret { namespace, .. } => {
                 format!("create the Secret in namespace `{namespace}`, or correct the reference")
             }
             Self::NotYet { .. } => "send the events to a webhook, or wait for a later version".into(),
             Self::Payload(_) => "the sender must send JSON".into(),
+            Self::Message { .. } => {
+                "correct the sender, or `jsonBody` of the event; see `tiphys dlq list`".into()
+            }
             Self::Bus(_) | Self::Patience => {
                 "the sender should try again; see whether the disk is full and the bus is up".into()
             }
@@ -68,9 +100,9 @@ impl Classify for Error {
     fn fault(&self) -> Fault {
         match self {
             Self::Config { .. } | Self::Secret { .. } | Self::NotYet { .. } => Fault::Config,
-            Self::Payload(_) => Fault::Permanent,
+            Self::Payload(_) | Self::Message { .. } => Fault::Permanent,
             Self::Bus(bus) => bus.fault(),
-            Self::Patience => Fault::Transient,
+            Self::Patience | Self::Upstream { .. } => Fault::Transient,
         }
     }
 
@@ -82,6 +114,8 @@ impl Classify for Error {
             Self::Payload(_) => "TIP-SRC-004",
             Self::Bus(bus) => bus.code(),
             Self::Patience => "TIP-SRC-005",
+            Self::Upstream { .. } => "TIP-SRC-008",
+            Self::Message { .. } => "TIP-SRC-009",
         }
     }
 }

@@ -93,8 +93,9 @@ impl From<&Error> for Refusal {
         match error {
             Error::Bus(BusError::TooLarge { .. }) => Self::TooLarge,
             Error::Payload(wrong) => Self::Malformed(wrong.to_string()),
+            Error::Message { what } => Self::Malformed(what.clone()),
             Error::Config { .. } | Error::Secret { .. } | Error::NotYet { .. } => Self::Misconfigured,
-            Error::Bus(_) | Error::Patience => Self::Bus,
+            Error::Bus(_) | Error::Patience | Error::Upstream { .. } => Self::Bus,
         }
     }
 }
