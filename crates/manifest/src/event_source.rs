@@ -5,6 +5,7 @@ pub mod connection;
 pub mod generic;
 mod lenient;
 pub mod nats;
+pub mod sqs;
 pub mod webhook;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ pub use calendar::Calendar;
 pub use connection::{BasicAuth, TlsConfig};
 pub use generic::Generic;
 pub use nats::Nats;
+pub use sqs::Sqs;
 pub use webhook::Webhook;
 
 /// Events of one kind, by name.
@@ -122,7 +124,7 @@ spec! {
     sftp "sftp" Value,
     slack "slack" Value,
     sns "sns" Value,
-    sqs "sqs" Value,
+    sqs "sqs" Sqs,
     storage_grid "storageGrid" Value,
     stripe "stripe" Value,
 }
