@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// Beginnings of the names of parts that are told, and do not count.
+const TOLD: [&str; 2] = ["eventsource/", "role/"];
+
 /// Which parts of the process are ready. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Health(Arc<Mutex<BTreeMap<String, Option<String>>>>);
@@ -33,6 +36,14 @@ impl Health {
     pub fn problems(&self) -> BTreeMap<String, String> {
         let all = self.lock();
         all.iter().filter_map(|(part, why)| Some((part.clone(), why.clone()?))).collect()
+    }
+
+    /// Whether the process can serve. A single source that is down, or another process, does not keep it from that:
+    /// those are told, but do not count.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        let told = |part: &str| TOLD.iter().any(|beginning| part.starts_with(beginning));
+        self.lock().iter().all(|(part, why)| why.is_none() || told(part))
     }
 
     /// All parts, with the reason of those that are not ready.

@@ -7,8 +7,11 @@ pub mod crowd;
 pub mod group;
 pub mod health;
 pub mod metric;
+pub mod probe;
 pub mod signal;
 pub mod telemetry;
+#[cfg(feature = "tls")]
+pub mod tls;
 
 pub use accept::accept;
 pub use attend::attend;

@@ -85,6 +85,7 @@ pub fn router(shared: Shared, guard: Guard) -> Router {
     Router::new()
         .route("/livez", get(probes::livez))
         .route("/readyz", get(probes::readyz))
+        .route("/readyz/{*part}", get(probes::readyz_part))
         .route("/metrics", get(probes::metrics))
         .merge(guarded)
         .with_state(shared)

@@ -36,7 +36,7 @@ pub(crate) async fn status(State(shared): State<Shared>) -> Result<Json<Value>, 
     diagnostics.extend((shared.diagnostics)());
     Ok(Json(json!({
         "version": env!("CARGO_PKG_VERSION"),
-        "ready": shared.health.problems().is_empty(),
+        "ready": shared.health.is_ready(),
         "parts": shared.health.parts(),
         "position": sheet.position,
         "triggers": triggers,
