@@ -110,7 +110,7 @@ impl Hook {
 }
 
 /// The W3C trace context, where it has its form.
-fn trace_context(text: &str) -> Option<String> {
+pub(crate) fn trace_context(text: &str) -> Option<String> {
     let shape = text.len() == 55 && text.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit());
     shape.then(|| text.to_owned())
 }

@@ -1,6 +1,8 @@
 //! Kinds of event sources. A new kind is one file and one line in [`Registry::builtin`].
 
 mod calendar;
+#[cfg(feature = "sqs")]
+mod sqs;
 mod webhook;
 
 use std::future::Future;
@@ -169,7 +171,10 @@ impl Registry {
     /// The kinds of this version.
     #[must_use]
     pub(crate) fn builtin() -> Self {
-        Self::default().with_http::<webhook::Webhook>().with::<calendar::Calendar>()
+        let kinds = Self::default().with_http::<webhook::Webhook>().with::<calendar::Calendar>();
+        #[cfg(feature = "sqs")]
+        let kinds = kinds.with::<sqs::Sqs>();
+        kinds
     }
 
     /// Adds a kind that waits by itself.

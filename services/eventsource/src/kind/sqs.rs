@@ -1,0 +1,78 @@
+//! `sqs`: the messages of an Amazon SQS queue.
+//!
+//! The native id is the MessageId, so a redelivery is the same event. A message is deleted after its event is
+//! stored; until then it stays hidden from others, for as long as that takes. Messages of one group of a FIFO
+//! queue become events one after another.
+
+mod message;
+mod queue;
+mod refusal;
+mod store;
+mod work;
+
+use std::sync::Arc;
+
+use tiphys_manifest::event_source::Sqs as Config;
+
+use self::queue::Queue;
+use self::store::Store;
+use self::work::Work;
+use super::{Scope, SourceKind};
+use crate::error::Error;
+
+/// The kind.
+pub(crate) struct Sqs;
+
+impl SourceKind for Sqs {
+    const KEY: &'static str = "sqs";
+    const TYPE: &'static str = "sqs";
+    type Config = Config;
+
+    async fn run(config: Config, scope: Scope) -> Result<(), Error> {
+        check(&config)?;
+        let emitter = scope.emitter(config.filter.as_ref())?;
+        let open = async {
+            let queue = Queue::open(&config, &scope).await?;
+            // Only an answer shows that we may receive.
+            let first = queue.receive_at_once().await?;
+            Ok::<_, Error>((queue, first))
+        };
+        let (queue, first) = tokio::select! {
+            () = scope.stop.cancelled() => return Ok(()),
+            opened = open => opened?,
+        };
+        scope.up();
+        let stop = scope.stop.clone();
+        let store = Store::new(config, scope, emitter);
+        Work::new(Arc::new(queue), Arc::new(store)).run(first, &stop).await
+    }
+}
+
+/// What no queue could ever be opened with.
+fn check(config: &Config) -> Result<(), Error> {
+    if config.region.is_empty() || config.queue.is_empty() {
+        return Err(Error::config("the `sqs` event lacks `region` or `queue`", "name both"));
+    }
+    if !(0..=20).contains(&config.wait_time_seconds) {
+        return Err(Error::config(
+            format!("`waitTimeSeconds` is {}; a question to SQS may wait for 20 s", config.wait_time_seconds),
+            "write a number from 1 to 20, or leave it out",
+        ));
+    }
+    if config.access_key.is_some() != config.secret_key.is_some() && config.role_arn.is_empty() {
+        return Err(Error::config(
+            "only one of `accessKey` and `secretKey` is given",
+            "name both, or none to use the process's own credentials",
+        ));
+    }
+    let endpoint = config.endpoint.parse::<http::Uri>();
+    let sound =
+        endpoint.is_ok_and(|uri| uri.host().is_some() && matches!(uri.scheme_str(), Some("http" | "https")));
+    if !config.endpoint.is_empty() && !sound {
+        return Err(Error::config(
+            "`endpoint` is no address",
+            "write it as https://HOST:PORT, or leave it out for Amazon's own",
+        ));
+    }
+    Ok(())
+}
