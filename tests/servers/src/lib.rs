@@ -3,8 +3,10 @@
 #![expect(clippy::expect_used, reason = "a test that cannot start its server has failed")]
 
 pub mod nats;
+pub mod sqs;
 
 pub use nats::{Nats, nats, nats_with};
+pub use sqs::{ElasticMq, Moto, elasticmq, moto, moto_with_keys};
 
 use std::net::TcpListener;
 use std::path::PathBuf;
