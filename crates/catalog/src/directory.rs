@@ -35,9 +35,15 @@ pub struct Directory {
     scan: Scan,
     feeder: Feeder,
     health: Health,
+    check: Check,
     objects: Vec<Arc<Object>>,
+    /// What the check said of them.
+    checked: Vec<Diagnostic>,
     diagnostics: Vec<Diagnostic>,
 }
+
+/// What more can be said of objects than that they can be read. It does not keep them from being used.
+pub type Check = fn(&[Arc<Object>]) -> Vec<Diagnostic>;
 
 impl Directory {
     /// Reads the directory for the first time. When this returns, its objects are in the catalog.
@@ -50,6 +56,20 @@ impl Directory {
         feeder: Feeder,
         health: Health,
     ) -> Result<Self, CatalogError> {
+        Self::open_checked(root, namespace, |_| Vec::new(), feeder, health).await
+    }
+
+    /// The same with a check, whose findings are logged and kept as those of the files are.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn open_checked(
+        root: impl Into<PathBuf>,
+        namespace: &str,
+        check: Check,
+        feeder: Feeder,
+        health: Health,
+    ) -> Result<Self, CatalogError> {
         let root = root.into();
         health.expect(PART);
         let mut directory = Self {
@@ -57,7 +77,9 @@ impl Directory {
             root,
             feeder,
             health,
+            check,
             objects: Vec::new(),
+            checked: Vec::new(),
             diagnostics: Vec::new(),
         };
         directory.look().await?;
@@ -121,8 +143,15 @@ impl Directory {
         .map_err(|failure| CatalogError::Reader(failure.to_string()))?;
         self.scan = scan;
         outcome.map_err(|source| CatalogError::Directory { path: self.root.clone(), source })?;
-        let (objects, diagnostics) = self.scan.result();
+        let (objects, mut diagnostics) = self.scan.result();
         let found = between(&self.objects, &objects);
+        // Also where an object only moved within its file: a finding has a place.
+        let same = objects.len() == self.objects.len()
+            && objects.iter().zip(&self.objects).all(|(new, old)| Arc::ptr_eq(new, old));
+        if !same {
+            self.checked = (self.check)(&objects);
+        }
+        diagnostics.extend(self.checked.iter().cloned());
         for change in &found {
             info!(file = change.file, "{change}");
         }

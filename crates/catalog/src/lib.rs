@@ -12,6 +12,6 @@ mod handle;
 
 pub use bus_feeder::{Applied, ApplyAction, BusFeeder, Caller, Outcome, apply, delete};
 pub use change::{Change, ChangeKind};
-pub use directory::Directory;
+pub use directory::{Check, Directory};
 pub use error::CatalogError;
 pub use handle::{Absent, Catalog, Feeder, Key, Snapshot, key_of};

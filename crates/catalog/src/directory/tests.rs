@@ -3,7 +3,7 @@
 use std::fs;
 
 use tempfile::TempDir;
-use tiphys_manifest::Kind;
+use tiphys_manifest::{Kind, codes};
 use tokio::task::JoinHandle;
 
 use super::*;
@@ -35,7 +35,7 @@ impl Running {
         }
         let (catalog, health) = (Catalog::new(), Health::default());
         let feeder = catalog.feeder();
-        let directory = Directory::open(dir.path(), "default", feeder, health.clone()).await;
+        let directory = Directory::open_checked(dir.path(), "default", check, feeder, health.clone()).await;
         let directory = directory.expect("a readable folder");
         let (send, changes) = mpsc::channel(64);
         let stop = CancellationToken::new();
@@ -62,6 +62,12 @@ impl Running {
         self.stop.cancel();
         self.task.await.expect("no panic").expect("no failure");
     }
+}
+
+/// Something is to be said of each object that is called `odd`.
+fn check(objects: &[Arc<Object>]) -> Vec<Diagnostic> {
+    let odd = objects.iter().filter(|object| object.name == "odd");
+    odd.map(|object| codes::KEPT.finding(&object.file, "odd".into(), String::new())).collect()
 }
 
 fn has(snapshot: &Snapshot, name: &str) -> bool {
@@ -182,4 +188,20 @@ fn unreadable_text_and_the_same_object_in_two_files() {
     assert!(object.file.ends_with("a.yaml"));
     let twice: Vec<_> = snapshot.diagnostics.iter().filter(|d| d.code == "TIP-MAN-011").collect();
     assert!(twice[0].file.ends_with("b.yaml") && twice[0].line == 4);
+}
+
+#[tokio::test]
+async fn what_a_check_finds_comes_and_goes_with_the_object() {
+    let mut running = Running::start(&[("a.yaml", &config_map("a", "1"))]).await;
+    let found = |snapshot: &Snapshot| snapshot.diagnostics.iter().any(|finding| finding.message == "odd");
+    assert!(!found(&running.catalog.snapshot()));
+    running.write("b.yaml", &config_map("odd", "1"));
+    running.until("the finding, and the object all the same", |now| found(now) && has(now, "odd")).await;
+    running.write("a.yaml", &config_map("a", "2"));
+    running.change().await;
+    running.change().await;
+    assert!(found(&running.catalog.snapshot()), "another change takes nothing away");
+    running.write("b.yaml", &config_map("even", "1"));
+    running.until("its end", |now| !found(now)).await;
+    running.end().await;
 }
