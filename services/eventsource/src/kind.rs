@@ -1,6 +1,8 @@
 //! Kinds of event sources. A new kind is one file and one line in [`Registry::builtin`].
 
 mod calendar;
+#[cfg(feature = "nats")]
+mod nats;
 #[cfg(feature = "sqs")]
 mod sqs;
 mod webhook;
@@ -174,6 +176,8 @@ impl Registry {
         let kinds = Self::default().with_http::<webhook::Webhook>().with::<calendar::Calendar>();
         #[cfg(feature = "sqs")]
         let kinds = kinds.with::<sqs::Sqs>();
+        #[cfg(feature = "nats")]
+        let kinds = kinds.with::<nats::Nats>();
         kinds
     }
 

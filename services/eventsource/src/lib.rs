@@ -12,6 +12,8 @@
 //! - What a sender may choose (an id, a body, a header) is bounded before it is looked at.
 //! - [`run`] follows the catalog: each change builds the routes anew and swaps them at once.
 
+#[cfg(any(feature = "grpc", feature = "nats"))]
+mod body;
 mod config;
 mod emit;
 mod error;
@@ -20,6 +22,8 @@ mod finding;
 mod go;
 mod hook;
 mod ingress;
+#[cfg(any(feature = "grpc", feature = "nats"))]
+mod insist;
 mod json;
 mod kind;
 mod meter;

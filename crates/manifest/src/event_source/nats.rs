@@ -38,6 +38,9 @@ pub struct Nats {
     /// How Argo tries again. Ours never gives up, with pauses of at most 30 s.
     #[serde(skip_serializing_if = "Value::is_null")]
     pub connection_backoff: Value,
+    /// Ours: the header that holds a message's own id. A message that comes again under it is the same event.
+    #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "String::is_empty")]
+    pub id_header: String,
     /// Ours: reads a stream instead, with acknowledgements.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jetstream: Option<JetStream>,
