@@ -109,7 +109,11 @@ pub(crate) async fn apply(
         .iter()
         .map(|one| json!({"kind": one.kind, "namespace": one.namespace, "name": one.name, "change": one.action.as_str()}))
         .collect();
-    Ok(Json(json!({"items": items, "diagnostics": outcome.diagnostics})))
+    let mut findings = outcome.diagnostics;
+    if let Some(file) = place.file {
+        findings.iter_mut().for_each(|found| found.file.clone_from(&file));
+    }
+    Ok(Json(json!({"items": items, "diagnostics": findings})))
 }
 
 /// Stores the objects of a text, and waits until readers find them. `file` is what findings call the text.
@@ -123,7 +127,8 @@ pub(crate) async fn store(
     let who = bus_feeder::Caller { by: &caller.by, reason: &caller.reason, at: shared.now() };
     let loaded = tiphys_manifest::load(API, text, &LoadOptions::new(namespace));
     let given: Vec<_> = loaded.objects.into_iter().map(Arc::new).collect();
-    let findings = tiphys_executor::lint::check(&given);
+    let mut findings = loaded.diagnostics;
+    findings.extend(tiphys_executor::lint::check(&given));
     if findings.iter().any(Diagnostic::is_error) {
         return Err(refused(CatalogError::Invalid(findings), file));
     }

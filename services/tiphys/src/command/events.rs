@@ -13,6 +13,9 @@ use crate::output::color::Paint;
 use crate::output::table::Table;
 use crate::output::tree::moment;
 
+/// So many characters of an id the server takes for its beginning.
+const SHORTEST: usize = 4;
+
 /// Runs one of them.
 pub(super) async fn run(
     command: &EventsCommand,
@@ -46,8 +49,11 @@ pub(super) async fn run(
 
 /// An id as a part of an address.
 fn named(id: &str) -> Result<String, Failure> {
-    if id.is_empty() {
-        return Err(Failure::new(Code::Usage, "an id is missing; `tiphys events list` shows them"));
+    if id.len() < SHORTEST {
+        let told = format!(
+            "`{id}` is no id, and too short for the beginning of one; `tiphys events list` shows them"
+        );
+        return Err(Failure::new(Code::Usage, told));
     }
     Ok(encode(id))
 }
@@ -132,7 +138,7 @@ fn verdicts(item: &Value, paint: Paint) -> String {
 /// `replay`.
 pub(super) async fn replay(id: &str, client: &Client) -> Result<(), Failure> {
     let answer = client
-        .send(Method::POST, &format!("/api/tiphys/v1/events/{}/replay", encode(id)), &json!({}))
+        .send(Method::POST, &format!("/api/tiphys/v1/events/{}/replay", named(id)?), &json!({}))
         .await?;
     let id = text(&answer, "/id");
     println!(

@@ -7,36 +7,41 @@ use serde_json::{Value, json};
 
 use super::get::{kind_of, text};
 use super::submit::read;
-use crate::cli::{ApplyArgs, Connection, DeleteArgs};
+use crate::cli::{ApplyArgs, Connection, DeleteArgs, Format};
 use crate::client::Client;
 use crate::exit::{Code, Failure};
 
 /// `apply`: the server's answer names each object and what became of it.
-pub(super) async fn apply(args: &ApplyArgs, client: &Client, _: &Connection) -> Result<(), Failure> {
+pub(super) async fn apply(args: &ApplyArgs, client: &Client, connection: &Connection) -> Result<(), Failure> {
     let files = expand(args.filename.iter().chain(&args.paths))?;
     if files.is_empty() {
         return Err(Failure::new(Code::Usage, "nothing to apply: give files or folders"));
     }
+    let mut all = json!({"items": [], "diagnostics": []});
     for file in files {
         let content = read(&file)?;
         let name = super::get::encode(&file.display().to_string());
         let path = format!("/api/tiphys/v1/objects?namespace={}&file={name}", client.namespace);
         let answer = client.post_text(&path, content).await?;
-        for object in answer.get("items").and_then(Value::as_array).into_iter().flatten() {
-            println!(
-                "{}/{} {}",
-                text(object, "/kind").to_lowercase(),
-                text(object, "/name"),
-                text(object, "/change")
-            );
+        let given = |key: &str| answer.get(key).and_then(Value::as_array).into_iter().flatten();
+        if matches!(connection.output, None | Some(Format::Table | Format::Wide)) {
+            given("items").for_each(|object| println!("{} {}", named(object), text(object, "/change")));
         }
-        for finding in answer.get("diagnostics").and_then(Value::as_array).into_iter().flatten() {
+        for finding in given("diagnostics") {
             if let Ok(finding) = serde_json::from_value::<tiphys_manifest::Diagnostic>(finding.clone()) {
                 eprintln!("{}", tiphys_manifest::diagnostic::short(&finding));
             }
         }
+        for (key, list) in all.as_object_mut().into_iter().flatten() {
+            list.as_array_mut().into_iter().for_each(|list| list.extend(given(key).cloned()));
+        }
     }
+    crate::output::data(&all, connection.output, named)?;
     Ok(())
+}
+
+fn named(object: &Value) -> String {
+    format!("{}/{}", text(object, "/kind").to_lowercase(), text(object, "/name"))
 }
 
 /// `delete`.

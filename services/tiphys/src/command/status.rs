@@ -1,5 +1,7 @@
 //! `status`: parts, findings, and the eight buckets of each trigger and dependency.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::get::text;
@@ -20,9 +22,10 @@ pub(super) async fn run(client: &Client, connection: &Connection) -> Result<(), 
         Some(Format::Json) => return crate::output::json(&status),
         Some(Format::Yaml) => return crate::output::yaml(&status),
         Some(Format::Name) => {
-            for row in status.get("triggers").and_then(Value::as_array).into_iter().flatten() {
-                println!("trigger/{}/{}", text(row, "/sensor"), text(row, "/trigger"));
-            }
+            let rows = status.get("triggers").and_then(Value::as_array).into_iter().flatten();
+            // One row is there for each dependency of a trigger.
+            let names: BTreeSet<_> = rows.map(|row| (text(row, "/sensor"), text(row, "/trigger"))).collect();
+            names.iter().for_each(|(sensor, trigger)| println!("trigger/{sensor}/{trigger}"));
             return Ok(());
         }
         _ => {}

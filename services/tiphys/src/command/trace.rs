@@ -24,7 +24,10 @@ pub(super) async fn add_logs(story: &mut Value, client: &Client) {
         let nodes = workflow.pointer("/status/nodes").and_then(Value::as_object);
         let mut pods: Vec<&Value> = nodes.into_iter().flat_map(|nodes| nodes.values()).collect();
         pods.retain(|node| text(node, "/type") == "Pod");
-        pods.sort_by_key(|node| (text(node, "/startedAt"), text(node, "/id")));
+        // What failed first: of many steps it is the last that may be left out.
+        pods.sort_by_key(|node| {
+            (text(node, "/phase") == "Succeeded", text(node, "/startedAt"), text(node, "/id"))
+        });
         let mut told = Vec::new();
         for pod in pods.into_iter().take(STEPS) {
             let tail = if text(pod, "/phase") == "Succeeded" { LINES.0 } else { LINES.1 };
@@ -192,14 +195,14 @@ fn fired(firing: &Value, now: Timestamp, paint: Paint, out: &mut Vec<String>) {
         }
     }
     if let Some(workflow) = firing.get("workflow").filter(|workflow| !workflow.is_null()) {
-        let drawn = tree::draw(workflow, now, paint);
-        out.extend(drawn.lines().map(|line| format!("    {line}")));
+        let mut said = tree::Notes::new();
         for step in list(firing, "/logs") {
-            for line in list(step, "/lines").filter_map(Value::as_str) {
-                let line = shorten(&logs::printable(line), 200);
-                out.push(format!("      {} {line}", paint.dim(&format!("{} │", text(step, "/displayName")))));
-            }
+            let lines = list(step, "/lines").filter_map(Value::as_str);
+            let lines = lines.map(|line| paint.dim(&shorten(&logs::printable(line), 200))).collect();
+            said.insert(text(step, "/node"), lines);
         }
+        let drawn = tree::draw_with(workflow, &said, now, paint);
+        out.extend(drawn.lines().map(|line| format!("    {line}")));
         out.push(
             paint.dim(&format!("    all of its logs: tiphys logs {}", text(workflow, "/metadata/name"))),
         );
@@ -228,10 +231,15 @@ mod tests {
 
     #[test]
     fn a_story_ends_in_what_the_steps_said() {
-        let story = json!({"firings": [{"id": "f", "workflow": {"metadata": {"name": "w"}},
-            "logs": [{"displayName": "main", "lines": ["stopped", "\u{1b}[2J"]}]}]});
+        let nodes = json!({"w": {"displayName": "w", "phase": "Failed"},
+            "w-1": {"displayName": "one", "boundaryID": "w", "phase": "Succeeded", "startedAt": "1"},
+            "w-2": {"displayName": "two", "boundaryID": "w", "phase": "Failed", "startedAt": "2"}});
+        let story = json!({"firings": [{"id": "f",
+            "workflow": {"metadata": {"name": "w"}, "status": {"nodes": nodes}},
+            "logs": [{"node": "w-2", "lines": ["it broke"]}, {"node": "w-1", "lines": ["stopped", "\u{1b}[2J"]}]}]});
         let told = tell(&story, Timestamp::UNIX_EPOCH, Paint::new(crate::cli::ColorWhen::Never));
-        assert!(told.contains("main │ stopped\n"), "{told}");
+        let tree = "    ├─✔ one\n    │     stopped\n    │     \u{fffd}[2J\n    └─✖ two\n          it broke\n";
+        assert!(told.contains(tree), "{told}");
         assert!(told.contains("all of its logs: tiphys logs w"), "{told}");
         assert!(!told.contains('\u{1b}'), "{told}");
     }

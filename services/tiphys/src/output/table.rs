@@ -4,12 +4,19 @@
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     rows: Vec<Vec<String>>,
+    /// Behind so many rows stands this line.
+    notes: Vec<(usize, String)>,
 }
 
 impl Table {
     /// With these headings.
     pub(crate) fn new(headings: &[&str]) -> Self {
-        Self { rows: vec![headings.iter().map(|&heading| heading.to_owned()).collect()] }
+        Self { rows: vec![headings.iter().map(|&heading| heading.to_owned()).collect()], notes: Vec::new() }
+    }
+
+    /// Adds a line that has no part in the columns.
+    pub(crate) fn note(&mut self, line: String) {
+        self.notes.push((self.rows.len(), line));
     }
 
     /// Adds a row.
@@ -30,7 +37,8 @@ impl Table {
         };
         let widths: Vec<usize> = (0..columns).map(width).collect();
         let mut out = String::new();
-        for row in &self.rows {
+        let mut notes = self.notes.iter().peekable();
+        for (number, row) in self.rows.iter().enumerate() {
             let mut line = String::new();
             for (cell, width) in row.iter().zip(&widths) {
                 line.push_str(cell);
@@ -38,6 +46,10 @@ impl Table {
             }
             out.push_str(line.trim_end());
             out.push('\n');
+            while let Some((_, note)) = notes.next_if(|(behind, _)| *behind <= number + 1) {
+                out.push_str(note.trim_end());
+                out.push('\n');
+            }
         }
         out
     }
@@ -66,10 +78,11 @@ mod tests {
     fn columns_line_up_with_and_without_colour() {
         let mut table = Table::new(&["NAME", "PHASE"]);
         table.row(["a".into(), "\u{1b}[32mSucceeded\u{1b}[0m".into()]);
+        table.note("  a note that is longer than any cell".into());
         table.row(["long-name".into(), "x".into()]);
         assert_eq!(
             table.render(),
-            "NAME        PHASE\na           \u{1b}[32mSucceeded\u{1b}[0m\nlong-name   x\n"
+            "NAME        PHASE\na           \u{1b}[32mSucceeded\u{1b}[0m\n  a note that is longer than any cell\nlong-name   x\n"
         );
     }
 }

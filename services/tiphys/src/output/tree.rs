@@ -29,9 +29,17 @@ impl<'a> Node<'a> {
     }
 }
 
+/// Lines that stand under nodes, by their ids.
+pub(crate) type Notes<'a> = BTreeMap<&'a str, Vec<String>>;
+
 /// Draws head and tree.
 pub(crate) fn draw(workflow: &Value, now: Timestamp, paint: Paint) -> String {
-    head(workflow, now, paint) + &nodes(workflow, now, paint)
+    draw_with(workflow, &Notes::new(), now, paint)
+}
+
+/// Draws head and tree, with lines under the nodes.
+pub(crate) fn draw_with(workflow: &Value, notes: &Notes<'_>, now: Timestamp, paint: Paint) -> String {
+    head(workflow, now, paint) + &nodes(workflow, notes, now, paint)
 }
 
 /// The head: name, phase, times, message, parameters.
@@ -72,7 +80,7 @@ fn head(workflow: &Value, now: Timestamp, paint: Paint) -> String {
         .collect()
 }
 
-fn nodes(workflow: &Value, now: Timestamp, paint: Paint) -> String {
+fn nodes(workflow: &Value, notes: &Notes<'_>, now: Timestamp, paint: Paint) -> String {
     let Some(map) = workflow.pointer("/status/nodes").and_then(Value::as_object) else {
         return String::new();
     };
@@ -87,7 +95,7 @@ fn nodes(workflow: &Value, now: Timestamp, paint: Paint) -> String {
         .collect();
     roots.sort_by_key(|node| (node.text("startedAt"), node.text("name")));
     let order = order(&nodes, &roots);
-    let drawing = Drawing { nodes: &nodes, gathered: &gathered, order: &order, now, paint };
+    let drawing = Drawing { nodes: &nodes, gathered: &gathered, order: &order, notes, now, paint };
     for root in roots {
         drawing.node(root, "", "", &mut table);
     }
@@ -114,6 +122,7 @@ struct Drawing<'a> {
     nodes: &'a BTreeMap<&'a str, Node<'a>>,
     gathered: &'a BTreeSet<&'a str>,
     order: &'a BTreeMap<&'a str, usize>,
+    notes: &'a Notes<'a>,
     now: Timestamp,
     paint: Paint,
 }
@@ -135,6 +144,10 @@ impl Drawing<'_> {
             shorten(node.text("message"), 100),
         ]);
         let children = self.below(node);
+        let rail = if children.is_empty() { "  " } else { "│ " };
+        for note in self.notes.get(node.id).into_iter().flatten() {
+            table.note(format!("{below}{rail}  {note}"));
+        }
         for (index, child) in children.iter().enumerate() {
             let last = index + 1 == children.len();
             let (lead, deeper) = if last { ("└─", "  ") } else { ("├─", "│ ") };
