@@ -29,6 +29,8 @@ pub const CRON: &str = "CRON";
 pub const CLAIMS: &str = "CLAIMS";
 /// Switches set by hand (a paused trigger), last value only: `control.NAMESPACE.SENSOR.TRIGGER`.
 pub const CONTROL: &str = "CONTROL";
+/// How the processes of an installation are, last value only, a day: `parts.ROLE.INSTANCE`.
+pub const PARTS: &str = "PARTS";
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const GIB: u64 = 1 << 30;
@@ -67,6 +69,7 @@ pub fn all() -> Vec<StreamConfig> {
         table(CRON, 0),
         table(CLAIMS, 0),
         table(CONTROL, 0),
+        table(PARTS, 1),
     ]
 }
 

@@ -123,9 +123,18 @@ pub(crate) enum Command {
     /// Dead letters: list, show, retry
     #[command(subcommand)]
     Dlq(DlqCommand),
-    /// Triggers: pause, resume
-    #[command(subcommand)]
-    Trigger(TriggerCommand),
+    /// Triggers: pause, resume; without a word, run the trigger service
+    Trigger(TriggerArgs),
+    /// Run the bus service: it makes the streams and watches over the server
+    Bus(RoleArgs),
+    /// Run the event sources
+    Eventsource(RoleArgs),
+    /// Run the sensors
+    Sensor(RoleArgs),
+    /// Run the executor of workflows
+    Executor(RoleArgs),
+    /// Run the API
+    Server(RoleArgs),
     /// How the server is, and what became of the events of each trigger
     Status,
     /// Explain an error code, such as TIP-MAN-001 or TIP-BUS-002

@@ -16,16 +16,21 @@ mod watch;
 
 use clap::CommandFactory as _;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, RoleArgs, TriggerArgs};
 use crate::client::Client;
 use crate::exit::Failure;
+use crate::role::Role;
 
 /// Runs a command.
 pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
-    if !matches!(cli.command, Command::Dev(_)) {
+    let command = match role_of(cli.command) {
+        Ok((role, args)) => return crate::role::run(role, &args, &cli.connection),
+        Err(command) => *command,
+    };
+    if !matches!(command, Command::Dev(_)) {
         crate::exit::end_with_the_reader();
     }
-    match cli.command {
+    match command {
         Command::Dev(args) => crate::dev::run(&args, &cli.connection),
         Command::Runner { dir } => std::process::exit(tiphys_runner::main(&dir)),
         Command::Lint(args) => lint::run(&args, &cli.connection),
@@ -43,6 +48,19 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
                 }
             })
         }
+    }
+}
+
+/// The service that a command runs, or the command.
+fn role_of(command: Command) -> Result<(Role, RoleArgs), Box<Command>> {
+    match command {
+        Command::Bus(args) => Ok((Role::Bus, args)),
+        Command::Eventsource(args) => Ok((Role::Eventsource, args)),
+        Command::Sensor(args) => Ok((Role::Sensor, args)),
+        Command::Trigger(TriggerArgs { command: None, role }) => Ok((Role::Trigger, role)),
+        Command::Executor(args) => Ok((Role::Executor, args)),
+        Command::Server(args) => Ok((Role::Server, args)),
+        other => Err(Box::new(other)),
     }
 }
 
@@ -71,7 +89,7 @@ async fn remote(
         Command::Replay { id } => events::replay(&id, client).await,
         Command::Cron(args) => cron::run(&args, client, connection).await,
         Command::Dlq(args) => dead::run(&args, client, connection).await,
-        Command::Trigger(args) => verbs::trigger(&args, client).await,
+        Command::Trigger(TriggerArgs { command: Some(args), .. }) => verbs::trigger(&args, client).await,
         Command::Status => status::run(client, connection).await,
         _ => Ok(()),
     }

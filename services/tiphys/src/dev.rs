@@ -5,8 +5,7 @@
 //! sensors, triggers, the executor, the API, the bus. Steps go on; the next start takes them up.
 
 mod banner;
-mod data;
-mod http;
+
 mod roles;
 
 use std::path::{Path, PathBuf};
@@ -19,16 +18,23 @@ use tiphys_kit::telemetry;
 use tokio::net::TcpListener;
 
 use crate::cli::{Connection, DevArgs, LogFormat};
+use crate::data::DataFolder;
 use crate::exit::{Code, Failure};
-use data::DataFolder;
 use roles::Roles;
 
 /// Of the storage below the bus only what is wrong is logged, unless `TIPHYS_LOG` names it.
-const QUIET: &str = "fjall=warn,lsm_tree=warn";
+const QUIET: &str = "fjall=warn,lsm_tree=warn,async_nats=warn";
 
 /// Runs until a signal.
 pub(crate) fn run(args: &DevArgs, connection: &Connection) -> Result<(), Failure> {
-    let format = match args.log_format {
+    log(args.log_format);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(serve(args, connection))
+}
+
+/// Logs in this form, filtered by `TIPHYS_LOG`.
+pub(crate) fn log(format: LogFormat) {
+    let format = match format {
         LogFormat::Text => telemetry::LogFormat::Text,
         LogFormat::Json => telemetry::LogFormat::Json,
     };
@@ -36,8 +42,6 @@ pub(crate) fn run(args: &DevArgs, connection: &Connection) -> Result<(), Failure
     let color =
         std::env::var_os("NO_COLOR").is_none() && std::io::IsTerminal::is_terminal(&std::io::stderr());
     telemetry::install(format, QUIET, &filter, color);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(serve(args, connection))
 }
 
 async fn serve(args: &DevArgs, connection: &Connection) -> Result<(), Failure> {

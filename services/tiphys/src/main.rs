@@ -1,11 +1,15 @@
 //! One binary, many roles: `tiphys dev`, the command line, and what steps need.
 
+mod assembly;
 mod cli;
 mod client;
 mod command;
+mod data;
 mod dev;
 mod exit;
+mod http;
 mod output;
+mod role;
 mod toolbox;
 
 use clap::Parser as _;

@@ -14,6 +14,7 @@ mod environment;
 mod folder;
 mod input;
 mod prepare;
+mod reader;
 mod report;
 mod sweep;
 mod watch;
@@ -30,6 +31,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use super::{ArtifactStore, LaunchError, Launcher, LogLine, PodResult, PodSpec, PodState, SecretEnvironment};
 use folder::Folder;
+pub use reader::LogReader;
 use watch::Runner;
 
 /// How many wake-ups may wait.

@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use tiphys_bus::Bus;
-use tiphys_catalog::{BusFeeder, Catalog, Directory};
+use tiphys_catalog::Catalog;
 use tiphys_core::Clock;
 use tiphys_eventsource::Ingress;
 use tiphys_executor::artifact::LocalStore;
-use tiphys_executor::launcher::process::{self, ProcessLauncher};
 use tiphys_executor::launcher::{ArtifactStore, Launcher};
 use tiphys_kit::{CancellationToken, Group, Health};
 use tiphys_server::{Followers, Shared};
@@ -19,14 +18,13 @@ use tokio::net::TcpListener;
 use tracing::info;
 
 use super::banner::Banner;
-use super::data::DataFolder;
+use crate::assembly::{self, Feed, Room, Surroundings};
 use crate::cli::LauncherChoice;
 use crate::client::ServerFile;
+use crate::data::DataFolder;
 
 /// How long a stage may take to drain.
 const GRACE: Duration = Duration::from_secs(15);
-/// How long the roles may take until they are ready.
-const READY_WITHIN: Duration = Duration::from_secs(60);
 
 /// What the roles are made of.
 pub(super) struct Roles {
@@ -59,13 +57,32 @@ impl Roles {
             api: Group::new(CancellationToken::new()),
             background: Group::new(CancellationToken::new()),
         };
-        self.feed(&mut stages.background, &catalog, &health).await?;
+        let feed = Feed { manifests: &self.dir, namespace: &self.namespace, bus: &self.bus };
+        feed.start(&mut stages.background, &catalog, &health).await?;
         let watching = CancellationToken::new();
         let store: Arc<dyn ArtifactStore> = Arc::new(LocalStore::open(&self.data.artifacts())?);
-        let process = self.launcher(store.clone(), watching.clone()).await?;
+        let surroundings = Surroundings {
+            data: &self.data,
+            manifests: &self.dir,
+            server: format!("http://{}", self.address),
+            webhooks: format!("http://{}", self.address),
+            choice: self.launcher,
+        };
+        let watched = watching.clone();
+        let process = surroundings.launcher(store.clone(), self.clock.clone(), watched).await?;
         let launcher: Arc<dyn Launcher> = process.clone();
-        self.rooms(&mut stages.rooms, &catalog, &health, &launcher, store);
-        self.wait_until_ready(&mut stages.rooms, &health).await?;
+        let room = Room {
+            bus: self.bus.clone(),
+            catalog: catalog.clone(),
+            clock: self.clock.clone(),
+            health: health.clone(),
+            // One process at a time has the data folder: its claims are its own after a restart, too.
+            owner: "dev".into(),
+        };
+        room.executor(&mut stages.rooms, launcher.clone(), store);
+        room.trigger(&mut stages.rooms);
+        room.sensor(&mut stages.rooms);
+        assembly::wait_until_ready(&mut stages.rooms, &health).await?;
 
         let config =
             tiphys_eventsource::Config { host: self.address.ip(), ..tiphys_eventsource::Config::default() };
@@ -85,8 +102,8 @@ impl Roles {
         let guard = tiphys_server::Guard::new(self.data.token()?.into(), vec![self.address.ip().to_string()]);
         shared.follow(followers, &mut stages.api);
         let router = tiphys_server::router(shared, guard).merge(ingress.router());
-        stages.api.spawn("http", move |stop| super::http::serve(listener, router, stop));
-        self.wait_until_ready(&mut stages.sources, &health).await?;
+        stages.api.spawn("http", move |stop| crate::http::serve(listener, router, stop));
+        assembly::wait_until_ready(&mut stages.sources, &health).await?;
         // Before anybody knows that it runs: a signal right after that drains, too.
         let signalled = stop.clone();
         stages.background.spawn("signals", move |until| tiphys_kit::signal::watch(signalled, until));
@@ -96,94 +113,6 @@ impl Roles {
         process.drain(GRACE).await;
         self.data.withdraw();
         outcome
-    }
-
-    /// Fills the catalog, and keeps it filled.
-    async fn feed(&self, group: &mut Group, catalog: &Catalog, health: &Health) -> anyhow::Result<()> {
-        let directory = Directory::open(&self.dir, &self.namespace, catalog.feeder(), health.clone()).await?;
-        let given = BusFeeder::open(self.bus.clone(), catalog.feeder(), health.clone()).await?;
-        group.spawn("catalog-directory", move |stop| directory.watch(None, stop));
-        group.spawn("catalog-bus", move |stop| given.follow(stop));
-        Ok(())
-    }
-
-    async fn launcher(
-        &self,
-        store: Arc<dyn ArtifactStore>,
-        stop: CancellationToken,
-    ) -> anyhow::Result<Arc<ProcessLauncher>> {
-        let shared = self.data.path().join("shared");
-        std::fs::create_dir_all(&shared)?;
-        let own = |name: &str, value: String| (name.to_owned(), value);
-        let variable =
-            |name: &str, otherwise: &str| std::env::var(name).unwrap_or_else(|_| otherwise.to_owned());
-        let exe = std::env::current_exe()?;
-        let exe = exe.to_str().ok_or_else(|| anyhow!("the path of this program is not UTF-8"))?;
-        let config = process::Config {
-            policy: match self.launcher {
-                LauncherChoice::Auto => process::Policy::Auto,
-                LauncherChoice::Process => process::Policy::Process,
-            },
-            extra_path: Some(self.data.bin()?),
-            environment: [
-                own("TIPHYS_SERVER", format!("http://{}", self.address)),
-                own("TIPHYS_MANIFESTS", self.dir.display().to_string()),
-                own("TIPHYS_SHARED", shared.display().to_string()),
-            ]
-            .into(),
-            inheritable: std::env::vars_os()
-                .filter_map(|(name, value)| {
-                    Some((name.into_string().ok()?, value.into_string().ok()?.into()))
-                })
-                .collect(),
-            ..process::Config::new(
-                self.data.steps(),
-                vec![exe.to_owned(), "runner".to_owned()],
-                variable("PATH", "/usr/local/bin:/usr/bin:/bin"),
-                variable("HOME", "/"),
-                tiphys_runner::proc::boot_id()?,
-            )
-        };
-        Ok(Arc::new(ProcessLauncher::open(config, store, self.clock.clone(), stop).await?))
-    }
-
-    fn rooms(
-        &self,
-        group: &mut Group,
-        catalog: &Catalog,
-        health: &Health,
-        launcher: &Arc<dyn Launcher>,
-        store: Arc<dyn ArtifactStore>,
-    ) {
-        let executor = tiphys_executor::Deps {
-            bus: self.bus.clone(),
-            catalog: catalog.clone(),
-            launcher: launcher.clone(),
-            clock: self.clock.clone(),
-            health: health.clone(),
-        };
-        let config = tiphys_executor::Config { artifacts: Some(store), ..tiphys_executor::Config::default() };
-        group.spawn("executor", move |stop| tiphys_executor::run(config, executor, stop));
-        let trigger = tiphys_trigger::Deps {
-            bus: self.bus.clone(),
-            catalog: catalog.clone(),
-            clock: self.clock.clone(),
-            health: health.clone(),
-        };
-        group.spawn("trigger", move |stop| {
-            tiphys_trigger::run(tiphys_trigger::Config::default(), trigger, stop)
-        });
-        let sensor = tiphys_sensor::Deps {
-            bus: self.bus.clone(),
-            catalog: catalog.clone(),
-            clock: self.clock.clone(),
-            health: health.clone(),
-        };
-        // One process at a time has the data folder: its claims are its own after a restart, too.
-        let config = tiphys_sensor::Config { owner: "dev".into(), ..tiphys_sensor::Config::default() };
-        group.spawn("sensor", move |stop| tiphys_sensor::run(config, sensor, stop));
-        let (bus, catalog, clock) = (self.bus.clone(), catalog.clone(), self.clock.clone());
-        group.spawn("cron", move |stop| tiphys_executor::cron::run(bus, catalog, clock, stop));
     }
 
     async fn shared(
@@ -206,23 +135,6 @@ impl Roles {
             namespace: self.namespace.clone(),
         });
         Ok(shared.await?)
-    }
-
-    /// Waits until every part is ready. A sensor whose manifest is wrong is reported, not waited for: it must not
-    /// keep the others from work.
-    async fn wait_until_ready(&self, group: &mut Group, health: &Health) -> anyhow::Result<()> {
-        let starting = |health: &Health| health.problems().values().any(|why| why == "starting");
-        let ready = async {
-            while starting(health) {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        tokio::select! {
-            waited = tokio::time::timeout(READY_WITHIN, ready) => {
-                waited.map_err(|_| anyhow!("not ready within {READY_WITHIN:?}: {:?}", health.problems()))
-            }
-            failure = group.failed() => Err(anyhow!(failure)),
-        }
     }
 
     fn announce(&self, catalog: &Catalog) -> anyhow::Result<()> {

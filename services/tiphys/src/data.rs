@@ -8,6 +8,8 @@
 //!   bin/tiphys        a link to the running binary, in front of PATH for steps
 //!   token             0600, the API's bearer token
 //!   server.json       address and pid, once ready
+//!   spool/            events that the bus does not have yet (separate services)
+//!   run/ROLE.json     address and pid of each service, once it runs (separate services)
 //! ```
 
 use std::fs::{self, DirBuilder, OpenOptions};
@@ -92,6 +94,27 @@ impl DataFolder {
         self.write("server.json", 0o600, serde_json::to_string(server)?.as_bytes())
     }
 
+    /// Where events are kept until the bus has them.
+    pub(crate) fn spool(&self) -> PathBuf {
+        self.0.join("spool")
+    }
+
+    /// Says that a service runs.
+    pub(crate) fn announce_role(&self, role: &str, content: &serde_json::Value) -> anyhow::Result<()> {
+        DirBuilder::new().recursive(true).mode(0o700).create(self.0.join("run"))?;
+        self.write(&format!("run/{role}.json"), 0o600, content.to_string().as_bytes())
+    }
+
+    /// What a service said of itself.
+    pub(crate) fn role(&self, role: &str) -> Option<serde_json::Value> {
+        serde_json::from_slice(&fs::read(self.0.join(format!("run/{role}.json"))).ok()?).ok()
+    }
+
+    /// Says that a service runs no longer.
+    pub(crate) fn withdraw_role(&self, role: &str) {
+        let _ = fs::remove_file(self.0.join(format!("run/{role}.json")));
+    }
+
     /// Says that it is no longer.
     pub(crate) fn withdraw(&self) {
         let _ = fs::remove_file(self.0.join("server.json"));
@@ -99,7 +122,8 @@ impl DataFolder {
 
     /// Writes a file so that a reader sees all of it or none.
     fn write(&self, name: &str, mode: u32, content: &[u8]) -> anyhow::Result<()> {
-        let (path, fresh) = (self.0.join(name), self.0.join(format!(".{name}.new")));
+        let path = self.0.join(name);
+        let fresh = path.with_extension("new");
         let _ = fs::remove_file(&fresh);
         let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&fresh)?;
         file.write_all(content)?;

@@ -1,0 +1,231 @@
+//! `tiphys bus|eventsource|sensor|trigger|executor|server`: one service, one process, on NATS JetStream.
+//!
+//! Each may be killed at any moment and started again; what it was doing stands on the bus. Its probes answer from the
+//! start: not ready while the bus is away, and why.
+
+mod api;
+mod beat;
+mod connect;
+mod door;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use serde_json::json;
+use tiphys_bus::Bus;
+use tiphys_catalog::Catalog;
+use tiphys_core::{Clock, SystemClock};
+use tiphys_executor::artifact::LocalStore;
+use tiphys_executor::launcher::ArtifactStore;
+use tiphys_executor::launcher::process::ProcessLauncher;
+use tiphys_kit::{CancellationToken, Group, Health};
+use tiphys_manifest::Diagnostic;
+use tokio::net::TcpListener;
+use tracing::info;
+
+use crate::assembly::{Feed, Room, Surroundings};
+use crate::cli::{Connection, RoleArgs};
+use crate::data::DataFolder;
+use crate::exit::Failure;
+
+/// How long a stage may take to drain.
+const GRACE: Duration = Duration::from_secs(15);
+
+/// Which service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    Bus,
+    Eventsource,
+    Sensor,
+    Trigger,
+    Executor,
+    Server,
+}
+
+impl Role {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Bus => "bus",
+            Self::Eventsource => "eventsource",
+            Self::Sensor => "sensor",
+            Self::Trigger => "trigger",
+            Self::Executor => "executor",
+            Self::Server => "server",
+        }
+    }
+}
+
+/// What every service has.
+struct Service<'a> {
+    role: Role,
+    args: &'a RoleArgs,
+    data: DataFolder,
+    namespace: String,
+    /// Unlike that of any other process.
+    instance: String,
+    clock: Arc<dyn Clock>,
+    health: Health,
+    metrics: metrics_exporter_prometheus::PrometheusHandle,
+    /// What runs until the end.
+    background: Group,
+    stop: CancellationToken,
+}
+
+/// Findings of the process, for `tiphys status`.
+type Findings = Arc<dyn Fn() -> Vec<Diagnostic> + Send + Sync>;
+
+/// Runs until a signal.
+pub(crate) fn run(role: Role, args: &RoleArgs, connection: &Connection) -> Result<(), Failure> {
+    crate::dev::log(args.log_format);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    Ok(runtime.block_on(serve(role, args, connection))?)
+}
+
+async fn serve(role: Role, args: &RoleArgs, connection: &Connection) -> anyhow::Result<()> {
+    let beside = || args.manifests.parent().unwrap_or(&args.manifests).join(".tiphys");
+    let data = DataFolder::open(connection.data.clone().unwrap_or_else(beside))?;
+    let mut service = Service {
+        role,
+        args,
+        data,
+        namespace: connection.namespace.clone().unwrap_or_else(|| "default".into()),
+        instance: instance()?,
+        clock: Arc::new(SystemClock),
+        health: Health::default(),
+        metrics: tiphys_kit::metric::install().context("metrics")?,
+        background: Group::new(CancellationToken::new()),
+        stop: CancellationToken::new(),
+    };
+    let admin = service.open_admin().await?;
+    let (signalled, samples) = (service.stop.clone(), service.metrics.clone());
+    service.background.spawn("signals", move |until| tiphys_kit::signal::watch(signalled, until));
+    service.background.spawn("metrics", move |stop| tiphys_kit::metric::upkeep(samples, stop));
+    info!(role = role.as_str(), %admin, "started");
+    let spec = connect::config(args)?;
+    let Some(bus) = connect::open(&spec, role == Role::Bus, &service.health, &service.stop).await? else {
+        return Ok(());
+    };
+    let outcome = service.work(bus.clone(), admin).await;
+    service.data.withdraw_role(role.as_str());
+    bus.close().await;
+    outcome
+}
+
+/// A name that no other process has, also none that had this number before.
+fn instance() -> anyhow::Result<String> {
+    let mut bytes = [0_u8; 4];
+    getrandom::fill(&mut bytes).map_err(|error| anyhow!("no randomness: {error}"))?;
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    Ok(format!("{host}-{}-{}", std::process::id(), hex::encode(bytes)))
+}
+
+impl Service<'_> {
+    /// Probes and metrics, on a port of their own.
+    async fn open_admin(&mut self) -> anyhow::Result<std::net::SocketAddr> {
+        let listener = TcpListener::bind(self.args.admin).await;
+        let listener = listener.with_context(|| format!("the admin port {}", self.args.admin))?;
+        let admin = listener.local_addr()?;
+        let metrics = self.metrics.clone();
+        let router = tiphys_kit::probe::router(self.health.clone(), Arc::new(move || metrics.render()));
+        self.background.spawn("admin", move |stop| crate::http::serve(listener, router, stop));
+        Ok(admin)
+    }
+
+    /// What the role is for.
+    async fn work(&mut self, bus: Arc<dyn Bus>, admin: std::net::SocketAddr) -> anyhow::Result<()> {
+        let catalog = Catalog::new();
+        let feed = Feed { manifests: &self.args.manifests, namespace: &self.namespace, bus: &bus };
+        feed.start(&mut self.background, &catalog, &self.health).await?;
+        let mut rooms = Group::new(CancellationToken::new());
+        let mut address = None;
+        let mut findings: Findings = Arc::new(Vec::new);
+        let mut watching = None;
+        match self.role {
+            Role::Bus => connect::watch_over(&mut rooms, bus.clone(), self.health.clone()),
+            Role::Eventsource => {
+                let open = self.eventsource(&mut rooms, &bus, &catalog).await?;
+                (address, findings) = (Some(open.0), open.1);
+            }
+            Role::Sensor => self.room(&bus, &catalog).sensor(&mut rooms),
+            Role::Trigger => self.room(&bus, &catalog).trigger(&mut rooms),
+            Role::Executor => watching = Some(self.executor(&mut rooms, &bus, &catalog).await?),
+            Role::Server => address = Some(self.api(&mut rooms, &bus, &catalog).await?),
+        }
+        let beat = beat::Beat {
+            role: self.role.as_str(),
+            instance: self.instance.clone(),
+            bus: bus.clone(),
+            health: self.health.clone(),
+            findings,
+        };
+        self.background.spawn("beat", move |stop| beat.run(stop));
+        let said = json!({
+            "role": self.role.as_str(),
+            "pid": std::process::id(),
+            "admin": format!("http://{admin}"),
+            "address": address.map(|address| format!("http://{address}")),
+        });
+        self.data.announce_role(self.role.as_str(), &said)?;
+        let outcome = self.until_stopped(rooms).await;
+        if let Some((watching, process)) = watching {
+            watching.cancel();
+            process.drain(GRACE).await;
+        }
+        outcome
+    }
+
+    fn room(&self, bus: &Arc<dyn Bus>, catalog: &Catalog) -> Room {
+        Room {
+            bus: bus.clone(),
+            catalog: catalog.clone(),
+            clock: self.clock.clone(),
+            health: self.health.clone(),
+            owner: self.instance.clone(),
+        }
+    }
+
+    async fn executor(
+        &self,
+        rooms: &mut Group,
+        bus: &Arc<dyn Bus>,
+        catalog: &Catalog,
+    ) -> anyhow::Result<(CancellationToken, Arc<ProcessLauncher>)> {
+        let store: Arc<dyn ArtifactStore> = Arc::new(LocalStore::open(&self.data.artifacts())?);
+        let said = |given: &Option<String>, role: &str| {
+            let known = given.clone().or_else(|| Some(self.data.role(role)?["address"].as_str()?.to_owned()));
+            known.unwrap_or_default()
+        };
+        let manifests = self.args.manifests.canonicalize()?;
+        let surroundings = Surroundings {
+            data: &self.data,
+            manifests: &manifests,
+            server: said(&self.args.api, "server"),
+            webhooks: said(&self.args.webhooks, "eventsource"),
+            choice: self.args.launcher,
+        };
+        let watching = CancellationToken::new();
+        let process = surroundings.launcher(store.clone(), self.clock.clone(), watching.clone()).await?;
+        self.room(bus, catalog).executor(rooms, process.clone(), store);
+        Ok((watching, process))
+    }
+
+    async fn until_stopped(&mut self, mut rooms: Group) -> anyhow::Result<()> {
+        let failure = tokio::select! {
+            () = self.stop.cancelled() => None,
+            failure = rooms.failed() => Some(failure),
+            failure = self.background.failed() => Some(failure),
+        };
+        let background = std::mem::replace(&mut self.background, Group::new(CancellationToken::new()));
+        for (name, group) in [("rooms", rooms), ("background", background)] {
+            group.stop();
+            if let Err(error) = group.join(GRACE).await {
+                info!(stage = name, error, "while stopping");
+            }
+        }
+        match failure {
+            None => Ok(()),
+            Some(failure) => Err(anyhow!(failure)),
+        }
+    }
+}
