@@ -1,4 +1,5 @@
 //! A bus that is away, slow, or loses its answers, as far as events are concerned.
+#![allow(dead_code, reason = "each suite uses a part")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -16,6 +17,7 @@ pub(crate) struct Faulty {
     inner: Arc<dyn Bus>,
     away: AtomicBool,
     lose: AtomicUsize,
+    mute: AtomicBool,
     waiting: AtomicUsize,
     gate: Arc<RwLock<()>>,
 }
@@ -27,6 +29,7 @@ impl Faulty {
             inner: memory(),
             away: AtomicBool::new(false),
             lose: AtomicUsize::new(0),
+            mute: AtomicBool::new(false),
             waiting: AtomicUsize::new(0),
             gate: Arc::default(),
         })
@@ -40,6 +43,11 @@ impl Faulty {
     /// The next events are stored, but nobody learns of it.
     pub(crate) fn lose_answers(&self, n: usize) {
         self.lose.store(n, Ordering::Release);
+    }
+
+    /// From now on events are stored, and nobody is ever answered: as if the asker had died.
+    pub(crate) fn mute(&self, mute: bool) {
+        self.mute.store(mute, Ordering::Release);
     }
 
     /// No event is stored as long as the guard lives.
@@ -71,6 +79,9 @@ impl Bus for Faulty {
         let answer = self.inner.publish(message).await;
         drop(open);
         self.waiting.fetch_sub(1, Ordering::AcqRel);
+        if self.mute.load(Ordering::Acquire) {
+            std::future::pending::<()>().await;
+        }
         let lost = |left: usize| left.checked_sub(1);
         match self.lose.fetch_update(Ordering::AcqRel, Ordering::Acquire, lost) {
             Ok(_) => Err(unavailable()),

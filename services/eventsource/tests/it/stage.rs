@@ -1,4 +1,5 @@
 //! A running event source room: memory bus, catalog, main port.
+#![allow(dead_code, reason = "each suite uses a part")]
 
 use std::net::SocketAddr;
 use std::sync::Arc;
