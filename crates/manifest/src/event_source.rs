@@ -5,6 +5,7 @@ pub mod connection;
 pub mod generic;
 mod lenient;
 pub mod nats;
+pub mod pub_sub;
 pub mod sqs;
 pub mod webhook;
 
@@ -17,6 +18,7 @@ pub use calendar::Calendar;
 pub use connection::{BasicAuth, TlsConfig};
 pub use generic::Generic;
 pub use nats::Nats;
+pub use pub_sub::PubSub;
 pub use sqs::Sqs;
 pub use webhook::Webhook;
 
@@ -116,7 +118,7 @@ spec! {
     mqtt "mqtt" Value,
     nats "nats" Nats,
     nsq "nsq" Value,
-    pub_sub "pubSub" Value,
+    pub_sub "pubSub" PubSub,
     pulsar "pulsar" Value,
     redis "redis" Value,
     redis_stream "redisStream" Value,
