@@ -9,3 +9,5 @@ mod wait;
 
 #[cfg(feature = "nats")]
 mod nats;
+#[cfg(feature = "sqs")]
+mod sqs;

@@ -9,10 +9,12 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
+use tiphys_kit::{CancellationToken, Tasks};
 
 pub(super) struct Proxy {
     pub(super) url: String,
     inner: Arc<Inner>,
+    _tasks: Tasks,
 }
 
 #[derive(Default)]
@@ -32,9 +34,9 @@ impl Proxy {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let router = axum::Router::new().fallback(pass).with_state(inner.clone());
-        // It ends with the test's runtime.
-        tokio::task::spawn_local(async move { axum::serve(listener, router).await });
-        Self { url, inner }
+        let tasks = Tasks::new(CancellationToken::new());
+        tasks.spawn("proxy", async move { axum::serve(listener, router).await.unwrap() });
+        Self { url, inner, _tasks: tasks }
     }
 
     /// Whether deletions are answered with an error, and not done.
@@ -62,14 +64,17 @@ async fn pass(State(inner): State<Arc<Inner>>, headers: HeaderMap, body: Bytes) 
     *inner.seen.lock().unwrap().entry(operation.clone()).or_default() += 1;
     if operation == "DeleteMessageBatch" {
         if inner.no_deletes.load(Ordering::Acquire) {
-            return (StatusCode::BAD_REQUEST, r#"{"__type":"KmsDisabled","message":"on purpose"}"#).into_response();
+            return (StatusCode::BAD_REQUEST, r#"{"__type":"KmsDisabled","message":"on purpose"}"#)
+                .into_response();
         }
-        if inner.refuse.fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| left.checked_sub(1)).is_ok() {
+        if inner.refuse.fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| left.checked_sub(1)).is_ok()
+        {
             let request: Value = serde_json::from_slice(&body).unwrap();
             let failed = request["Entries"].as_array().unwrap().iter().map(
                 |entry| json!({"Id": entry["Id"], "SenderFault": false, "Code": "InternalError", "Message": "on purpose"}),
             );
-            return axum::Json(json!({"Failed": failed.collect::<Vec<_>>(), "Successful": []})).into_response();
+            return axum::Json(json!({"Failed": failed.collect::<Vec<_>>(), "Successful": []}))
+                .into_response();
         }
     }
     let request = ["content-type", "x-amz-target", "authorization", "x-amz-date"].into_iter().fold(

@@ -8,8 +8,9 @@ use base64::Engine as _;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::site::{Site, events, manifest, shared};
+use super::site::{Site, manifest, shared};
 use crate::stage::Stage;
+use crate::wait::events;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -51,7 +52,8 @@ async fn payloads_have_argos_shape() {
     for (at, vector) in vectors.into_iter().enumerate() {
         let queue = format!("shape-{at}");
         let site = Site::make(&server.url(), &queue, &[]).await;
-        let more = format!("      jsonBody: {}\n      metadata: {}", vector.json_body, json!(vector.metadata));
+        let more =
+            format!("      jsonBody: {}\n      metadata: {}", vector.json_body, json!(vector.metadata));
         let stage = Stage::start(&manifest(&server.url(), &queue, &more)).await;
         let attributes = vector.attributes.into_iter().map(|(name, value)| (name, value.value()));
         let id = site.send_with(&vector.body, attributes.collect()).await;

@@ -5,11 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_sqs::types::{MessageAttributeValue, QueueAttributeName};
-use tiphys_bus::streams;
-use tiphys_core::DeadLetter;
 use tiphys_servers::{ElasticMq, elasticmq};
 
-use crate::stage::{DEADLINE, Stage};
+use crate::wait::within;
 
 /// An ElasticMQ that several tests share, each with queues of its own; killed when the last lets it go.
 pub(super) fn shared() -> Option<Arc<ElasticMq>> {
@@ -72,7 +70,11 @@ impl Site {
         request.send().await.unwrap();
     }
 
-    pub(super) async fn send_with(&self, body: &str, attributes: Vec<(String, MessageAttributeValue)>) -> String {
+    pub(super) async fn send_with(
+        &self,
+        body: &str,
+        attributes: Vec<(String, MessageAttributeValue)>,
+    ) -> String {
         let mut request = self.client.send_message().queue_url(&self.url).message_body(body);
         for (name, value) in attributes {
             request = request.message_attributes(name, value);
@@ -103,18 +105,12 @@ impl Site {
 
     /// Waits until the queue stands so.
     pub(super) async fn until(&self, visible: u32, hidden: u32) {
-        let mut last = (0, 0);
-        let wait = async {
-            loop {
-                last = self.counts().await;
-                if last == (visible, hidden) {
-                    return;
-                }
+        within(&format!("{visible} messages visible, {hidden} hidden"), async {
+            while self.counts().await != (visible, hidden) {
                 tokio::time::sleep(std::time::Duration::from_millis(50)).await;
             }
-        };
-        let done = tokio::time::timeout(DEADLINE, wait).await;
-        assert!(done.is_ok(), "the queue has {last:?}, not {:?}", (visible, hidden));
+        })
+        .await;
     }
 }
 
@@ -141,26 +137,6 @@ spec:
 {more}
 "
     )
-}
-
-/// Waits for so many events; gives all.
-pub(super) async fn events(stage: &Stage, n: usize) -> Vec<tiphys_core::Event> {
-    let wait = async {
-        while stage.events().await.len() < n {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    };
-    let done = tokio::time::timeout(DEADLINE * 2, wait).await;
-    let events = stage.events().await;
-    assert!(done.is_ok(), "{} of {n} events; {:?}", events.len(), stage.ingress.diagnostics());
-    events
-}
-
-/// Waits for so many dead letters; gives all.
-pub(super) async fn letters(stage: &Stage, n: usize) -> Vec<DeadLetter> {
-    stage.bus.wait_for(streams::DEAD, n as u64 - 1, DEADLINE).await.unwrap();
-    let messages = stage.bus.read(streams::DEAD, "", 0, 100).await.unwrap();
-    messages.iter().map(|message| serde_json::from_slice(&message.payload).unwrap()).collect()
 }
 
 /// The bodies of events whose bodies are JSON, in order.
