@@ -1,12 +1,14 @@
 //! The words of the command line. Argo's verbs and kubectl's flags, where they have them.
 
 mod arguments;
+mod roles;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use arguments::*;
+pub(crate) use roles::*;
 
 /// Event-driven security automation: events in, workflows out, nothing lost, every decision explained.
 #[derive(Debug, Parser)]

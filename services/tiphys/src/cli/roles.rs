@@ -1,0 +1,68 @@
+//! What each service takes.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{LauncherChoice, LogFormat, TriggerCommand};
+
+/// One service as a process of its own, on a NATS server with JetStream.
+///
+/// Who it is to the server stands in the environment: NATS_USER and NATS_PASSWORD, NATS_TOKEN, NATS_NKEY (a seed) or
+/// NATS_CREDS (a file); NATS_CA is a file of certificates to trust.
+#[derive(Debug, Args)]
+pub(crate) struct RoleArgs {
+    /// Folder of manifests
+    #[arg(long, default_value = ".", value_name = "DIR")]
+    pub(crate) manifests: PathBuf,
+    /// Addresses of NATS servers, joined by commas
+    #[arg(
+        long,
+        env = "NATS_URL",
+        default_value = "nats://127.0.0.1:4222",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    pub(crate) nats: String,
+    /// Name of this installation, with which its streams begin; one NATS serves many
+    #[arg(long, default_value = "tiphys")]
+    pub(crate) prefix: String,
+    /// On so many servers each message is stored: 1, 3 or 5
+    #[arg(long, default_value_t = 1)]
+    pub(crate) replicas: usize,
+    /// Address of probes and metrics; port 0 picks one
+    #[arg(long, default_value = "127.0.0.1:0", value_name = "HOST:PORT")]
+    pub(crate) admin: SocketAddr,
+    /// Where the webhooks (eventsource) or the API (server) listen
+    #[arg(long, default_value = "127.0.0.1")]
+    pub(crate) host: String,
+    /// Their port; 0 picks one
+    #[arg(long, default_value_t = 0)]
+    pub(crate) port: u16,
+    /// Address of the event source's webhooks, which the API's port passes on and steps may call; found in the data
+    /// folder if absent
+    #[arg(long, value_name = "URL")]
+    pub(crate) webhooks: Option<String>,
+    /// Address of the API, for steps; found in the data folder if absent
+    #[arg(long, value_name = "URL")]
+    pub(crate) api: Option<String>,
+    /// Where steps may run (executor)
+    #[arg(long, value_enum, default_value = "auto")]
+    pub(crate) launcher: LauncherChoice,
+    /// Answer webhooks only when the bus has the event (eventsource)
+    #[arg(long)]
+    pub(crate) no_spool: bool,
+    /// How log lines look
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) log_format: LogFormat,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct TriggerArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<TriggerCommand>,
+    #[command(flatten)]
+    pub(crate) role: RoleArgs,
+}
