@@ -6,5 +6,6 @@ mod argo;
 mod commands;
 mod follow;
 mod inventory;
+mod live;
 mod response;
 mod scan;

@@ -182,16 +182,24 @@ impl Server {
         exchange(&authority, &[request.as_bytes(), body].concat())
     }
 
+    /// A streamed answer, as it comes.
+    ///
+    /// # Errors
+    /// When the connection breaks.
+    pub fn open(&self, path: &str) -> std::io::Result<BufReader<TcpStream>> {
+        let mut stream = TcpStream::connect(self.authority())?;
+        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+        let (authority, token) = (self.authority(), self.token());
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {authority}\r\nAuthorization: Bearer {token}\r\n\r\n")?;
+        Ok(BufReader::new(stream))
+    }
+
     /// The first line of a streamed answer that begins so, without its beginning; the stream is left then.
     ///
     /// # Errors
     /// When the connection breaks, or ends without one.
     pub fn first_line(&self, path: &str, beginning: &str) -> std::io::Result<String> {
-        let mut stream = TcpStream::connect(self.authority())?;
-        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
-        let (authority, token) = (self.authority(), self.token());
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: {authority}\r\nAuthorization: Bearer {token}\r\n\r\n")?;
-        for line in BufReader::new(stream).lines() {
+        for line in self.open(path)?.lines() {
             if let Some(rest) = line?.strip_prefix(beginning) {
                 return Ok(rest.to_owned());
             }
@@ -336,7 +344,7 @@ fn unchunk(body: &str) -> String {
     out
 }
 
-fn copy_folder(from: &Path, to: &Path) {
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("a folder");
     for entry in std::fs::read_dir(from).expect("a folder of manifests") {
         let entry = entry.expect("an entry").path();
