@@ -3,9 +3,11 @@
 #![expect(clippy::expect_used, reason = "a test that cannot start its server has failed")]
 
 pub mod nats;
+pub mod pubsub;
 pub mod sqs;
 
 pub use nats::{Nats, nats, nats_with};
+pub use pubsub::{PubSub, pubsub, pubsub_at};
 pub use sqs::{ElasticMq, Moto, elasticmq, moto, moto_with_keys};
 
 use std::net::TcpListener;
