@@ -10,6 +10,7 @@ pub mod error;
 #[cfg(feature = "jetstream")]
 pub mod jetstream;
 mod log;
+pub mod members;
 mod memory;
 mod options;
 pub mod port;
