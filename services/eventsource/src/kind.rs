@@ -1,8 +1,12 @@
 //! Kinds of event sources. A new kind is one file and one line in [`Registry::builtin`].
 
 mod calendar;
+#[cfg(feature = "grpc")]
+mod generic;
 #[cfg(feature = "nats")]
 mod nats;
+#[cfg(feature = "pubsub")]
+mod pubsub;
 #[cfg(feature = "sqs")]
 mod sqs;
 mod webhook;
@@ -178,6 +182,10 @@ impl Registry {
         let kinds = kinds.with::<sqs::Sqs>();
         #[cfg(feature = "nats")]
         let kinds = kinds.with::<nats::Nats>();
+        #[cfg(feature = "pubsub")]
+        let kinds = kinds.with::<pubsub::PubSub>();
+        #[cfg(feature = "grpc")]
+        let kinds = kinds.with::<generic::Generic>();
         kinds
     }
 

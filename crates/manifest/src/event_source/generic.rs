@@ -31,4 +31,8 @@ pub struct Generic {
     /// Which payloads become events.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub filter: Option<Filter>,
+    /// Ours: the gjson path of an event's own id within a JSON payload. An event that comes again under it is the
+    /// same one.
+    #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "String::is_empty")]
+    pub id_path: String,
 }
