@@ -32,5 +32,5 @@ note() {
 
 # said NAME KEY: what a service said of itself in DIR/run/NAME.json.
 said() {
-  sed -n 's/.*"'"$2"'":"\{0,1\}\([^",}]*\)"\{0,1\}[,}].*/\1/p' "$run/$1.json" 2>/dev/null
+  sed -n 's/.*"'"$2"'":"\{0,1\}\([^",}]*\)"\{0,1\}[,}].*/\1/p' "$run/$1.json" 2>/dev/null || true
 }
