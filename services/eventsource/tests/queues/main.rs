@@ -7,7 +7,11 @@ mod faulty;
 mod stage;
 mod wait;
 
+#[cfg(feature = "grpc")]
+mod generic;
 #[cfg(feature = "nats")]
 mod nats;
+#[cfg(feature = "pubsub")]
+mod pubsub;
 #[cfg(feature = "sqs")]
 mod sqs;
