@@ -54,6 +54,7 @@ fn the_tail_tells_verdicts_and_streams_end_with_the_server() {
         }
     }
     assert!(server.interrupt(), "{}", server.log());
+    assert!(!server.log().contains("grace period is over"), "{}", server.log());
     for mut stream in [tail].into_iter().chain(others) {
         let mut rest = String::new();
         stream.read_to_string(&mut rest).unwrap();

@@ -15,7 +15,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tiphys_kit::{CancellationToken, Crowd, Guest, Tasks, attend};
 use tokio::net::{TcpListener, TcpStream};
-use tracing::debug;
+use tracing::{debug, warn};
 
 /// Connections at once; one more takes the place of the longest idle.
 const CONNECTIONS: usize = 1024;
@@ -47,7 +47,9 @@ pub(crate) async fn serve(
             }
         });
     }
-    tasks.drain(GRACE).await;
+    if !tasks.drain(GRACE).await {
+        warn!(left = tasks.len(), "the grace period is over, connections that are still open are cut off");
+    }
     Ok(())
 }
 
