@@ -9,3 +9,4 @@ mod inventory;
 mod live;
 mod response;
 mod scan;
+mod services;

@@ -1,9 +1,11 @@
 //! What the tests share: the built binary, a running server, waiting for conditions, servers of others.
 
+pub mod local;
 pub mod others;
 pub mod server;
 pub mod wait;
 
+pub use local::Local;
 pub use server::Server;
 pub use wait::until;
 

@@ -74,6 +74,19 @@ impl Server {
         server
     }
 
+    /// Speaks to a server that somebody else starts on `folder`, as its data folder.
+    #[must_use]
+    pub fn elsewhere(folder: tempfile::TempDir) -> Self {
+        Self {
+            child: None,
+            manifests: folder.path().join("manifests"),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            data: folder.path().to_owned(),
+            folder,
+        }
+    }
+
     /// Starts it again on the same data.
     pub fn run(&mut self) {
         let log = File::options()

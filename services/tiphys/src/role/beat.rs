@@ -72,7 +72,8 @@ impl Beat {
             role: self.role.into(),
             instance: self.instance.clone(),
             ready: self.health.is_ready(),
-            parts: self.health.parts(),
+            // What is heard of others is theirs to say.
+            parts: self.health.parts().into_iter().filter(|(part, _)| !part.starts_with("role/")).collect(),
             diagnostics: (self.findings)(),
         }
     }

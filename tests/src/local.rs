@@ -1,0 +1,110 @@
+//! The separate services, as `deploy/local/up` starts them.
+#![expect(clippy::expect_used, reason = "a test that cannot start its services has failed")]
+
+use std::ops::Deref;
+use std::path::Path;
+use std::process::Command;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::server::copy_folder;
+use crate::{Server, binary, others, root};
+
+/// A set of services in a folder of their own, stopped when it is dropped.
+pub struct Local {
+    server: Server,
+}
+
+impl Deref for Local {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        &self.server
+    }
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        let _ = self.script("down").output();
+    }
+}
+
+impl Local {
+    /// Starts the set on a copy of these manifests. `None`: there is no NATS server here.
+    #[must_use]
+    pub fn start(manifests: &Path) -> Option<Self> {
+        if others::program("nats-server").is_none() {
+            others::missing("nats-server");
+            return None;
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        copy_folder(manifests, &folder.path().join("manifests"));
+        let local = Self { server: Server::elsewhere(folder) };
+        local.up();
+        Some(local)
+    }
+
+    fn script(&self, name: &str) -> Command {
+        let mut command = Command::new(root().join("deploy/local").join(name));
+        command.arg(self.server.data()).env("TIPHYS_BIN", binary()).env_remove("NATS_URL");
+        command.env("NATS_SERVER", others::program("nats-server").unwrap_or_default());
+        command
+    }
+
+    /// Starts what does not run. Returns what was started.
+    ///
+    /// # Panics
+    /// When something does not start.
+    pub fn up(&self) -> Vec<String> {
+        let output = self.script("up").output().expect("the script runs");
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "up: {out}{err}\n{}", self.logs());
+        out.lines().filter_map(|line| Some(line.strip_prefix("started ")?.to_owned())).collect()
+    }
+
+    /// The process of a role, or of `nats`.
+    ///
+    /// # Panics
+    /// When it has none.
+    #[must_use]
+    pub fn pid(&self, role: &str) -> Pid {
+        let file = self.server.data().join(format!("run/{role}.pid"));
+        let text = std::fs::read_to_string(file).expect("a pid file");
+        text.trim().parse().ok().and_then(Pid::from_raw).expect("a pid")
+    }
+
+    /// Sends a signal to a role.
+    ///
+    /// # Panics
+    /// When it has no process.
+    pub fn signal(&self, role: &str, signal: Signal) {
+        kill_process(self.pid(role), signal).expect("a signal");
+    }
+
+    /// `kill -9` of a role, or of `nats`.
+    pub fn kill(&self, role: &str) {
+        self.signal(role, Signal::KILL);
+    }
+
+    /// What a role's own probe answers.
+    #[must_use]
+    pub fn ready(&self, role: &str) -> Option<(u16, String)> {
+        let file = self.server.data().join(format!("run/{role}.json"));
+        let said: serde_json::Value = serde_json::from_slice(&std::fs::read(file).ok()?).ok()?;
+        let authority = said["admin"].as_str()?.trim_start_matches("http://").to_owned();
+        let request = format!("GET /readyz HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n");
+        let answer = crate::server::exchange(&authority, request.as_bytes()).ok()?;
+        Some((answer.status, answer.body))
+    }
+
+    /// Everything that the services printed.
+    #[must_use]
+    pub fn logs(&self) -> String {
+        let mut all = String::new();
+        for role in ["bus", "server", "eventsource", "sensor", "trigger", "executor", "nats"] {
+            let file = self.server.data().join(format!("run/{role}.log"));
+            all += &format!("--- {role}\n{}\n", std::fs::read_to_string(file).unwrap_or_default());
+        }
+        all
+    }
+}
