@@ -4,6 +4,8 @@ pub mod accept;
 pub mod attend;
 pub mod backoff;
 pub mod crowd;
+#[cfg(feature = "google")]
+pub mod google;
 pub mod group;
 pub mod health;
 pub mod metric;
