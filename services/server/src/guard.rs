@@ -1,5 +1,6 @@
 //! Who may speak to the API: a bearer token on every route, also on loopback, and a known Host and Origin.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
@@ -19,7 +20,8 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// Lets in who brings `token` and asks for one of `hosts` (names without port). Loopback names always count.
+    /// Lets in who brings `token` and asks for one of `hosts` (names without port). Loopback names always count; with
+    /// an unspecified address among them (`0.0.0.0`), each address counts.
     #[must_use]
     pub fn new(token: SecretString, hosts: Vec<String>) -> Self {
         Self { token: Arc::new(token), hosts: Arc::new(hosts) }
@@ -29,6 +31,8 @@ impl Guard {
         host_name(host).is_some_and(|name| {
             ["localhost", "127.0.0.1", "::1"].iter().any(|known| known.eq_ignore_ascii_case(name))
                 || self.hosts.iter().any(|known| known.eq_ignore_ascii_case(name))
+                // It listens on all that the machine has. Who lures a browser here does it by a name of his own.
+                || (name.parse::<IpAddr>().is_ok() && self.hosts.iter().any(|known| is_unspecified(known)))
         })
     }
 
@@ -41,7 +45,7 @@ impl Guard {
             return Err(ApiError::new(
                 StatusCode::FORBIDDEN,
                 format!(
-                    "host `{stranger}` is not one of this server's; start it with --host or use a loopback name"
+                    "host `{stranger}` is not one of this server's; use an address that it listens on (--host), or a loopback name"
                 ),
             ));
         }
@@ -69,6 +73,10 @@ impl Guard {
             format!("{why}; the server writes the right one to the file `token` in its data folder"),
         ))
     }
+}
+
+fn is_unspecified(host: &str) -> bool {
+    host.parse::<IpAddr>().is_ok_and(|address| address.is_unspecified())
 }
 
 fn digest(text: &str) -> Vec<u8> {
@@ -147,6 +155,23 @@ mod tests {
         for (given, refused) in cases {
             let status = guard.check(&headers(given), None).err().map(|e| e.status.as_u16());
             assert_eq!(status, *refused, "{given:?}");
+        }
+    }
+
+    #[test]
+    fn a_server_on_all_addresses_is_asked_by_any_of_them() {
+        for (listens, asked, refused) in [
+            ("0.0.0.0", "192.0.2.7:2746", false),
+            ("::", "[2001:db8::7]:2746", false),
+            ("0.0.0.0", "0.0.0.0:2746", false),
+            ("0.0.0.0", "evil.example", true),
+            ("192.0.2.7", "192.0.2.7", false),
+            ("192.0.2.7", "192.0.2.8", true),
+            ("127.0.0.1", "192.0.2.7", true),
+        ] {
+            let guard = Guard::new("s3cret".to_owned().into(), vec![listens.into()]);
+            let given = headers(&[("host", asked), ("authorization", "Bearer s3cret")]);
+            assert_eq!(guard.check(&given, None).is_err(), refused, "{listens} {asked}");
         }
     }
 
