@@ -78,11 +78,17 @@ impl Stream {
         replicas: usize,
     ) -> Result<(), BusError> {
         let wanted = on_server(link, config, replicas);
-        let create = format!("STREAM.CREATE.{}", wanted.name);
-        let made = match link.ask::<Info>(&create, &wanted).await {
+        // A server whose room is all given away refuses to make even what is there.
+        let there = link.ask::<Info>(&format!("STREAM.INFO.{}", wanted.name), &json!({})).await;
+        let made = match there {
+            Ok(info) if same(&info.config, &wanted) => Ok(info),
+            Ok(_) => link.ask::<Info>(&format!("STREAM.UPDATE.{}", wanted.name), &wanted).await,
+            Err(_) => link.ask::<Info>(&format!("STREAM.CREATE.{}", wanted.name), &wanted).await,
+        };
+        let made = match made {
+            // Another made it meanwhile, with other limits.
             Err(failure) if failure.code() == code::STREAM_EXISTS => {
-                let update = format!("STREAM.UPDATE.{}", wanted.name);
-                link.ask::<Info>(&update, &wanted).await
+                link.ask::<Info>(&format!("STREAM.UPDATE.{}", wanted.name), &wanted).await
             }
             made => made,
         };
@@ -188,6 +194,18 @@ fn limit(limit: u64) -> i64 {
         0 => -1,
         limit => i64::try_from(limit).unwrap_or(i64::MAX),
     }
+}
+
+/// Whether the stream on the server has the limits that are wanted.
+fn same(there: &Config, wanted: &Config) -> bool {
+    there.subjects == wanted.subjects
+        && there.max_messages == wanted.max_messages
+        && there.max_bytes == wanted.max_bytes
+        && there.max_messages_per_subject == wanted.max_messages_per_subject
+        && there.max_age == wanted.max_age
+        && there.duplicate_window == wanted.duplicate_window
+        && there.num_replicas == wanted.num_replicas
+        && wanted.metadata.iter().all(|(key, value)| there.metadata.get(key) == Some(value))
 }
 
 fn on_server(link: &Link, config: &StreamConfig, replicas: usize) -> Config {
