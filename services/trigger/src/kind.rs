@@ -2,15 +2,21 @@
 
 mod argo_workflow;
 mod command_line;
+#[cfg(feature = "grpc")]
+mod custom;
 mod http;
 mod k8s;
 mod log;
+#[cfg(feature = "nats")]
+mod nats;
+#[cfg(any(feature = "grpc", feature = "nats"))]
+mod pool;
 mod submission;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value as Json;
 use tiphys_bus::Bus;
 use tiphys_catalog::Snapshot;
@@ -49,6 +55,25 @@ impl Context<'_> {
         let found = found.map_err(|absent| Error::Missing(absent.to_string()))?;
         Ok(found.expose_secret().to_owned())
     }
+
+    /// The value that a selector names in a Secret, without the newline that editors and `echo` leave at its end.
+    ///
+    /// # Errors
+    /// Says what is absent.
+    #[cfg_attr(
+        not(any(
+            feature = "grpc",
+            feature = "kafka",
+            feature = "nats",
+            feature = "pubsub",
+            feature = "sqs"
+        )),
+        expect(dead_code, reason = "only the kinds behind features need it")
+    )]
+    pub(crate) fn secret(&self, selector: &Json) -> Result<SecretString, Error> {
+        let value = self.value(Kind::Secret, selector)?;
+        Ok(SecretString::from(value.strip_suffix('\n').unwrap_or(&value)))
+    }
 }
 
 /// One kind of trigger. `fire` may be called more than once for the same firing, and then must have its
@@ -68,6 +93,10 @@ pub fn builtin() -> Vec<Box<dyn TriggerKind>> {
         Box::new(argo_workflow::ArgoWorkflow),
         Box::new(k8s::K8s),
         Box::new(http::Http),
+        #[cfg(feature = "grpc")]
+        Box::new(custom::Custom::default()),
+        #[cfg(feature = "nats")]
+        Box::new(nats::Nats::default()),
         Box::new(log::Log::default()),
     ]
 }

@@ -91,6 +91,21 @@ pub enum Effect {
         /// The status.
         status: u16,
     },
+    /// A message was published, and the broker has it.
+    Published {
+        /// Where: broker and topic, queue or subject, without secrets.
+        to: String,
+        /// How the broker calls it: a message id, a partition and offset, a stream and sequence. Empty where it says
+        /// nothing.
+        receipt: String,
+    },
+    /// A server of somebody else's acted.
+    Custom {
+        /// The server.
+        server: String,
+        /// What it said.
+        message: String,
+    },
     /// A line was logged.
     Log,
     /// Nothing had to be done, for this reason.

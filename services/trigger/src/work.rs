@@ -246,6 +246,8 @@ fn describe(effect: &Effect) -> String {
         Effect::Workflow { namespace, name, .. } => format!("workflow {namespace}/{name}"),
         Effect::Command { namespace, name, verb } => format!("{verb} workflow {namespace}/{name}"),
         Effect::Http { request, status } => format!("{request}: {status}"),
+        Effect::Published { to, receipt } => format!("published to {to} {receipt}"),
+        Effect::Custom { server, message } => format!("{server} acted: {message}"),
         Effect::Log => "logged".into(),
         Effect::Skipped { reason } => format!("nothing: {reason}"),
     }
