@@ -172,15 +172,6 @@ fn fired(firing: &Value, now: Timestamp, paint: Paint, out: &mut Vec<String>) {
     match firing.get("ledger").filter(|ledger| !ledger.is_null()) {
         None => out.push(format!("{} {head}: on its way", paint.yellow("◷"))),
         Some(ledger) => {
-            for attempt in list(ledger, "/errors") {
-                out.push(format!(
-                    "    {} attempt at {}: {} [{}]",
-                    paint.red("✖"),
-                    moment(text(attempt, "/at")),
-                    shorten(text(attempt, "/message"), 300),
-                    text(attempt, "/code")
-                ));
-            }
             let mark = match text(ledger, "/state") {
                 "done" => paint.green("✔"),
                 "dead" => paint.red("✖"),
@@ -192,6 +183,15 @@ fn fired(firing: &Value, now: Timestamp, paint: Paint, out: &mut Vec<String>) {
                 moment(text(ledger, "/at")),
                 effect(ledger)
             ));
+            for attempt in list(ledger, "/errors") {
+                out.push(format!(
+                    "    {} attempt at {}: {} [{}]",
+                    paint.red("✖"),
+                    moment(text(attempt, "/at")),
+                    shorten(text(attempt, "/message"), 300),
+                    text(attempt, "/code")
+                ));
+            }
         }
     }
     if let Some(workflow) = firing.get("workflow").filter(|workflow| !workflow.is_null()) {
