@@ -24,6 +24,12 @@ impl Insist {
         Self { stop, turn: Arc::new(Semaphore::new(1)) }
     }
 
+    /// Whether the bus is away, as far as is known.
+    #[cfg(feature = "sqs")]
+    pub(crate) fn waits(&self) -> bool {
+        self.turn.available_permits() == 0
+    }
+
     /// Does it until it works. `None` when it is time to stop: then nothing may be acked.
     ///
     /// # Errors
@@ -40,7 +46,7 @@ impl Insist {
             turn = self.turn.acquire() => turn,
             () = self.stop.cancelled() => return Ok(None),
         };
-        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
+        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(4));
         loop {
             match act().await {
                 Err(error) if error.fault() == Fault::Transient => {}

@@ -12,6 +12,7 @@ mod work;
 
 use std::sync::Arc;
 
+use tiphys_kit::CancellationToken;
 use tiphys_manifest::event_source::Sqs as Config;
 
 use self::queue::Queue;
@@ -43,8 +44,9 @@ impl SourceKind for Sqs {
         };
         scope.up();
         let stop = scope.stop.clone();
-        let store = Store::new(config, scope, emitter);
-        Work::new(Arc::new(queue), Arc::new(store)).run(first, &stop).await
+        let closing = CancellationToken::new();
+        let store = Store::new(config, scope, emitter, closing.clone());
+        Work::new(Arc::new(queue), Arc::new(store), closing).run(first, &stop).await
     }
 }
 

@@ -7,23 +7,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::Serialize;
-use serde_json::value::RawValue;
 use tiphys_core::Timestamp;
 use tiphys_manifest::event_source::Sqs as Config;
 
 use crate::emit::{Draft, Native};
 use crate::error::Error;
-use crate::{hook, json};
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Payload<'a> {
-    message_id: &'a str,
-    message_attributes: Option<BTreeMap<&'a str, Attribute<'a>>>,
-    body: Box<RawValue>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    metadata: &'a BTreeMap<String, String>,
-}
+use crate::{body, hook};
 
 /// An attribute as Go's client of AWS prints it.
 #[derive(Serialize)]
@@ -56,16 +45,19 @@ impl<'a> Attribute<'a> {
 pub(super) fn draft(message: &Message, config: &Config) -> Result<Draft, Error> {
     let id = message.message_id().unwrap_or_default();
     let attributes = message.message_attributes.as_ref().filter(|attributes| !attributes.is_empty());
-    let payload = Payload {
-        message_id: id,
-        message_attributes: attributes
-            .map(|all| all.iter().map(|(name, value)| (name.as_str(), Attribute::of(value))).collect()),
-        body: body(message.body().unwrap_or_default(), config.json_body)?,
-        metadata: &config.metadata,
-    };
+    let printed = attributes.map(|all| {
+        all.iter().map(|(name, value)| (name.as_str(), Attribute::of(value))).collect::<BTreeMap<_, _>>()
+    });
+    let text = message.body().unwrap_or_default();
+    let mut payload = Vec::with_capacity(text.len() + 128);
+    body::member(&mut payload, b"{\"messageId\":", &id)?;
+    body::member(&mut payload, b",\"messageAttributes\":", &printed)?;
+    payload.extend_from_slice(b",\"body\":");
+    body::append(&mut payload, text.as_bytes(), config.json_body)?;
+    body::finish(&mut payload, &config.metadata)?;
     let mut draft = Draft {
         native: Some(Native { id: id.into(), fingerprint: None }),
-        payload: Bytes::from(serde_json::to_vec(&payload).map_err(Error::Payload)?),
+        payload: Bytes::from(payload),
         occurred: sent(message),
         ..Draft::default()
     };
@@ -74,18 +66,6 @@ pub(super) fn draft(message: &Message, config: &Config) -> Result<Draft, Error> 
         draft.attributes.insert("traceparent".into(), trace);
     }
     Ok(draft)
-}
-
-fn body(text: &str, is_json: bool) -> Result<Box<RawValue>, Error> {
-    let value = if is_json {
-        let mut compact = Vec::with_capacity(text.len());
-        json::compact(text.as_bytes(), &mut compact)
-            .map_err(|wrong| Error::Message { what: wrong.to_string() })?;
-        String::from_utf8(compact).map_err(|wrong| Error::Message { what: wrong.to_string() })?
-    } else {
-        format!("\"{}\"", STANDARD.encode(text))
-    };
-    RawValue::from_string(value).map_err(Error::Payload)
 }
 
 /// When SQS took it.

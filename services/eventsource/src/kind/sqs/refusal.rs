@@ -12,7 +12,12 @@ where
     E: ProvideErrorMetadata + StdError + 'static,
 {
     let Some(code) = failure.code() else {
-        let reason = tiphys_core::chain(failure);
+        let reason = match failure.raw_response().map(|answer| answer.status().as_u16()) {
+            // Who stands between us and the service, a proxy for one, answers in a form of its own.
+            Some(status @ (401 | 403)) => format!("these credentials are refused with status {status}"),
+            Some(status) => format!("it is answered with status {status}"),
+            None => tiphys_core::chain(failure),
+        };
         return Error::upstream(format!("queue `{queue}`: {what}: {reason}"), help(&reason));
     };
     // Further lines of a refused signature repeat the request, token included.
@@ -39,5 +44,27 @@ fn help(code: &str) -> &'static str {
          they are read again at each attempt"
     } else {
         "see whether the service can be reached at `region` or `endpoint`; it is tried again"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::help;
+
+    #[test]
+    fn codes_of_aws_lead_to_what_helps() {
+        for (code, part) in [
+            ("AWS.SimpleQueueService.NonExistentQueue", "create the queue"),
+            ("QueueDoesNotExist", "create the queue"),
+            ("UnrecognizedClientException", "`accessKey`"),
+            ("InvalidClientTokenId", "`accessKey`"),
+            ("SignatureDoesNotMatch", "`accessKey`"),
+            ("ExpiredToken", "`accessKey`"),
+            ("AccessDeniedException", "sqs:ReceiveMessage"),
+            ("these credentials are refused with status 403", "`accessKey`"),
+            ("dispatch failure: io error", "can be reached"),
+        ] {
+            assert!(help(code).contains(part), "{code}");
+        }
     }
 }

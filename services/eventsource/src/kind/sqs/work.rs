@@ -22,8 +22,10 @@ const HELD: usize = 200;
 const POLLS: usize = 4;
 /// So many deletions run at once at most.
 const DELETES: usize = 4;
-/// What is under way gets so long at the end.
-const GRACE: Duration = Duration::from_secs(8);
+/// What is under way gets so long at the end. Together with the next it fits into the grace of the room.
+const GRACE: Duration = Duration::from_secs(6);
+/// To give back what is not stored takes so long at most.
+const GIVE_BACK: Duration = Duration::from_secs(2);
 
 type Under<T> = FuturesUnordered<Pin<Box<dyn Future<Output = T> + Send>>>;
 
@@ -43,7 +45,8 @@ pub(super) struct Work {
 }
 
 impl Work {
-    pub(super) fn new(queue: Arc<Queue>, store: Arc<Store>) -> Self {
+    /// `closing` is cancelled when nothing new is begun.
+    pub(super) fn new(queue: Arc<Queue>, store: Arc<Store>, closing: CancellationToken) -> Self {
         Self {
             queue,
             store,
@@ -54,7 +57,7 @@ impl Work {
             lanes: Under::new(),
             deletes: Under::new(),
             changes: Under::new(),
-            closing: CancellationToken::new(),
+            closing,
         }
     }
 
@@ -63,9 +66,8 @@ impl Work {
         self.take(first);
         let outcome = self.turn(stop).await;
         self.closing.cancel();
-        // A question whose answer nobody awaits may still hide messages, for as long as they stay hidden.
-        self.polls.clear();
         let _ = tokio::time::timeout(GRACE, self.finish()).await;
+        let _ = tokio::time::timeout(GIVE_BACK, self.give_back()).await;
         outcome
     }
 
@@ -119,7 +121,7 @@ impl Work {
             lanes.entry(lane).or_default().push((receipt, message));
         }
         for messages in lanes.into_values() {
-            self.lanes.push(Box::pin(lane(self.store.clone(), messages, self.closing.clone())));
+            self.lanes.push(Box::pin(lane(self.store.clone(), messages)));
         }
     }
 
@@ -176,20 +178,23 @@ impl Work {
         }
     }
 
-    /// Lets attempts under way end, deletes what is stored, and gives back what is not.
+    /// Lets all that is under way end. A question too: the queue cannot be told that nobody awaits its answer,
+    /// and would hide what comes meanwhile.
     async fn finish(&mut self) {
-        while let Some(ends) = self.lanes.next().await {
-            self.settle(ends);
-        }
         loop {
             self.delete();
-            let Some((receipts, outcome)) = self.deletes.next().await else { break };
-            self.forget(&receipts);
-            if outcome.is_err() {
-                return;
+            tokio::select! {
+                Some(received) = self.polls.next() => self.take(received.unwrap_or_default()),
+                Some(ends) = self.lanes.next() => self.settle(ends),
+                Some((receipts, _)) = self.deletes.next() => self.forget(&receipts),
+                else => return,
             }
         }
-        let rest: Vec<Receipt> = self.held.keys().cloned().collect();
+    }
+
+    /// Gives back what is not stored, so that it need not wait for its time.
+    async fn give_back(&mut self) {
+        let rest: Vec<Receipt> = self.held.drain().map(|(receipt, _)| receipt).collect();
         for batch in rest.chunks(BATCH) {
             self.queue.release(batch).await;
         }
@@ -197,15 +202,11 @@ impl Work {
 }
 
 /// Stores messages one after another. Once one has to be given back, so have those behind it.
-async fn lane(
-    store: Arc<Store>,
-    messages: Vec<(Receipt, Message)>,
-    closing: CancellationToken,
-) -> Vec<(Receipt, Verdict)> {
+async fn lane(store: Arc<Store>, messages: Vec<(Receipt, Message)>) -> Vec<(Receipt, Verdict)> {
     let mut ends = Vec::with_capacity(messages.len());
     let mut given_back = false;
     for (receipt, message) in messages {
-        let verdict = if given_back { Verdict::Release } else { store.take(&message, &closing).await };
+        let verdict = if given_back { Verdict::Release } else { store.take(&message).await };
         given_back |= verdict == Verdict::Release;
         ends.push((receipt, verdict));
     }

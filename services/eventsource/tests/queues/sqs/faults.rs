@@ -72,7 +72,7 @@ async fn the_server_is_killed_and_comes_back() {
     let Some(mut server) = elasticmq() else { return };
     let url = server.url();
     let site = Site::make(&url, "gone", &[]).await;
-    let stage = Stage::start(&manifest(&url, "gone", "      waitTimeSeconds: 20")).await;
+    let stage = Stage::start(&manifest(&url, "gone", "")).await;
     up(&stage).await;
     for n in 0..30 {
         site.send(&n.to_string()).await;

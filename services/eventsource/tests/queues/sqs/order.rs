@@ -51,10 +51,10 @@ async fn what_was_not_stored_at_the_end_is_given_back_in_order() {
     let bus = Faulty::new();
     bus.away(true);
     let config = Config { publish_patience: std::time::Duration::from_millis(100), ..Config::default() };
-    let stage = Stage::with(&manifest, bus.clone(), config).await;
     for n in 0..5 {
         site.send_in("a", &n.to_string()).await;
     }
+    let stage = Stage::with(&manifest, bus.clone(), config).await;
     site.until(0, 5).await;
     stage.end().await;
     // Long before they would come back by themselves.

@@ -66,7 +66,10 @@ impl Site {
 
     pub(super) async fn send_in(&self, group: &str, body: &str) {
         let request = self.client.send_message().queue_url(&self.url).message_body(body);
-        let request = request.message_group_id(group).message_deduplication_id(format!("{group}-{body}"));
+        let request = request.message_group_id(group).message_deduplication_id(format!(
+            "{group}-{:x}",
+            body.bytes().fold(0_u64, |sum, byte| sum * 131 + u64::from(byte))
+        ));
         request.send().await.unwrap();
     }
 
@@ -132,6 +135,7 @@ spec:
       region: eu-west-1
       queue: {queue}
       endpoint: {endpoint}
+      waitTimeSeconds: 1
       accessKey: {{name: aws, key: access}}
       secretKey: {{name: aws, key: secret}}
 {more}

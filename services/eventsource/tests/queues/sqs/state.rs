@@ -24,7 +24,7 @@ async fn a_missing_queue_is_a_status_until_it_is_made() {
 async fn a_queue_that_is_deleted_is_a_status_too() {
     let Some(server) = shared() else { return };
     let site = Site::make(&server.url(), "deleted", &[]).await;
-    let stage = Stage::start(&manifest(&server.url(), "deleted", "      waitTimeSeconds: 1")).await;
+    let stage = Stage::start(&manifest(&server.url(), "deleted", "")).await;
     up(&stage).await;
     site.client.delete_queue().queue_url(&site.url).send().await.unwrap();
     down(&stage, "TIP-SRC-008").await;
@@ -58,7 +58,8 @@ async fn wrong_keys_are_a_status_without_secrets_until_they_are_right() {
     let wrong = manifest(&server.url(), "guarded", "").replace("secret: test", "secret: hush-hush");
     let stage = Stage::start(&wrong).await;
     let why = down(&stage, "TIP-SRC-008").await;
-    assert!(why.contains("InvalidClientTokenId") || why.contains("SignatureDoesNotMatch"), "{why}");
+    // Amazon names a code; moto says it in XML, as nobody asked it to.
+    assert!(why.contains("these credentials are refused with status 403"), "{why}");
     let found = stage.ingress.diagnostics();
     assert!(found[0].help.contains("accessKey"), "{}", found[0].help);
     assert!(!format!("{found:?}{:?}", stage.health.parts()).contains("hush-hush"));
@@ -79,7 +80,7 @@ async fn a_missing_secret_and_a_wrong_manifest_are_named() {
     assert!(down(&stage, "TIP-SRC-002").await.contains("`access`"));
     for (from, to, part) in [
         ("queue: q", "queue: \"\"", "`queue`"),
-        ("region: eu-west-1", "waitTimeSeconds: 21\n      region: x", "21"),
+        ("waitTimeSeconds: 1", "waitTimeSeconds: 21", "21"),
         (nowhere, "nonsense", "`endpoint`"),
         ("secretKey:", "sessionToken:", "`secretKey`"),
     ] {
