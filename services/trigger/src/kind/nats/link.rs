@@ -294,6 +294,9 @@ impl Link {
             streams: Option<Vec<String>>,
         }
         const ASK: &str = "$JS.API.STREAM.NAMES";
+        if self.mute.load(Ordering::Acquire) {
+            return Ok(false);
+        }
         let question = json!({"subject": subject}).to_string();
         let question = Request::new().payload(question.into()).timeout(Some(ANSWER));
         match self.client.send_request(ASK, question).await {

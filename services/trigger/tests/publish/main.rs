@@ -1,0 +1,9 @@
+//! The triggers that publish, on real servers.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot be set up has failed")]
+
+mod world;
+
+#[cfg(feature = "grpc")]
+mod custom;
+#[cfg(feature = "nats")]
+mod nats;
