@@ -3,6 +3,7 @@
 pub mod calendar;
 pub mod connection;
 pub mod generic;
+pub mod kafka;
 mod lenient;
 pub mod nats;
 pub mod pub_sub;
@@ -17,6 +18,7 @@ use serde_json::Value;
 pub use calendar::Calendar;
 pub use connection::{BasicAuth, TlsConfig};
 pub use generic::Generic;
+pub use kafka::{Kafka, KafkaConsumerGroup, Sasl};
 pub use nats::Nats;
 pub use pub_sub::PubSub;
 pub use sqs::Sqs;
@@ -112,7 +114,7 @@ spec! {
     github "github" Value,
     gitlab "gitlab" Value,
     hdfs "hdfs" Value,
-    kafka "kafka" Value,
+    kafka "kafka" Kafka,
     minio "minio" Value,
     mns "mns" Value,
     mqtt "mqtt" Value,

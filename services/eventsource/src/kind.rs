@@ -3,6 +3,8 @@
 mod calendar;
 #[cfg(feature = "grpc")]
 mod generic;
+#[cfg(feature = "kafka")]
+mod kafka;
 #[cfg(feature = "nats")]
 mod nats;
 #[cfg(feature = "pubsub")]
@@ -178,6 +180,8 @@ impl Registry {
     #[must_use]
     pub(crate) fn builtin() -> Self {
         let kinds = Self::default().with_http::<webhook::Webhook>().with::<calendar::Calendar>();
+        #[cfg(feature = "kafka")]
+        let kinds = kinds.with::<kafka::Kafka>();
         #[cfg(feature = "sqs")]
         let kinds = kinds.with::<sqs::Sqs>();
         #[cfg(feature = "nats")]

@@ -12,7 +12,7 @@
 //! - What a sender may choose (an id, a body, a header) is bounded before it is looked at.
 //! - [`run`] follows the catalog: each change builds the routes anew and swaps them at once.
 
-#[cfg(any(feature = "grpc", feature = "nats", feature = "pubsub", feature = "sqs"))]
+#[cfg(any(feature = "grpc", feature = "kafka", feature = "nats", feature = "pubsub", feature = "sqs"))]
 mod body;
 mod config;
 mod emit;
@@ -22,7 +22,7 @@ mod finding;
 mod go;
 mod hook;
 mod ingress;
-#[cfg(any(feature = "grpc", feature = "nats", feature = "pubsub", feature = "sqs"))]
+#[cfg(any(feature = "grpc", feature = "kafka", feature = "nats", feature = "pubsub", feature = "sqs"))]
 mod insist;
 mod json;
 mod kind;

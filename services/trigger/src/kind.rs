@@ -6,10 +6,12 @@ mod command_line;
 mod custom;
 mod http;
 mod k8s;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod log;
 #[cfg(feature = "nats")]
 mod nats;
-#[cfg(any(feature = "grpc", feature = "nats"))]
+#[cfg(any(feature = "grpc", feature = "kafka", feature = "nats"))]
 mod pool;
 mod submission;
 
@@ -95,6 +97,8 @@ pub fn builtin() -> Vec<Box<dyn TriggerKind>> {
         Box::new(http::Http),
         #[cfg(feature = "grpc")]
         Box::new(custom::Custom::default()),
+        #[cfg(feature = "kafka")]
+        Box::new(kafka::Kafka::default()),
         #[cfg(feature = "nats")]
         Box::new(nats::Nats::default()),
         Box::new(log::Log::default()),
