@@ -66,7 +66,6 @@ const TABLE: &[Row] = rows! {
     "106" EventSource "bitbucketserver" Fails
     "107" EventSource "emitter" Fails
     "108" EventSource "file" Fails
-    "109" EventSource "generic" Fails
     "110" EventSource "gerrit" Fails
     "111" EventSource "github" Fails
     "112" EventSource "gitlab" Fails
@@ -75,7 +74,6 @@ const TABLE: &[Row] = rows! {
     "115" EventSource "minio" Fails
     "116" EventSource "mns" Fails
     "117" EventSource "mqtt" Fails
-    "118" EventSource "nats" Fails
     "119" EventSource "nsq" Fails
     "120" EventSource "pubSub" Fails
     "121" EventSource "pulsar" Fails
@@ -95,10 +93,8 @@ const TABLE: &[Row] = rows! {
     "150" Trigger "awsLambda" Fails
     "151" Trigger "azureEventHubs" Fails
     "152" Trigger "azureServiceBus" Fails
-    "153" Trigger "custom" Fails
     "154" Trigger "email" Fails
     "155" Trigger "kafka" Fails
-    "156" Trigger "nats" Fails
     "157" Trigger "openWhisk" Fails
     "158" Trigger "pulsar" Fails
     "159" Trigger "slack" Fails
