@@ -39,7 +39,7 @@ fn the_offender_is_stopped_and_one_that_is_gone_is_a_success() {
     let workflows = server.ended(2);
     assert!(workflows.iter().all(|w| w["status"]["phase"] == "Succeeded"));
     let story = server.ok(&["events", "get", &id, "--trace"]);
-    for part in ["received", "stored", "fired", "Succeeded", "stopping "] {
+    for part in ["received", "stored", "fired", "Succeeded", "is gone already"] {
         assert!(story.contains(part), "{part} in:\n{story}");
     }
 }
