@@ -22,8 +22,8 @@ spec:
   webhook:
     alerts: {port: '12000', endpoint: /alerts, method: POST, authSecret: {name: s, key: k}}
     tickets: {port: 12000, endpoint: alerts/, method: POST}
-  sqs:
-    queue: {region: x, queue: y}
+  amqp:
+    queue: {url: x, exchangeName: z}
 ---
 ";
 
@@ -49,7 +49,7 @@ spec:
     - {src: {dependencyName: alert, value: x}, dest: http.url}
   - template:
       name: two
-      kafka: {url: x}
+      slack: {channel: x}
 ";
     let found = findings(&format!("{SOURCE}{sensor}"), &[]);
     assert_eq!(
@@ -59,14 +59,14 @@ spec:
              token), or `auth` with the sender's signature",
             "7:28 TIP-MAN-028 port 12000 with endpoint /alerts is claimed by default/hooks/alerts already; change one \
              of them, or use the address /events/default/hooks/tickets on the main port",
-            "8:3 TIP-MAN-128 the event source kind `sqs` is valid, and not run yet: no event comes from it; remove \
+            "8:3 TIP-MAN-101 the event source kind `amqp` is valid, and not run yet: no event comes from it; remove \
              it, or run this one elsewhere for now",
             "16:54 TIP-MAN-021 EventSource `hooks` has no event `alertz`; did you mean `alerts`?",
             "17:36 TIP-MAN-020 there is no EventSource `hook` in namespace default; did you mean `hooks`?",
             "18:12 TIP-MAN-031 two dependencies are named `queue`; rename one of them",
             "22:19 TIP-MAN-022 no dependency of the Sensor is named `que-ue`; did you mean `queue`?",
             "26:34 TIP-MAN-023 no dependency of the Sensor is named `alrt`; did you mean `alert`?",
-            "31:7 TIP-MAN-155 the trigger kind `kafka` is valid, and not run yet: its firings become dead letters; \
+            "31:7 TIP-MAN-159 the trigger kind `slack` is valid, and not run yet: its firings become dead letters; \
              remove it, or run this one elsewhere for now",
         ]
     );
@@ -266,5 +266,5 @@ fn strict_refuses_what_would_surprise() {
     assert!(!found.iter().any(crate::Diagnostic::is_error));
     diagnostic::strict(&mut found);
     let errors: Vec<_> = found.iter().filter(|d| d.is_error()).map(|d| d.code.as_str()).collect();
-    assert_eq!(errors, ["TIP-MAN-028", "TIP-MAN-128"]);
+    assert_eq!(errors, ["TIP-MAN-028", "TIP-MAN-101"]);
 }
