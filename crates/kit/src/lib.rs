@@ -11,6 +11,8 @@ pub mod health;
 pub mod metric;
 pub mod probe;
 pub mod signal;
+#[cfg(feature = "sqs")]
+pub mod sqs;
 pub mod telemetry;
 #[cfg(feature = "tls")]
 pub mod tls;

@@ -237,7 +237,7 @@ impl Lists {
         };
         Self {
             parameters: list("parameters", Purpose::Resource),
-            payload: list("payload", Purpose::Payload { whole: kind == "http" }),
+            payload: list("payload", Purpose::Payload { whole: matches!(kind, "http" | "sqs") }),
             headers: list("dynamicHeaders", Purpose::Headers),
         }
     }

@@ -11,8 +11,10 @@ mod kafka;
 mod log;
 #[cfg(feature = "nats")]
 mod nats;
-#[cfg(any(feature = "grpc", feature = "kafka", feature = "nats"))]
+#[cfg(any(feature = "grpc", feature = "kafka", feature = "nats", feature = "sqs"))]
 mod pool;
+#[cfg(feature = "sqs")]
+mod sqs;
 mod submission;
 
 use std::sync::Arc;
@@ -101,6 +103,8 @@ pub fn builtin() -> Vec<Box<dyn TriggerKind>> {
         Box::new(kafka::Kafka::default()),
         #[cfg(feature = "nats")]
         Box::new(nats::Nats::default()),
+        #[cfg(feature = "sqs")]
+        Box::new(sqs::Sqs::default()),
         Box::new(log::Log::default()),
     ]
 }

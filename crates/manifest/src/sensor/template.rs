@@ -43,6 +43,9 @@ pub struct TriggerTemplate {
     /// Writes to NATS.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nats: Option<Value>,
+    /// Ours: writes to Amazon SQS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sqs: Option<Value>,
     /// Writes to Pulsar.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pulsar: Option<Value>,
@@ -68,7 +71,7 @@ pub struct TriggerTemplate {
 
 impl TriggerTemplate {
     /// Names of the kinds, as in a manifest.
-    pub const KINDS: [&'static str; 14] = [
+    pub const KINDS: [&'static str; 15] = [
         "argoWorkflow",
         "k8s",
         "http",
@@ -76,6 +79,7 @@ impl TriggerTemplate {
         "custom",
         "kafka",
         "nats",
+        "sqs",
         "pulsar",
         "slack",
         "email",

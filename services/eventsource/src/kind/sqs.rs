@@ -6,7 +6,6 @@
 
 mod message;
 mod queue;
-mod refusal;
 mod store;
 mod work;
 
@@ -52,8 +51,11 @@ impl SourceKind for Sqs {
 
 /// What no queue could ever be opened with.
 fn check(config: &Config) -> Result<(), Error> {
-    if config.region.is_empty() || config.queue.is_empty() {
-        return Err(Error::config("the `sqs` event lacks `region` or `queue`", "name both"));
+    if config.queue.is_empty() {
+        return Err(Error::config("`queue` is missing", "name the queue"));
+    }
+    if let Some((what, help)) = queue::access(config).flaw() {
+        return Err(Error::config(what, help));
     }
     if !(0..=20).contains(&config.wait_time_seconds) {
         return Err(Error::config(
@@ -65,15 +67,6 @@ fn check(config: &Config) -> Result<(), Error> {
         return Err(Error::config(
             "only one of `accessKey` and `secretKey` is given",
             "name both, or none to use the process's own credentials",
-        ));
-    }
-    let endpoint = config.endpoint.parse::<http::Uri>();
-    let sound =
-        endpoint.is_ok_and(|uri| uri.host().is_some() && matches!(uri.scheme_str(), Some("http" | "https")));
-    if !config.endpoint.is_empty() && !sound {
-        return Err(Error::config(
-            "`endpoint` is no address",
-            "write it as https://HOST:PORT, or leave it out for Amazon's own",
         ));
     }
     Ok(())

@@ -35,7 +35,10 @@ impl<T: Clone> Pool<T> {
     }
 
     /// Forgets a client that is of no use any more.
-    #[cfg_attr(not(feature = "nats"), expect(dead_code, reason = "other clients mend themselves"))]
+    #[cfg_attr(
+        not(any(feature = "nats", feature = "sqs")),
+        expect(dead_code, reason = "other clients mend themselves")
+    )]
     pub(super) fn forget(&self, settings: &str) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|(known, _)| known != settings);
     }

@@ -1,24 +1,21 @@
 //! The queue: what is asked of it, and what its answers mean.
 
+use std::error::Error as StdError;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_config::sts::AssumeRoleProvider;
-use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, Region};
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::config::Credentials;
-use aws_sdk_sqs::error::BuildError;
+use aws_sdk_sqs::error::{BuildError, ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, Message,
     MessageSystemAttributeName,
 };
 use secrecy::ExposeSecret as _;
+use tiphys_kit::sqs::{self, Access, Cause};
 use tiphys_kit::{Backoff, CancellationToken};
 use tiphys_manifest::event_source::Sqs as Config;
 use tracing::{debug, info};
 
-use super::refusal::refusal;
 use crate::error::Error;
 use crate::kind::Scope;
 
@@ -196,27 +193,48 @@ fn seconds(time: Duration) -> i32 {
 
 /// A client with the credentials that the manifest names; without any, with the process's own.
 async fn client(config: &Config, scope: &Scope, wait: i32) -> Result<Client, Error> {
-    let region = Region::new(config.region.clone());
-    let timeouts = TimeoutConfig::builder()
-        .connect_timeout(Duration::from_secs(5))
-        .operation_attempt_timeout(PATIENCE + Duration::from_secs(wait.unsigned_abs().into()))
-        .build();
-    let mut settings =
-        aws_config::defaults(BehaviorVersion::latest()).region(region.clone()).timeout_config(timeouts);
-    if !config.role_arn.is_empty() {
-        let role = AssumeRoleProvider::builder(&config.role_arn).region(region).session_name("tiphys");
-        settings = settings.credentials_provider(role.build().await);
-    } else if let (Some(access), Some(secret)) = (&config.access_key, &config.secret_key) {
+    let mut access = access(config);
+    if let (true, Some(id), Some(secret)) =
+        (config.role_arn.is_empty(), &config.access_key, &config.secret_key)
+    {
         let token = config.session_token.as_ref().map(|token| scope.secret(token)).transpose()?;
         let token = token.map(|token| token.expose_secret().to_owned());
-        let (access, secret) = (scope.secret(access)?, scope.secret(secret)?);
-        let keys = Credentials::new(access.expose_secret(), secret.expose_secret(), token, None, "manifest");
-        settings = settings.credentials_provider(keys);
+        let (id, secret) = (scope.secret(id)?, scope.secret(secret)?);
+        access.keys = Some(sqs::keys(id.expose_secret(), secret.expose_secret(), token));
     }
-    let settings = settings.load().await;
-    let mut client = aws_sdk_sqs::config::Builder::from(&settings);
-    if !config.endpoint.is_empty() {
-        client = client.endpoint_url(&config.endpoint);
+    Ok(access.client(PATIENCE + Duration::from_secs(wait.unsigned_abs().into())).await)
+}
+
+/// Where the queue is, without the keys.
+pub(super) fn access(config: &Config) -> Access {
+    Access {
+        region: config.region.clone(),
+        endpoint: config.endpoint.clone(),
+        role: config.role_arn.clone(),
+        keys: None,
     }
-    Ok(Client::from_conf(client.build()))
+}
+
+/// The error of a request that failed.
+fn refusal<E>(what: &str, queue: &str, failure: &SdkError<E>) -> Error
+where
+    E: ProvideErrorMetadata + StdError + 'static,
+{
+    let (cause, reason) = sqs::refusal(failure);
+    let help = match cause {
+        Cause::Queue => {
+            "create the queue, or correct `queue`, `queueAccountId`, `region` or `endpoint`; it is looked for again"
+        }
+        Cause::Rights => {
+            "allow sqs:GetQueueUrl, sqs:ReceiveMessage, sqs:DeleteMessage and sqs:ChangeMessageVisibility on the queue"
+        }
+        Cause::Credentials => {
+            "correct the Secrets of `accessKey`, `secretKey` and `sessionToken`, or the process's own credentials; \
+             they are read again at each attempt"
+        }
+        Cause::Request | Cause::Service => {
+            "see whether the service can be reached at `region` or `endpoint`; it is tried again"
+        }
+    };
+    Error::upstream(format!("queue `{queue}`: {what}: {reason}"), help)
 }
