@@ -109,13 +109,8 @@ impl Work {
                 }
                 received = self.client.consumer.recv() => match received {
                     Ok(message) => {
-                        let partition = message.partition();
-                        let lane = self.lanes.entry(partition).or_default();
-                        lane.queue.push_back(message::Received::of(&message));
-                        if lane.is_full() && !lane.paused {
-                            lane.paused = true;
-                            self.client.pause(partition);
-                        }
+                        let (partition, received) = (message.partition(), message::Received::of(&message));
+                        self.queue(partition, received);
                     }
                     Err(error) => break Some(self.client.failure(&error)),
                 },
@@ -123,6 +118,18 @@ impl Work {
         };
         self.close(busy).await;
         failure.map_or(Ok(()), Err)
+    }
+
+    /// Lets a message wait for its turn. Whatever was revoked was revoked before it came: the message may belong to a
+    /// partition that came back, and must not go with what waited of the partition before.
+    fn queue(&mut self, partition: i32, received: message::Received) {
+        self.drop_revoked();
+        let lane = self.lanes.entry(partition).or_default();
+        lane.queue.push_back(received);
+        if lane.is_full() && !lane.paused {
+            lane.paused = true;
+            self.client.pause(partition);
+        }
     }
 
     /// What a partition works off next, where it is idle.

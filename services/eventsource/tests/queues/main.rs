@@ -9,6 +9,8 @@ mod wait;
 
 #[cfg(feature = "grpc")]
 mod generic;
+#[cfg(feature = "kafka")]
+mod kafka;
 #[cfg(feature = "nats")]
 mod nats;
 #[cfg(feature = "pubsub")]
