@@ -199,6 +199,7 @@ async fn told(stage: &Stage, words: &str) -> String {
             if why.contains(words) {
                 return why;
             }
+            eprintln!("told: {why}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     })

@@ -7,6 +7,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance, StreamConsumer};
 use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 use secrecy::ExposeSecret as _;
 use tiphys_manifest::event_source::Kafka as Config;
@@ -16,7 +17,10 @@ use crate::error::Error;
 use crate::kind::Scope;
 
 /// The first look at the topic may take so long.
-const LOOK: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_secs(5);
+
+/// The library's reasons are waited for so long.
+const HEAR: Duration = Duration::from_millis(500);
 
 /// A consumer that has seen its topic.
 pub(super) struct Client {
@@ -39,7 +43,11 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         debug!(%error, reason, "kafka");
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        // That all brokers are down follows from the reason before.
+        if trouble.is_none() || error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
+            *trouble = Some(reason.to_owned());
+        }
     }
 }
 
@@ -67,7 +75,10 @@ impl Client {
                     )
                 })?;
             let seen = look(&consumer, &topic);
-            let partitions = seen.map_err(|error| trouble(consumer.context(), &error, &topic))?;
+            let partitions = seen.map_err(|error| {
+                listen(&consumer);
+                trouble(consumer.context(), &error, &topic)
+            })?;
             if group {
                 let subscribed = consumer.subscribe(&[&topic]);
                 subscribed.map_err(|error| trouble(consumer.context(), &error, &topic))?;
@@ -105,6 +116,22 @@ impl Client {
     }
 }
 
+/// Hears what the library has to say, which it does only to those who wait for messages: why a broker cannot be
+/// reached, or did not let us in.
+fn listen(consumer: &StreamConsumer<Context>) {
+    let hear = async {
+        while let Err(error) = consumer.recv().await {
+            let mut trouble = consumer.context().trouble.lock().unwrap_or_else(PoisonError::into_inner);
+            let told = said(&error);
+            // The first words are the reason; that then all brokers are down follows from it.
+            if trouble.is_none() || told.contains("uthentication") {
+                *trouble = Some(told);
+            }
+        }
+    };
+    let _ = tokio::runtime::Handle::current().block_on(tokio::time::timeout(HEAR, hear));
+}
+
 /// The partitions of a topic that exists.
 fn look(consumer: &StreamConsumer<Context>, topic: &str) -> Result<Vec<i32>, KafkaError> {
     let metadata = consumer.fetch_metadata(Some(topic), LOOK)?;
@@ -114,7 +141,7 @@ fn look(consumer: &StreamConsumer<Context>, topic: &str) -> Result<Vec<i32>, Kaf
         Some((None, partitions)) if !partitions.is_empty() => {
             Ok(partitions.iter().map(rdkafka::metadata::MetadataPartition::id).collect())
         }
-        _ => Err(KafkaError::MetadataFetch(rdkafka::types::RDKafkaErrorCode::UnknownTopicOrPartition)),
+        _ => Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition)),
     }
 }
 
