@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::time::Duration;
 
+use aws_config::retry::RetryConfig;
 use aws_config::sts::AssumeRoleProvider;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region};
@@ -39,15 +40,17 @@ impl Access {
         None
     }
 
-    /// A client that waits `patience` for one answer.
-    pub async fn client(self, patience: Duration) -> Client {
+    /// A client that waits `patience` for one answer, and tries so many times by itself.
+    pub async fn client(self, patience: Duration, tries: u32) -> Client {
         let region = Region::new(self.region);
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_secs(5))
             .operation_attempt_timeout(patience)
             .build();
-        let mut settings =
-            aws_config::defaults(BehaviorVersion::latest()).region(region.clone()).timeout_config(timeouts);
+        let mut settings = aws_config::defaults(BehaviorVersion::latest())
+            .region(region.clone())
+            .timeout_config(timeouts)
+            .retry_config(RetryConfig::standard().with_max_attempts(tries));
         if !self.role.is_empty() {
             let role = AssumeRoleProvider::builder(self.role).region(region).session_name("tiphys");
             settings = settings.credentials_provider(role.build().await);

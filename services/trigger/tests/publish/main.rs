@@ -7,3 +7,5 @@ mod world;
 mod custom;
 #[cfg(feature = "nats")]
 mod nats;
+#[cfg(feature = "sqs")]
+mod sqs;

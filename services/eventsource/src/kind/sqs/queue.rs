@@ -30,6 +30,8 @@ pub(super) const BEAT: Duration = Duration::from_secs(10);
 const WAIT: i32 = 3;
 /// An answer may take so long, beyond the time that it was asked to wait.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// A request is tried so often before the source counts as down.
+const TRIES: u32 = 3;
 /// So often it is tried to delete what could not be deleted for reasons on the other side.
 const DELETES: u32 = 6;
 
@@ -202,7 +204,7 @@ async fn client(config: &Config, scope: &Scope, wait: i32) -> Result<Client, Err
         let (id, secret) = (scope.secret(id)?, scope.secret(secret)?);
         access.keys = Some(sqs::keys(id.expose_secret(), secret.expose_secret(), token));
     }
-    Ok(access.client(PATIENCE + Duration::from_secs(wait.unsigned_abs().into())).await)
+    Ok(access.client(PATIENCE + Duration::from_secs(wait.unsigned_abs().into()), TRIES).await)
 }
 
 /// Where the queue is, without the keys.

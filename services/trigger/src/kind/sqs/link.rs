@@ -16,6 +16,8 @@ use crate::kind::Context;
 
 /// An answer may take so long.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The trigger's own strategy says when it is tried again.
+const TRIES: u32 = 1;
 
 /// Type and value of attributes, by name.
 pub(super) type Attributes = BTreeMap<String, (&'static str, String)>;
@@ -112,7 +114,7 @@ impl Link {
             let token = keys.token.as_ref().map(|token| token.expose_secret().to_owned());
             sqs::keys(keys.access.expose_secret(), keys.secret.expose_secret(), token)
         });
-        let client = access.client(PATIENCE).await;
+        let client = access.client(PATIENCE, TRIES).await;
         let mut question = client.get_queue_url().queue_name(&settings.queue);
         if !settings.account.is_empty() {
             question = question.queue_owner_aws_account_id(&settings.account);
