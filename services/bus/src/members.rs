@@ -29,6 +29,8 @@ use table::{Silence, Table};
 
 /// While the bus refuses, it is said once in so long.
 const COMPLAIN: Duration = Duration::from_secs(10);
+/// A member that was cut off asks so often whether it may go on.
+const ASK: Duration = Duration::from_millis(50);
 /// A departure gives up after so many lost races; the others notice the silence.
 const RACES: usize = 20;
 
@@ -158,6 +160,14 @@ impl Members {
     #[must_use]
     pub fn holds(&self) -> bool {
         self.now() < self.until.load(Ordering::Acquire)
+    }
+
+    /// Returns once this member may act: at once, unless it was stopped or cut off for so long that others may
+    /// have taken over. In that case a new view comes first, which tells it to let go.
+    pub async fn held(&self) {
+        while !self.holds() {
+            tokio::time::sleep(ASK).await;
+        }
     }
 
     /// All that is not this member's in the view of `turn` was let go.

@@ -17,7 +17,7 @@ use tiphys_lang::cron::Schedule;
 use tiphys_manifest::workflow::CronWorkflowSpec;
 use tiphys_manifest::{Object, Spec};
 
-pub use service::run;
+pub(crate) use service::run;
 
 use crate::error::Error;
 use crate::status::time_text;

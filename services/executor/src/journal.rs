@@ -77,6 +77,9 @@ pub struct Begun {
     /// Annotations that `workflowMetadata` adds.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
+    /// The launcher to which the workflow is bound: only an executor that sees the same one goes on with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub launcher: Option<String>,
 }
 
 /// News of a node; what is absent stays as it is.

@@ -224,6 +224,12 @@ pub type SecretEnvironment = BTreeMap<String, secrecy::SecretString>;
 /// Starts, watches and stops the pods of steps.
 #[async_trait]
 pub trait Launcher: Send + Sync + 'static {
+    /// Which launcher this is, where its pods are seen by some executors only (the processes of a machine): those
+    /// with the same identity can go on with each other's workflows. `None`: every executor sees the same pods.
+    fn identity(&self) -> Option<String> {
+        None
+    }
+
     /// Where the step will find the file that its manifest calls `path`: the same path in a container; below
     /// the step's own folder on the host. Pure.
     fn path_of(&self, key: &PodKey, path: &str) -> String;
@@ -246,6 +252,9 @@ pub trait Launcher: Send + Sync + 'static {
 
     /// Its result is journalled: what it left may be tidied up, except its logs.
     async fn forget(&self, key: &PodKey);
+
+    /// Another executor looks after it: what is kept of it in memory may go.
+    fn leave(&self, _key: &PodKey) {}
 
     /// Its workflow was deleted: nothing of it is kept.
     async fn remove(&self, key: &PodKey);

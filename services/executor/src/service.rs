@@ -1,42 +1,50 @@
 //! The shell around the planner: it follows the journals, keeps the live workflows in memory, writes down what
 //! the planner decides, and carries it out.
 //!
-//! One executor at a time owns all workflows, by a claim that it renews; another waits for it. Each append is
-//! fenced by compare-and-set besides, so that an owner that has lost its claim unknowingly can write nothing.
+//! Several executors share the workflows ([`tiphys_bus::members`]): each is one's at a time, and another's soon
+//! after its death. Each append is fenced by compare-and-set besides, and a launcher starts a pod once, so that an
+//! owner that was stopped and goes on later does nothing twice.
 
 mod driver;
 mod follower;
+mod inbox;
 mod keeper;
 mod launch;
+mod record;
 mod registry;
 mod secrets;
+mod shares;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tiphys_bus::{Bus, Claim};
+use tiphys_bus::Bus;
+use tiphys_bus::members::{self, Members, View};
 use tiphys_catalog::Catalog;
-use tiphys_core::{Clock, chain};
+use tiphys_core::Clock;
 use tiphys_kit::{CancellationToken, Health, Tasks};
 use tokio::sync::Semaphore;
-use tracing::{info, warn};
+use tracing::debug;
 
+use crate::cron;
 use crate::error::Error;
 use crate::launcher::{ArtifactStore, Launcher};
 use registry::Registry;
 
 /// Name of the part in health.
 const PART: &str = "executor";
-/// What is claimed.
-const CLAIM: &str = "executor";
+/// What is shared.
+const WORK: &str = "executor";
+/// How long tasks may take to end.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// How the executor works.
 #[derive(Clone)]
 pub struct Config {
-    /// Who claims the workflows. A process that starts again under the same name has them at once; two that
-    /// run at once must have different names.
+    /// Which of the executors this is. A process that starts again under the same name has its workflows at once;
+    /// two that run at once must have different names.
     pub owner: String,
-    /// A claim that is not renewed for so long passes on.
+    /// What an executor had that died is another's within this time.
     pub claim_time: Duration,
     /// At most so many workflows are planned at once.
     pub planners: usize,
@@ -56,7 +64,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             owner: "executor".into(),
-            claim_time: Duration::from_secs(15),
+            claim_time: Duration::from_secs(4),
             planners: 64,
             pods: 256,
             finished_max: 1000,
@@ -87,100 +95,77 @@ struct Service {
     config: Config,
     deps: Deps,
     registry: Registry,
+    members: Arc<Members>,
+    /// The launcher's identity.
+    launcher: Option<Arc<str>>,
     tasks: Tasks,
     planners: Semaphore,
     pods: Arc<Semaphore>,
 }
 
-/// Runs until `stop`. What runs in pods goes on after that; the next start finds it.
+/// Runs until `stop`. What runs in pods goes on after that; the next start, or another executor, finds it.
 ///
 /// # Errors
-/// Fails when the bus is closed or the claim cannot be used.
+/// Fails when the bus is closed.
 pub async fn run(config: Config, deps: Deps, stop: CancellationToken) -> Result<(), Error> {
     deps.health.expect(PART);
-    // Taken once for the process: a wake-up between two claims is not lost.
+    let launcher: Option<Arc<str>> = deps.launcher.identity().map(Arc::from);
     let mut changes = deps.launcher.changes();
-    while !stop.is_cancelled() {
-        let Some(claim) = claim(&config, &deps, &stop).await? else {
-            return Ok(());
-        };
-        let owned = stop.child_token();
-        let service = Arc::new(Service {
-            planners: Semaphore::new(config.planners.max(1)),
-            pods: Arc::new(Semaphore::new(config.pods.max(1))),
-            registry: Registry::default(),
-            tasks: Tasks::new(owned.clone()),
-            config: config.clone(),
-            deps: deps.clone(),
-        });
-        info!(owner = config.owner, "owns the workflows");
-        let outcome = tokio::select! {
-            outcome = service.clone().own(&mut changes) => outcome,
-            () = service.renew() => {
-                warn!("the claim on the workflows is lost, waiting to have it again");
-                Ok(())
-            }
-            () = stop.cancelled() => Ok(()),
-        };
-        owned.cancel();
-        service.tasks.drain(Duration::from_secs(5)).await;
-        outcome?;
-        if stop.is_cancelled() {
-            deps.bus.release(&claim).await?;
-        }
-    }
-    Ok(())
-}
-
-/// Waits until the claim is ours. `None`: told to stop.
-async fn claim(config: &Config, deps: &Deps, stop: &CancellationToken) -> Result<Option<Claim>, Error> {
-    let pause = config.claim_time / 5;
-    loop {
-        let claimed = deps.bus.claim(CLAIM, &config.owner, config.claim_time).await;
-        match claimed {
-            Ok(Some(claim)) => return Ok(Some(claim)),
-            Ok(None) => deps.health.failing(PART, "another executor owns the workflows"),
-            Err(tiphys_bus::BusError::Closed) => return Err(tiphys_bus::BusError::Closed.into()),
-            Err(error) => warn!(error = chain(&error), "the workflows cannot be claimed"),
-        }
-        tokio::select! {
-            () = stop.cancelled() => return Ok(None),
-            () = tokio::time::sleep(pause) => {}
-        }
-    }
+    let members = Arc::new(Members::new(
+        deps.bus.clone(),
+        members::Config {
+            work: WORK.into(),
+            name: config.owner.clone(),
+            group: launcher.as_deref().unwrap_or_default().to_owned(),
+            passes_within: config.claim_time,
+        },
+    ));
+    let tasks = Tasks::new(stop.child_token());
+    let service = Arc::new(Service {
+        planners: Semaphore::new(config.planners.max(1)),
+        pods: Arc::new(Semaphore::new(config.pods.max(1))),
+        registry: Registry::new(members.clone(), tasks.stop().clone()),
+        members,
+        tasks,
+        launcher,
+        config,
+        deps,
+    });
+    let outcome = tokio::select! {
+        outcome = service.clone().work(&mut changes) => outcome,
+        () = stop.cancelled() => Ok(()),
+    };
+    service.tasks.stop().cancel();
+    service.tasks.drain(GRACE).await;
+    service.members.leave().await;
+    outcome
 }
 
 impl Service {
-    /// Renews the claim; returns once it is lost.
-    async fn renew(&self) {
-        let mut failing = Duration::ZERO;
-        let pause = self.config.claim_time / 3;
-        loop {
-            tokio::time::sleep(pause).await;
-            let claim = self.deps.bus.claim(CLAIM, &self.config.owner, self.config.claim_time);
-            match claim.await {
-                Ok(Some(_)) => failing = Duration::ZERO,
-                Ok(None) => return,
-                Err(error) => {
-                    failing += pause;
-                    warn!(error = chain(&error), "the claim on the workflows cannot be renewed");
-                    if failing >= self.config.claim_time {
-                        return;
-                    }
-                }
-            }
-        }
-    }
-
-    /// Loads what is there, then follows what comes.
-    async fn own(
+    /// Joins the others, loads what is there, then follows what comes.
+    async fn work(
         self: Arc<Self>,
         changes: &mut Option<tokio::sync::mpsc::Receiver<tiphys_core::PodKey>>,
     ) -> Result<(), Error> {
-        let position = self.load().await?;
+        let member = self.clone();
+        self.tasks.spawn("members", async move {
+            if let Err(error) = member.members.run(member.tasks.stop()).await {
+                // Whoever follows the journals is told the same.
+                debug!(%error, "no member any more");
+            }
+        });
+        let sharing = self.clone();
+        self.tasks.spawn("shares", async move { sharing.share().await });
+        let joined = self.members.watch().wait_for(View::is_member).await.is_ok();
+        debug!(joined, owner = self.config.owner, "one of the executors");
+        let position = self.load_patiently().await?;
+        self.take_up();
+        self.registry.forget_states();
         self.deps.health.ready(PART);
         let keeper = self.clone();
         self.tasks.spawn("keeper", async move { keeper.keep().await });
+        let (deps, members, stop) = (self.deps.clone(), self.members.clone(), self.tasks.stop().clone());
+        self.tasks.spawn("cron", cron::run(deps.bus, deps.catalog, deps.clock, members, stop));
         tokio::select! {
             outcome = self.follow(position) => outcome,
             () = self.route(changes) => Ok(()),

@@ -140,8 +140,6 @@ impl Room {
             ..tiphys_executor::Config::default()
         };
         group.spawn("executor", move |stop| tiphys_executor::run(config, deps, stop));
-        let (bus, catalog, clock) = (self.bus.clone(), self.catalog.clone(), self.clock.clone());
-        group.spawn("cron", move |stop| tiphys_executor::cron::run(bus, catalog, clock, stop));
     }
 
     /// The trigger service.

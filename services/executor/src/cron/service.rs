@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tiphys_bus::members::Members;
 use tiphys_bus::{Bus, BusError};
 use tiphys_catalog::Catalog;
 use tiphys_core::workflow::{Command, Verb};
@@ -22,23 +23,26 @@ use crate::submit;
 /// At the latest it looks again after this: for history limits, and for a clock that was set.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// Runs until `stop`. Several may run at once: a run's name is taken once.
-///
-/// # Errors
-/// Fails when the bus is closed.
-pub async fn run(
+/// Runs until `stop`. The executors share the schedules as they share workflows.
+pub(crate) async fn run(
     bus: Arc<dyn Bus>,
     catalog: Catalog,
     clock: Arc<dyn Clock>,
+    members: Arc<Members>,
     stop: CancellationToken,
-) -> Result<(), Error> {
+) {
     let mut changed = catalog.changed();
-    let mut cron = Cron::new(bus, catalog, clock);
+    let mut views = members.watch();
+    let mut cron = Cron { members: Some(members.clone()), ..Cron::new(bus, catalog, clock) };
     loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = members.held() => {}
+        }
         let next = match cron.look().await {
             Ok(next) => next,
-            Err(Error::Bus(BusError::Closed)) if stop.is_cancelled() => return Ok(()),
-            Err(Error::Bus(BusError::Closed)) => return Err(BusError::Closed.into()),
+            // Whoever follows the journals is told the same.
+            Err(Error::Bus(BusError::Closed)) => return,
             Err(error) => {
                 warn!(error = chain(&error), "schedules cannot be looked at, trying again");
                 None
@@ -47,8 +51,9 @@ pub async fn run(
         let now = cron.clock.now();
         let left = next.and_then(|next| Duration::try_from(next.duration_since(now)).ok());
         tokio::select! {
-            () = stop.cancelled() => return Ok(()),
+            () = stop.cancelled() => return,
             _ = changed.changed() => {}
+            _ = views.changed() => {}
             () = tokio::time::sleep(left.unwrap_or(PAUSE).min(PAUSE)) => {}
         }
     }
@@ -60,13 +65,15 @@ pub(super) struct Cron {
     catalog: Catalog,
     clock: Arc<dyn Clock>,
     children: Children,
+    /// With whom the schedules are shared.
+    members: Option<Arc<Members>>,
     /// What was complained about, so that it is said once per revision.
     told: BTreeMap<(String, String), String>,
 }
 
 impl Cron {
     pub(super) fn new(bus: Arc<dyn Bus>, catalog: Catalog, clock: Arc<dyn Clock>) -> Self {
-        Self { bus, catalog, clock, children: Children::default(), told: BTreeMap::new() }
+        Self { bus, catalog, clock, children: Children::default(), members: None, told: BTreeMap::new() }
     }
 
     /// Looks at every CronWorkflow. Returns the time of the next run of any.
@@ -75,6 +82,9 @@ impl Cron {
         let snapshot = self.catalog.snapshot();
         let mut next: Option<Timestamp> = None;
         for object in snapshot.of_kind(Kind::CronWorkflow) {
+            if !self.is_mine(object) {
+                continue;
+            }
             match self.look_at(object).await {
                 Ok(time) => next = [next, time].into_iter().flatten().min(),
                 Err(Error::Bus(error)) => return Err(error.into()),
@@ -82,6 +92,13 @@ impl Cron {
             }
         }
         Ok(next)
+    }
+
+    fn is_mine(&self, object: &Object) -> bool {
+        let Some(members) = &self.members else { return true };
+        let view = members.view();
+        let piece = format!("{}/{}/{}", object.kind, object.namespace, object.name);
+        view.is_settled() && view.is_mine(&piece, None)
     }
 
     fn complain(&mut self, object: &Object, error: &Error) {
@@ -124,7 +141,10 @@ impl Cron {
             }
             Due::Run(at) => {
                 if spec.concurrency_policy.as_deref() == Some("Replace") {
-                    self.terminate(object, &active, now).await?;
+                    // The run itself may be there: submitted before a crash, or by an owner that was stopped.
+                    let own = scheduled(object, at, now)?.name;
+                    let others: Vec<String> = active.into_iter().filter(|name| *name != own).collect();
+                    self.terminate(object, &others, now).await?;
                 }
                 self.submit(object, at, now).await?;
                 memory.last_scheduled_time = Some(at);

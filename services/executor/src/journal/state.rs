@@ -82,6 +82,8 @@ pub struct State {
     pub past_pods: Vec<PodKey>,
     /// The last command that could not be obeyed, and why.
     pub refused: Option<String>,
+    /// The launcher to which it is bound.
+    pub launcher: Option<Arc<str>>,
 }
 
 impl State {
@@ -112,6 +114,7 @@ impl State {
             generation: 0,
             past_pods: Vec::new(),
             refused: None,
+            launcher: None,
         }
     }
 
@@ -182,6 +185,7 @@ impl State {
         self.parameters = Arc::new(begun.parameters.clone());
         self.labels.clone_from(&begun.labels);
         self.annotations.clone_from(&begun.annotations);
+        self.launcher = begun.launcher.as_deref().map(Arc::from);
         self.phase = Some(Phase::Running);
         self.started = Some(at);
         let submitted = &self.submission.workflow["spec"];

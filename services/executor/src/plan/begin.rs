@@ -54,7 +54,7 @@ impl Pass<'_> {
         }
         let parameters = self.workflow_parameters(&definition).map_err(invalid)?;
         let (labels, annotations) = metadata(&definition.json);
-        Ok(Begun { spec: merged, parameters, labels, annotations })
+        Ok(Begun { spec: merged, parameters, labels, annotations, launcher: None })
     }
 
     /// The spec merged over the template that it refers to, if it does.

@@ -11,7 +11,8 @@ use tracing::{debug, info, warn};
 
 use super::Service;
 use super::follower::finished_of;
-use super::registry::{Finished, Inbox};
+use super::inbox::Inbox;
+use super::registry::Finished;
 use crate::error::Error;
 use crate::journal::{self, Change, State};
 use crate::launcher::{PodSpec, PodState};
@@ -59,7 +60,7 @@ impl Driver {
     }
 
     pub(super) async fn run(mut self) {
-        let stop = self.service.tasks.stop().clone();
+        let stop = self.inbox.stop.clone();
         let mut backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(5));
         loop {
             let turn = tokio::select! {
@@ -99,6 +100,7 @@ impl Driver {
     }
 
     async fn turn(&mut self) -> Result<Turn, Error> {
+        self.service.may_act().await;
         let position = self.inbox.position();
         let fresh = self.catch_up().await?;
         let Some(state) = self.state.as_ref() else {
@@ -107,7 +109,15 @@ impl Driver {
         };
         let (mut pods, mut seen) = self.inbox.take();
         if std::mem::take(&mut self.afresh) {
-            pods.extend(active_pods(state).filter_map(|node| node.pod.clone()));
+            self.inbox.bind(state.launcher.as_ref());
+            if self.service.registry.is_foreign(&self.key, state.launcher.as_ref()) {
+                // Bound to a launcher that is not seen from here.
+                return Ok(self.pass_on());
+            }
+            for pod in active_pods(state).filter_map(|node| node.pod.clone()) {
+                self.service.registry.own(pod.clone(), &self.key);
+                pods.insert(pod);
+            }
             self.service.registry.revived(&self.key);
         } else if !fresh && pods.is_empty() && seen.is_empty() && self.until_wake() > Duration::ZERO {
             return Ok(Turn::Wait);
@@ -121,6 +131,7 @@ impl Driver {
         }
         let mut decided = self.with_context(|context| plan(state, &seen, context));
         if !decided.changes.is_empty() {
+            self.bind(&mut decided);
             match self.append(state.sequence, &decided).await {
                 Ok(sequence) => decided.state.sequence = sequence,
                 Err(error) => {
@@ -132,6 +143,24 @@ impl Driver {
         }
         self.carry_out(decided, &seen).await;
         self.finish_if_over().await
+    }
+
+    /// Binds a workflow that begins to the launcher that will have its pods.
+    fn bind(&self, decided: &mut Plan) {
+        let Some(launcher) = &self.service.launcher else { return };
+        for change in &mut decided.changes {
+            if let Change::Begun(begun) = change {
+                begun.launcher = Some(launcher.to_string());
+                decided.state.launcher = Some(launcher.clone());
+                self.inbox.bind(Some(launcher));
+            }
+        }
+    }
+
+    /// Ends the driver: the workflow is another executor's.
+    fn pass_on(&self) -> Turn {
+        self.service.registry.let_go(&self.key, &self.inbox);
+        Turn::Over
     }
 
     /// What is to be done about a record that was not stored, or may not have been.
@@ -343,7 +372,8 @@ impl Driver {
 
     /// Ends the driver, unless something arrived after `position`.
     fn leave(&self, position: u64, finished: Option<Finished>) -> Turn {
-        if self.service.registry.leave(&self.key, position, finished) { Turn::Over } else { Turn::Again }
+        let left = self.service.registry.leave(&self.key, &self.inbox, position, finished);
+        if left { Turn::Over } else { Turn::Again }
     }
 }
 

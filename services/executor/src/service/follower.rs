@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tiphys_bus::{Message, streams};
-use tiphys_core::chain;
+use tiphys_core::workflow::WorkflowRecord;
+use tiphys_core::{Classify as _, Fault, chain};
 use tracing::{error, info, warn};
 
 use super::Service;
-use super::driver::Driver;
-use super::registry::Finished;
+use super::registry::{Finished, Wanted, Whose};
 use crate::error::Error;
 use crate::journal::{self, State};
 use crate::launcher::PodState;
@@ -23,8 +23,22 @@ const BATCH: usize = 512;
 const WAIT: Duration = Duration::from_secs(5);
 
 impl Service {
-    /// Reads all journals, and starts a driver for each workflow that is not over. Returns the position.
-    pub(super) async fn load(self: &Arc<Self>) -> Result<u64, Error> {
+    /// Reads all journals; waits for a bus that is away.
+    pub(super) async fn load_patiently(self: &Arc<Self>) -> Result<u64, Error> {
+        let mut backoff = tiphys_kit::Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
+        loop {
+            match self.load().await {
+                Err(error) if error.fault() == Fault::Transient => {
+                    warn!(error = chain(&error), "the journals cannot be read, trying again");
+                    tokio::time::sleep(backoff.next_wait()).await;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// Reads all journals. Returns the position.
+    async fn load(self: &Arc<Self>) -> Result<u64, Error> {
         let mut states: HashMap<Key, State> = HashMap::new();
         let mut position = 0;
         loop {
@@ -50,14 +64,9 @@ impl Service {
             if state.is_over() && !state.deleted {
                 finished += 1;
                 self.registry.found(key, finished_of(&state));
-                continue;
-            }
-            live += 1;
-            for pod in state.pods() {
-                self.registry.own(pod.clone(), &key);
-            }
-            if let Some(inbox) = self.registry.record(&key, state.sequence, true) {
-                self.drive(key, inbox, Some(state));
+            } else {
+                live += 1;
+                self.registry.loaded(key, state);
             }
         }
         info!(live, finished, position, "read the journals of workflows");
@@ -90,12 +99,19 @@ impl Service {
         let batch = bus.read(streams::WORKFLOWS, "", position + 1, BATCH).await?;
         for message in &batch {
             let Some(key) = names_of(&message.subject) else {
+                if let Some(key) = message.subject.strip_suffix(".deleted").and_then(names_of) {
+                    self.registry.deleted(&key);
+                }
                 continue;
             };
-            // Progress is written by the driver itself; without one it is another owner's.
-            let wants = !message.payload.starts_with(b"{\"record\":\"progress\"");
-            if let Some(inbox) = self.registry.record(&key, message.sequence, wants) {
-                self.drive(key, inbox, None);
+            match self.registry.record(&key, message) {
+                Wanted::Nothing => {}
+                Wanted::Driver(taken) => self.drive(taken),
+                Wanted::Look => match self.look_at_end(key, message).await {
+                    Err(Error::Bus(error)) => return Err(error.into()),
+                    Err(error) => warn!(subject = message.subject, error = chain(&error), "not understood"),
+                    Ok(()) => {}
+                },
             }
         }
         Ok(batch.last().map_or(position, |last| last.sequence))
@@ -107,9 +123,10 @@ impl Service {
             return std::future::pending().await;
         };
         while let Some(pod) = changes.recv().await {
-            match self.registry.owner(&pod) {
-                Some(inbox) => inbox.pod(pod),
-                None => self.orphan(&pod).await,
+            match self.registry.whose(&pod) {
+                Whose::Mine(inbox) => inbox.pod(pod),
+                Whose::Another => self.deps.launcher.leave(&pod),
+                Whose::Nobody => self.orphan(&pod).await,
             }
         }
         // The launcher ended: nothing more will be heard of pods.
@@ -131,20 +148,39 @@ impl Service {
         }
     }
 
-    /// Starts the driver of a workflow.
-    fn drive(self: &Arc<Self>, key: Key, inbox: Arc<super::registry::Inbox>, state: Option<State>) {
-        let driver = Driver::new(self.clone(), key, inbox, state);
-        self.tasks.spawn("workflow", driver.run());
+    /// Keeps in mind how another executor's workflow ended.
+    async fn look_at_end(&self, key: Key, ended: &Message) -> Result<(), Error> {
+        let (mut state, mut position) = (None, 0);
+        loop {
+            let batch = self.deps.bus.read(streams::WORKFLOWS, &ended.subject, position + 1, BATCH).await?;
+            let Some(last) = batch.last() else { break };
+            position = last.sequence;
+            for message in &batch {
+                add(&mut state, message)?;
+            }
+        }
+        if let Some(state) = state.filter(|state: &State| state.is_over() && !state.deleted) {
+            self.registry.found(key, finished_of(&state));
+        }
+        Ok(())
     }
 }
 
 fn take(states: &mut HashMap<Key, State>, key: &Key, message: &Message) -> Result<(), Error> {
+    let mut state = states.remove(key);
+    let added = add(&mut state, message);
+    if let Some(state) = state {
+        states.insert(key.clone(), state);
+    }
+    added
+}
+
+fn add(state: &mut Option<State>, message: &Message) -> Result<(), Error> {
     let record = journal::parse(&message.payload)?;
-    match (states.get_mut(key), record) {
+    match (state, record) {
         (Some(state), record) => state.apply(&record, message.sequence)?,
-        (None, tiphys_core::workflow::WorkflowRecord::Submitted(submission)) => {
-            let state = State::submitted(submission, message.sequence);
-            states.insert(key.clone(), state);
+        (state, WorkflowRecord::Submitted(submission)) => {
+            *state = Some(State::submitted(submission, message.sequence));
         }
         (None, _) => {}
     }
@@ -163,5 +199,11 @@ pub(super) fn finished_of(state: &State) -> Finished {
         own.or(ttl.seconds_after_completion)
     });
     let length = seconds.map(jiff::SignedDuration::from_secs);
-    Finished { at, expires: length.and_then(|length| at.checked_add(length).ok()), sequence: state.sequence }
+    Finished {
+        at,
+        expires: length.and_then(|length| at.checked_add(length).ok()),
+        sequence: state.sequence,
+        launcher: state.launcher.clone(),
+        news: false,
+    }
 }

@@ -64,6 +64,7 @@ impl Service {
         let mut surplus = without.saturating_sub(self.config.finished_max);
         let mut next: Option<Timestamp> = None;
         for (key, workflow) in finished {
+            let mine = self.registry.is_mine(&key, workflow.launcher.as_ref());
             let why = match workflow.expires {
                 Some(at) if at <= now => "ttlStrategy",
                 Some(at) => {
@@ -76,7 +77,10 @@ impl Service {
                 }
                 None => continue,
             };
-            self.ask_deletion(&key, why).await?;
+            // Each executor counts all, and asks for its own.
+            if mine {
+                self.ask_deletion(&key, why).await?;
+            }
         }
         Ok(next)
     }
@@ -97,10 +101,13 @@ impl Service {
     /// Removes everything that a workflow left. Each part may be done twice; the journal, which says that it
     /// is to be done, goes last.
     pub(super) async fn remove(&self, key: &Key, state: &State) -> Result<(), Error> {
+        // Done late it would meet what a new workflow of this name has.
+        self.may_act().await;
         for pod in state.pods() {
             self.deps.launcher.remove(pod).await;
             self.registry.disown(pod);
         }
+        self.may_act().await;
         if let Some(artifacts) = &self.config.artifacts {
             let prefix = format!("{}/{}/", key.0, key.1);
             if let Err(error) = artifacts.remove(&prefix).await {
@@ -111,7 +118,8 @@ impl Service {
         let command = submit::delete_command(self.deps.clock.now(), "executor", "");
         let notice =
             submit::message(&submit::deleted_subject(&key.0, &key.1), &WorkflowRecord::Command(command))?;
-        bus.publish(notice).await?;
+        // Said once, also by one who says it late.
+        bus.publish(notice.id(format!("{}/deleted", state.submission.uid))).await?;
         let subject = submit::subject(&key.0, &key.1);
         bus.purge(streams::WORKFLOWS, &subject, Some(state.sequence)).await?;
         info!(workflow = format!("{}/{}", key.0, key.1), "a workflow was deleted");

@@ -7,7 +7,7 @@ use tiphys_kit::Backoff;
 use tracing::{debug, warn};
 
 use super::Service;
-use super::registry::Inbox;
+use super::inbox::Inbox;
 use super::secrets;
 use crate::launcher::{LaunchError, PodSpec};
 use crate::plan::{Observed, Seen};
@@ -20,7 +20,7 @@ impl Service {
     pub(super) fn start(self: &Arc<Self>, spec: PodSpec, inbox: Arc<Inbox>) {
         let service = self.clone();
         self.tasks.spawn("start", async move {
-            let stop = service.tasks.stop().clone();
+            let stop = inbox.stop.clone();
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = service.start_pod(&spec, &inbox) => {}
@@ -52,6 +52,7 @@ impl Service {
     async fn launch(&self, spec: &PodSpec) -> Result<(), String> {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
         loop {
+            self.may_act().await;
             let secrets = secrets::of(spec, &self.deps.catalog.snapshot())?;
             match self.deps.launcher.start(spec, secrets).await {
                 Ok(()) => return Ok(()),
