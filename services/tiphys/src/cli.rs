@@ -162,10 +162,23 @@ pub(crate) enum Command {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
+    use clap::{CommandFactory as _, Parser as _};
+    use serde_json::Value;
 
     #[test]
     fn the_command_line_is_consistent() {
         super::Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_compose_file_says_what_the_command_line_takes() {
+        let text = include_str!("../../../docker-compose.yml");
+        let compose: Value = serde_saphyr::from_str(text).unwrap();
+        for role in ["bus", "eventsource", "sensor", "trigger", "executor", "server"] {
+            let command = compose["services"][role]["command"].as_array().unwrap();
+            assert_eq!(command[0], role);
+            let words = ["tiphys"].into_iter().chain(command.iter().filter_map(Value::as_str));
+            super::Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{role}: {error}"));
+        }
     }
 }

@@ -44,7 +44,7 @@ pub(crate) struct RoleArgs {
     /// folder if absent
     #[arg(long, value_name = "URL")]
     pub(crate) webhooks: Option<String>,
-    /// Address of the API, for steps; found in the data folder if absent
+    /// Address under which others reach the API (server), or steps do (executor); found in the data folder if absent
     #[arg(long, value_name = "URL")]
     pub(crate) api: Option<String>,
     /// Where steps may run (executor)

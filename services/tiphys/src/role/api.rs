@@ -52,10 +52,12 @@ impl Service<'_> {
         shared.follow(followers, rooms);
         let (listening, clock, health) = (bus.clone(), self.clock.clone(), self.health.clone());
         rooms.spawn("others", move |stop| others.listen(listening, clock, health, stop));
-        let guard = Guard::new(self.data.token()?.into(), vec![address.ip().to_string()]);
+        let base = self.args.api.clone().unwrap_or_else(|| format!("http://{address}"));
+        let named = base.parse::<http::Uri>().with_context(|| format!("--api {base}"))?;
+        let hosts = [address.ip().to_string()].into_iter().chain(named.host().map(str::to_owned)).collect();
+        let guard = Guard::new(self.data.token()?.into(), hosts);
         let router = tiphys_server::router(shared, guard).merge(self.passing_on()?);
         rooms.spawn("http", move |stop| crate::http::serve(listener, router, stop));
-        let base = format!("http://{address}");
         self.data.announce(&ServerFile { address: base, pid: std::process::id() })?;
         Ok(address)
     }
