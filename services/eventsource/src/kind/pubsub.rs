@@ -5,6 +5,7 @@
 //! events one after another. The client tries again in silence when its stream breaks, so the subscription is
 //! looked at now and then: what is wrong with it is said, and one that was lost is made again.
 
+mod ghost;
 mod message;
 mod names;
 mod refusal;

@@ -11,6 +11,7 @@ use tiphys_kit::google::{self, Access};
 use tiphys_manifest::event_source::PubSub as Config;
 use tracing::{info, warn};
 
+use super::ghost;
 use super::names::Names;
 use super::refusal::{RIGHTS, is_absent, is_taken, refusal};
 use super::work::HELD;
@@ -22,6 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A message that nobody prolongs is delivered again after this time. Short, so that little waits for a process
 /// that died; the client prolongs it for as long as it is under way.
 const LEASE: Duration = Duration::from_secs(20);
+/// The same with an emulator, which tries a developer's patience; the least that is allowed.
+const SHORT_LEASE: Duration = Duration::from_secs(10);
 /// Bytes that may be under way.
 const BYTES: i64 = 64 * 1024 * 1024;
 /// What must be granted to receive.
@@ -94,6 +97,11 @@ impl Site {
         &self.names.subscription
     }
 
+    /// Whether this failure of a stream is the emulator's way, and no more than a reason to open another.
+    pub(super) fn forgives(&self, failure: &google_cloud_gax::error::Error) -> bool {
+        self.access.emulated && ghost::was_laid(failure)
+    }
+
     /// The messages. The stream is opened when the first is asked for.
     ///
     /// # Errors
@@ -101,7 +109,8 @@ impl Site {
     pub(super) async fn stream(&self) -> Result<MessageStream, Error> {
         let subscriber = client!(Subscriber, self.access);
         let subscribe = subscriber.subscribe(&self.names.subscription);
-        let subscribe = subscribe.set_max_lease_extension(LEASE).set_max_outstanding_bytes(BYTES);
+        let lease = if self.access.emulated { SHORT_LEASE } else { LEASE };
+        let subscribe = subscribe.set_max_lease_extension(lease).set_max_outstanding_bytes(BYTES);
         Ok(subscribe.set_max_outstanding_messages(HELD).build())
     }
 
@@ -133,6 +142,10 @@ impl Site {
     pub(super) async fn ensure(&self) -> Result<(), Error> {
         let name = &self.names.subscription;
         let exists = self.exists().await?;
+        if exists && self.access.emulated {
+            let laid = ghost::lay(&self.subscriptions, name).await;
+            laid.map_err(|failure| refusal(&format!("subscription `{name}`"), &failure))?;
+        }
         match &self.names.topic {
             None if exists => Ok(()),
             None => Err(Error::upstream(

@@ -10,7 +10,9 @@ use google_cloud_pubsub::model::Message;
 use google_cloud_pubsub::subscriber::handler::Handler;
 use google_cloud_pubsub::subscriber::{MessageStream, ShutdownToken};
 use tiphys_kit::CancellationToken;
+use tokio::time::Instant;
 
+use super::ghost;
 use super::refusal::refusal;
 use super::site::Site;
 use super::store::Store;
@@ -38,18 +40,16 @@ pub(super) struct Work {
 
 impl Work {
     pub(super) fn new(store: Arc<Store>, stream: MessageStream) -> Self {
-        let end = stream.shutdown_token();
-        // A call for the next message must not be broken off: it may be about to open the stream.
-        let messages = futures::stream::unfold(stream, |mut stream| async move {
-            stream.next().await.map(|received| (received, stream))
-        });
-        Self { store, messages: messages.boxed(), end, lanes: Lanes::default() }
+        let (messages, end) = parts(stream);
+        Self { store, messages, end, lanes: Lanes::default() }
     }
 
     /// Works until `stop`, or until the subscription fails; then ends what is under way, and gives back the rest.
     pub(super) async fn run(mut self, site: &Site, stop: &CancellationToken) -> Result<(), Error> {
         let outcome = self.turn(site, stop).await;
         self.store.close();
+        // A stream that nobody reads would still be sent messages, and keep them from others.
+        drop(self.messages);
         let store = self.store.clone();
         let rest = async { while self.lanes.step(&store).await {} };
         let _ = tokio::time::timeout(GRACE, rest).await;
@@ -62,6 +62,7 @@ impl Work {
     async fn turn(&mut self, site: &Site, stop: &CancellationToken) -> Result<(), Error> {
         let watch = watch(site);
         tokio::pin!(watch);
+        let mut forgiven: Option<Instant> = None;
         loop {
             let room = self.lanes.held < usize::try_from(HELD).unwrap_or_default();
             tokio::select! {
@@ -69,6 +70,13 @@ impl Work {
                 wrong = &mut watch => return Err(wrong),
                 received = self.messages.next(), if room => match received {
                     Some(Ok((message, handler))) => self.lanes.take(&self.store, message, handler),
+                    Some(Err(failure))
+                        if site.forgives(&failure) && forgiven.is_none_or(|last| last.elapsed() > LOOK) =>
+                    {
+                        forgiven = Some(Instant::now());
+                        ghost::wait().await;
+                        (self.messages, self.end) = parts(site.stream().await?);
+                    }
                     Some(Err(failure)) => {
                         return Err(refusal(&format!("subscription `{}`", site.subscription()), &failure));
                     }
@@ -78,6 +86,16 @@ impl Work {
             }
         }
     }
+}
+
+/// The messages, and what ends them.
+fn parts(stream: MessageStream) -> (BoxStream<'static, Received>, ShutdownToken) {
+    let end = stream.shutdown_token();
+    // A call for the next message must not be broken off: it may be about to open the stream.
+    let messages = futures::stream::unfold(stream, |mut stream| async move {
+        stream.next().await.map(|received| (received, stream))
+    });
+    (messages.boxed(), end)
 }
 
 /// Looks at the subscription now and then; ends when something is wrong with it.

@@ -60,8 +60,11 @@ async fn a_subscription_of_another_topic_is_refused() {
 async fn denied_credentials_are_named_until_they_are_let_in() {
     let port = free_port();
     let url = format!("http://127.0.0.1:{port}");
-    let denying = axum::Router::new().fallback(async || {
-        [("content-type", "application/grpc"), ("grpc-status", "16"), ("grpc-message", "no such key")]
+    // Questions about subscriptions come as plain HTTP with JSON.
+    let refused = json!({"error": {"code": 401, "status": "UNAUTHENTICATED", "message": "no such key"}});
+    let refused = refused.to_string();
+    let denying = axum::Router::new().fallback(async move || {
+        (axum::http::StatusCode::UNAUTHORIZED, [("content-type", "application/json")], refused.clone())
     });
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.unwrap();
     let tasks = tiphys_kit::Tasks::new(tiphys_kit::CancellationToken::new());
