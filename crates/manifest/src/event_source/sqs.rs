@@ -50,6 +50,10 @@ pub struct Sqs {
     /// Copied into each payload.
     #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, String>,
+    /// Ours: the attribute that holds the sender's own id, which then tells messages that were sent twice. Only for
+    /// queues whose senders are trusted; a message without it goes by its MessageId.
+    #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "String::is_empty")]
+    pub id_attribute: String,
     /// Which messages become events.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub filter: Option<Filter>,

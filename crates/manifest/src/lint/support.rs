@@ -75,7 +75,6 @@ const TABLE: &[Row] = rows! {
     "116" EventSource "mns" Fails
     "117" EventSource "mqtt" Fails
     "119" EventSource "nsq" Fails
-    "120" EventSource "pubSub" Fails
     "121" EventSource "pulsar" Fails
     "122" EventSource "redis" Fails
     "123" EventSource "redisStream" Fails
@@ -83,7 +82,6 @@ const TABLE: &[Row] = rows! {
     "125" EventSource "sftp" Fails
     "126" EventSource "slack" Fails
     "127" EventSource "sns" Fails
-    "128" EventSource "sqs" Fails
     "129" EventSource "storageGrid" Fails
     "130" EventSource "stripe" Fails
 

@@ -10,7 +10,7 @@ use serde::Serialize;
 use tiphys_core::Timestamp;
 use tiphys_manifest::event_source::Sqs as Config;
 
-use crate::emit::{Draft, Native};
+use crate::emit::{Draft, Native, fingerprint};
 use crate::error::Error;
 use crate::{body, hook};
 
@@ -56,7 +56,7 @@ pub(super) fn draft(message: &Message, config: &Config) -> Result<Draft, Error> 
     body::append(&mut payload, text.as_bytes(), config.json_body)?;
     body::finish(&mut payload, &config.metadata)?;
     let mut draft = Draft {
-        native: Some(Native { id: id.into(), fingerprint: None }),
+        native: Some(native(message, config)),
         payload: Bytes::from(payload),
         occurred: sent(message),
         ..Draft::default()
@@ -66,6 +66,19 @@ pub(super) fn draft(message: &Message, config: &Config) -> Result<Draft, Error> 
         draft.attributes.insert("traceparent".into(), trace);
     }
     Ok(draft)
+}
+
+/// The id that is the same when the message comes again: its own, or, where the manifest trusts senders, theirs.
+fn native(message: &Message, config: &Config) -> Native {
+    let attributes = message.message_attributes.as_ref().filter(|_| !config.id_attribute.is_empty());
+    let theirs = attributes.and_then(|all| all.get(&config.id_attribute)?.string_value());
+    match theirs {
+        Some(theirs) => {
+            let body = message.body().unwrap_or_default().as_bytes();
+            Native { id: theirs.into(), fingerprint: Some(fingerprint(body)) }
+        }
+        None => Native { id: message.message_id().unwrap_or_default().into(), fingerprint: None },
+    }
 }
 
 /// When SQS took it.

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::site::{Site, manifest, shared};
+use super::site::{Site, bodies, manifest, shared};
 use crate::stage::Stage;
 use crate::wait::events;
 
@@ -82,5 +82,28 @@ async fn a_filter_refuses_and_a_trace_goes_on() {
     site.until(0, 0).await;
     assert_eq!(stage.events().await.len(), 1);
     assert_eq!(stored[0].attributes["traceparent"], trace);
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn a_trusted_senders_id_tells_what_was_sent_twice() {
+    let Some(server) = shared() else { return };
+    let site = Site::make(&server.url(), "trusted", &[]).await;
+    let more = "      jsonBody: true\n      idAttribute: Tiphys-Firing-Id";
+    let stage = Stage::start(&manifest(&server.url(), "trusted", more)).await;
+    let id = |id: &str| {
+        let value = MessageAttributeValue::builder().data_type("String").string_value(id).build().unwrap();
+        vec![("Tiphys-Firing-Id".to_owned(), value)]
+    };
+    for (body, attributes) in
+        [("1", id("a")), ("1", id("a")), ("2", id("b")), ("3", id("b")), ("4", Vec::new()), ("4", Vec::new())]
+    {
+        site.send_with(body, attributes).await;
+        site.until(0, 0).await;
+    }
+    let stored = stage.events().await;
+    assert_eq!(bodies(&stored), ["1", "2", "3", "4", "4"]);
+    assert_eq!(stored[0].attributes["nativeid"], "a");
+    assert_eq!(stored[2].attributes["conflictswith"], stored[1].id.0);
     stage.end().await;
 }
