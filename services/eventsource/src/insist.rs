@@ -8,6 +8,7 @@ use std::time::Duration;
 use tiphys_core::{Classify as _, Fault};
 use tiphys_kit::{Backoff, CancellationToken};
 use tokio::sync::Semaphore;
+use tokio::task::unconstrained;
 
 use crate::error::Error;
 
@@ -38,7 +39,9 @@ impl Insist {
     where
         F: Future<Output = Result<T, Error>>,
     {
-        match act().await {
+        // Without the runtime's budget: a future that is told to pause in the middle of its first turn would go to
+        // the bus after those that began later.
+        match unconstrained(act()).await {
             Err(error) if error.fault() == Fault::Transient => {}
             done => return done.map(Some),
         }

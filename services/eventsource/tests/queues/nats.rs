@@ -48,7 +48,6 @@ async fn client(server: &Nats) -> Client {
     .await
 }
 
-/// Publishes until the message has become an event: a plain subscription sees only what comes while it stands.
 async fn publish(client: &Client, subject: &str, data: impl Into<String>) {
     client.publish(subject.to_owned(), data.into().into()).await.unwrap();
     client.flush().await.unwrap();
@@ -79,6 +78,17 @@ async fn store(context: &Context, subject: &str, data: impl Into<String>) {
         }
     })
     .await;
+}
+
+/// Makes the consumer `reader`, with which a message that is not acked comes again soon.
+async fn impatient(context: &Context) {
+    let config = PullConfig {
+        durable_name: Some("reader".into()),
+        ack_policy: AckPolicy::Explicit,
+        ack_wait: Duration::from_secs(1),
+        ..PullConfig::default()
+    };
+    context.get_stream("S").await.unwrap().create_consumer(config).await.unwrap();
 }
 
 async fn consumer(context: &Context, name: &str) -> Info {
@@ -190,6 +200,8 @@ async fn wrong_credentials_are_told_of_and_mended() {
 async fn a_stream_is_read_from_its_beginning_and_acked() {
     let Some(mut server) = nats() else { return };
     let context = stream(&client(&server).await).await;
+    // A killed server has forgotten the last acks, and sends those messages again.
+    impatient(&context).await;
     for n in 0..100 {
         store(&context, "s.a", json!({"n": n}).to_string()).await;
     }
@@ -250,13 +262,7 @@ fn a_redelivery_is_the_same_event() {
     let manifest = manifest(&server, &event, None);
     let context = survivor.block_on(async {
         let context = stream(&client(&server).await).await;
-        let config = PullConfig {
-            durable_name: Some("reader".into()),
-            ack_policy: AckPolicy::Explicit,
-            ack_wait: Duration::from_secs(1),
-            ..PullConfig::default()
-        };
-        context.get_stream("S").await.unwrap().create_consumer(config).await.unwrap();
+        impatient(&context).await;
         for n in 0..50 {
             store(&context, "s.a", json!({"n": n}).to_string()).await;
         }
@@ -341,4 +347,22 @@ async fn an_encrypted_connection_is_made_with_the_authority_of_the_secret() {
     up(&stage).await;
     stage.end().await;
     std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[tokio::test]
+async fn a_message_too_large_for_the_bus_is_kept_whole_and_acked() {
+    let Some(server) = nats_with("max_payload: 4MB") else { return };
+    let context = stream(&client(&server).await).await;
+    let large = "x".repeat(2 << 20);
+    store(&context, "s.a", large.clone()).await;
+    store(&context, "s.a", "small").await;
+    let event = json!({"jetstream": {"stream": "S", "consumer": "reader"}});
+    let stage = Stage::start(&manifest(&server, &event, None)).await;
+    events(&stage, 1).await;
+    let letter = letters(&stage, 1).await.remove(0);
+    assert_eq!((letter.code.as_str(), letter.raw), ("TIP-BUS-003", None));
+    let blob = letter.reason.rsplit(' ').next().unwrap();
+    assert_eq!(stage.bus.get_blob(blob).await.unwrap().unwrap(), large);
+    until("both are acked", || async { consumer(&context, "reader").await.ack_floor.stream_sequence == 2 }).await;
+    stage.end().await;
 }

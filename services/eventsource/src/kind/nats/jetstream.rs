@@ -11,6 +11,7 @@ use futures::stream::FuturesUnordered;
 use tiphys_core::{Timestamp, chain};
 use tiphys_manifest::event_source::Nats as Config;
 use tiphys_manifest::event_source::nats::JetStream;
+use tokio::task::unconstrained;
 use tracing::debug;
 
 use super::connection::{Connection, Sign, lost};
@@ -167,7 +168,8 @@ impl Reader<'_> {
                     )),
                 },
                 next = messages.next(), if busy.len() < limit => match next {
-                    Some(Ok(message)) => busy.push(self.handle(message)),
+                    // In order: see `Insist`.
+                    Some(Ok(message)) => busy.push(unconstrained(self.handle(message))),
                     Some(Err(error)) => break Err(Error::upstream(
                         format!("the stream is not read any more: {}", chain(&error)),
                         "see whether the NATS server runs and the consumer exists; it is tried again",
