@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::path::{Component, Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -11,29 +10,25 @@ use sha2::{Digest, Sha256};
 use tiphys_runner::durable::sync_folder;
 
 use crate::launcher::{ArtifactStore, LaunchError};
+use crate::scratch::Scratch;
 
 /// Artifacts as files below a folder, each at the path its key names.
 #[derive(Debug)]
 pub struct LocalStore {
     root: PathBuf,
-    next: AtomicU64,
+    unfinished: Scratch,
 }
 
 /// Half-written artifacts lie here; it begins with a dot, as no part of a key may.
 const UNFINISHED: &str = ".unfinished";
 
 impl LocalStore {
-    /// Opens the store in `root`, which nobody else may have open.
+    /// Opens the store in `root`. Several processes of a machine may have it open.
     ///
     /// # Errors
     /// When the folder cannot be created or tidied.
     pub fn open(root: &Path) -> io::Result<Self> {
-        let unfinished = root.join(UNFINISHED);
-        match std::fs::remove_dir_all(&unfinished) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-            _ => std::fs::create_dir_all(&unfinished)?,
-        }
-        Ok(Self { root: root.to_owned(), next: AtomicU64::new(0) })
+        Ok(Self { root: root.to_owned(), unfinished: Scratch::open(root.join(UNFINISHED))? })
     }
 
     /// The file of a key, which may not lead outside.
@@ -63,8 +58,7 @@ impl LocalStore {
 impl ArtifactStore for LocalStore {
     async fn put(&self, key: &str, file: PathBuf) -> Result<(u64, String), LaunchError> {
         let place = self.path(key)?;
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let unfinished = self.root.join(UNFINISHED).join(number.to_string());
+        let unfinished = self.unfinished.next();
         let root = self.root.clone();
         blocking(key, move || put(&root, &file, &unfinished, &place)).await
     }
@@ -100,10 +94,7 @@ fn put(root: &Path, file: &Path, unfinished: &Path, place: &Path) -> io::Result<
     create_folders(root, folder)?;
     std::fs::rename(unfinished, place)?;
     // Renaming a file over another link to itself does nothing, so the name may still be there.
-    match std::fs::remove_file(unfinished) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    crate::scratch::absent(std::fs::remove_file(unfinished))?;
     sync_folder(folder)?;
     Ok(measured)
 }

@@ -19,6 +19,7 @@ mod paths;
 pub mod plan;
 pub mod projection;
 mod scope;
+mod scratch;
 pub mod service;
 pub mod status;
 pub mod submit;

@@ -7,6 +7,8 @@ mod artifact;
 mod life;
 #[path = "process/recovery.rs"]
 mod recovery;
+#[path = "process/shared.rs"]
+mod shared;
 #[path = "process/step.rs"]
 mod step;
 #[path = "process/support.rs"]

@@ -10,7 +10,8 @@ use std::path::Path;
 /// # Errors
 /// When the disk refuses.
 pub fn replace(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
-    let temporary = dir.join(format!("{name}.new"));
+    // Two processes may write the same: each a whole one.
+    let temporary = dir.join(format!("{name}.new-{}", std::process::id()));
     let mut file = create(&temporary)?;
     file.write_all(bytes)?;
     file.sync_all()?;

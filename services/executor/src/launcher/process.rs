@@ -1,9 +1,10 @@
 //! Steps as processes of this machine: a folder and a runner per step.
 //!
 //! A step goes on when Tiphys ends, and is found again when it comes back: all that is to be known stands in
-//! its folder (see `tiphys_runner`). `spec.json` is written, and synced, before the runner is spawned; the
-//! runner claims the folder exclusively before it does anything. So after a crash
-//! - no `spec.json`: nothing was spawned; `start` begins anew,
+//! its folder (see `tiphys_runner`). A folder is filled aside, synced, and moved to its place before the runner is
+//! spawned; the runner claims it exclusively before it does anything. So two processes that start one step start it
+//! once, wherever one of them is stopped and goes on; and after a crash
+//! - no folder: nothing was spawned; `start` begins anew,
 //! - `spec.json` of this boot, unclaimed: nothing ran yet; `start` spawns again, and if a runner of before
 //!   should still get there, one of the two finds the folder claimed,
 //! - `spec.json` of an earlier boot, no `exit.json`: it may have run; the step is Error, never run again.
@@ -13,6 +14,7 @@
 mod environment;
 mod folder;
 mod input;
+mod place;
 mod prepare;
 mod reader;
 mod report;
@@ -31,6 +33,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use super::{ArtifactStore, LaunchError, Launcher, LogLine, PodResult, PodSpec, PodState, SecretEnvironment};
 use folder::Folder;
+use place::Place;
 pub use reader::LogReader;
 use watch::Runner;
 
@@ -100,7 +103,7 @@ impl Config {
     }
 }
 
-/// The launcher. A data folder has one at a time.
+/// The launcher. Several processes of a machine may have one each on the same folder.
 pub struct ProcessLauncher {
     shared: Arc<Shared>,
     changes: Mutex<Option<mpsc::Receiver<PodKey>>>,
@@ -109,6 +112,7 @@ pub struct ProcessLauncher {
 /// What the launcher and its watchers share.
 struct Shared {
     config: Arc<Config>,
+    place: Arc<Place>,
     store: Arc<dyn ArtifactStore>,
     clock: Arc<dyn Clock>,
     pods: Mutex<HashMap<PodKey, Pod>>,
@@ -137,8 +141,8 @@ impl Pod {
 }
 
 impl ProcessLauncher {
-    /// Opens the folder, attaches to what still runs, and announces all that is there. Watching ends with
-    /// `stop`; the steps do not.
+    /// Opens the folder, and announces all that is there; who is asked about a step watches it from then on.
+    /// Watching ends with `stop`; the steps do not.
     ///
     /// # Errors
     /// When the folder cannot be used.
@@ -149,9 +153,12 @@ impl ProcessLauncher {
         stop: CancellationToken,
     ) -> Result<Self, LaunchError> {
         let (changed, changes) = mpsc::channel(CHANGES);
+        let (root, boot) = (config.root.clone(), config.boot.clone());
+        let place = Arc::new(blocking(move || Place::open(&root, &boot)).await?);
         let shared = Arc::new(Shared {
             starts: Semaphore::new(config.starts.max(1)),
             config: Arc::new(config),
+            place,
             store,
             clock,
             pods: Mutex::default(),
@@ -163,9 +170,9 @@ impl ProcessLauncher {
         let root = shared.config.root.clone();
         let found = blocking(move || folder::scan(&root)).await?;
         let recovering = Arc::clone(&shared);
-        shared.tasks.spawn("recover steps", async move {
+        shared.tasks.spawn("announce steps", async move {
             for key in found {
-                recovering.recover(&key).await;
+                recovering.announce(&key).await;
             }
         });
         Ok(Self { shared, changes: Mutex::new(Some(changes)) })
@@ -199,19 +206,6 @@ impl Shared {
         }
     }
 
-    /// Looks at a folder found at the start, and announces it.
-    async fn recover(self: &Arc<Self>, key: &PodKey) {
-        let state = {
-            let _lock = self.lock(key).await;
-            self.resolve(key).await
-        };
-        match state {
-            Ok(PodState::Unknown) => {}
-            Ok(_) => self.announce(key).await,
-            Err(error) => tracing::warn!(%key, %error, "a step folder could not be read"),
-        }
-    }
-
     async fn announce(&self, key: &PodKey) {
         tokio::select! {
             _ = self.changed.send(key.clone()) => {}
@@ -236,8 +230,10 @@ impl Shared {
         let _permit = self.starts.acquire().await.ok();
         let key = pod.key.clone();
         let (config, clock, pod) = (Arc::clone(&self.config), Arc::clone(&self.clock), pod.clone());
+        let place = Arc::clone(&self.place);
         let (child, written) = blocking(move || {
-            let written = prepare::folder(&config, &folder, &pod, &secrets, contents, clock.now())?;
+            let written =
+                prepare::folder(&config, (&folder, &place.drafts), &pod, &secrets, contents, clock.now())?;
             let child = prepare::spawn(&config, &folder, &pod, &secrets)?;
             Ok((child, written))
         })
@@ -250,6 +246,10 @@ impl Shared {
 
 #[async_trait]
 impl Launcher for ProcessLauncher {
+    fn identity(&self) -> Option<String> {
+        Some(self.shared.place.identity.clone())
+    }
+
     fn path_of(&self, key: &PodKey, path: &str) -> String {
         folder::path_of(&self.shared.config.root, key, path)
     }
@@ -293,6 +293,10 @@ impl Launcher for ProcessLauncher {
         }
         self.shared.drop_pod(key);
         self.shared.tidy(key, Folder::tidy).await;
+    }
+
+    fn leave(&self, key: &PodKey) {
+        self.shared.drop_pod(key);
     }
 
     async fn remove(&self, key: &PodKey) {

@@ -9,7 +9,9 @@ use serde_json::json;
 use tiphys_core::{PodKey, SystemClock};
 use tiphys_executor::artifact::LocalStore;
 use tiphys_executor::launcher::process::{Config, ProcessLauncher};
-use tiphys_executor::launcher::{ArtifactStore, Launcher, PodResult, PodSpec, PodState, SecretEnvironment};
+use tiphys_executor::launcher::{
+    ArtifactStore, LaunchError, Launcher, PodResult, PodSpec, PodState, SecretEnvironment,
+};
 use tiphys_kit::CancellationToken;
 use tokio::sync::mpsc;
 
@@ -47,16 +49,25 @@ impl Host {
     pub(crate) async fn run(&self) -> Run {
         let store = Arc::new(LocalStore::open(&self.dir.path().join("artifacts")).unwrap());
         let stop = CancellationToken::new();
-        let launcher = ProcessLauncher::open(
-            self.config.clone(),
-            Arc::clone(&store) as Arc<dyn ArtifactStore>,
-            Arc::new(SystemClock),
-            stop.clone(),
-        );
-        let launcher = Arc::new(launcher.await.unwrap());
+        let launcher = Arc::new(self.launcher(store.clone(), stop.clone()).await.unwrap());
         let changes = launcher.changes().unwrap();
         assert!(launcher.changes().is_none());
         Run { launcher, store, changes, stop }
+    }
+
+    /// Whether the folder can be opened.
+    pub(crate) async fn open(&self) -> Result<ProcessLauncher, LaunchError> {
+        let store = Arc::new(LocalStore::open(&self.dir.path().join("artifacts")).unwrap());
+        self.launcher(store, CancellationToken::new()).await
+    }
+
+    async fn launcher(
+        &self,
+        store: Arc<LocalStore>,
+        stop: CancellationToken,
+    ) -> Result<ProcessLauncher, LaunchError> {
+        let store = store as Arc<dyn ArtifactStore>;
+        ProcessLauncher::open(self.config.clone(), store, Arc::new(SystemClock), stop).await
     }
 
     /// The folder of a pod.

@@ -6,9 +6,11 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Component, Path, PathBuf};
 
 use tiphys_core::PodKey;
+use tiphys_runner::durable::sync_folder;
 use tiphys_runner::{Exit, Spec, Started, exit, log, spec, started};
 
 use super::{LaunchError, LogLine, unavailable};
+use crate::scratch::{self, absent};
 
 /// Files that the manifest names by an absolute path stand below this.
 const FILES: &str = "files";
@@ -37,7 +39,6 @@ pub(super) fn path_of(root: &Path, key: &PodKey, path: &str) -> String {
 /// Keys of all folders whose result was not yet taken note of.
 pub(super) fn scan(root: &Path) -> Result<Vec<PodKey>, LaunchError> {
     let listed = || {
-        DirBuilder::new().recursive(true).mode(0o700).create(root)?;
         let mut keys = Vec::new();
         for entry in std::fs::read_dir(root)? {
             let entry = entry?;
@@ -58,6 +59,8 @@ pub(super) struct Folder {
     pub(super) root: PathBuf,
     pub(super) key: PodKey,
     pub(super) path: PathBuf,
+    /// Where its files are while it is being filled; then it is moved to `path`.
+    pub(super) built: PathBuf,
 }
 
 /// What a folder tells.
@@ -86,11 +89,23 @@ impl Folder {
         if key.0.is_empty() || !key.0.bytes().all(plain) {
             return Err(LaunchError::Missing(format!("{:?} is no key of a pod", key.0)));
         }
-        Ok(Self { root: root.to_owned(), key: key.clone(), path: root.join(&key.0) })
+        let path = root.join(&key.0);
+        Ok(Self { root: root.to_owned(), key: key.clone(), built: path.clone(), path })
     }
 
     pub(super) fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
+    }
+
+    /// The same folder, while it is being filled at another place. What is written in its files names the
+    /// places where everything will be.
+    pub(super) fn draft(&self, built: PathBuf) -> Self {
+        Self { built, ..self.clone() }
+    }
+
+    /// Where a file of the folder is now; any other path as it is.
+    pub(super) fn now(&self, path: &Path) -> PathBuf {
+        path.strip_prefix(&self.path).map_or_else(|_| path.to_owned(), |part| self.built.join(part))
     }
 
     pub(super) fn work(&self) -> PathBuf {
@@ -110,9 +125,37 @@ impl Folder {
         path_of(&self.root, &self.key, path).into()
     }
 
-    /// A folder of that name, new.
+    /// Makes the draft, empty.
     pub(super) fn create(&self) -> io::Result<()> {
-        DirBuilder::new().mode(0o700).create(&self.path)
+        DirBuilder::new().mode(0o700).create(&self.built)
+    }
+
+    /// Moves the draft to its place, unless somebody else's is there: what is there was whole when it came.
+    pub(super) fn publish(&self) -> io::Result<()> {
+        match std::fs::rename(&self.built, &self.path) {
+            Err(error) if matches!(error.kind(), ErrorKind::DirectoryNotEmpty | ErrorKind::AlreadyExists) => {
+                self.discard()
+            }
+            other => other,
+        }?;
+        // The file's own name goes to disk with the file on the file systems in use; that of the folder does not.
+        sync_folder(&self.root)
+    }
+
+    /// Takes away a folder in which nothing was ever spawned: the remains of a removal, or of an earlier version.
+    pub(super) fn clear(&self, aside: PathBuf) -> io::Result<()> {
+        absent(std::fs::rename(&self.path, &aside))?;
+        let moved = Self { path: aside, ..self.clone() };
+        match moved.look() {
+            Ok(Found::Nothing) => moved.remove(),
+            // Another process has put a whole one there in between.
+            _ => std::fs::rename(&moved.path, &self.path),
+        }
+    }
+
+    /// Removes the draft.
+    pub(super) fn discard(&self) -> io::Result<()> {
+        scratch::remove(&self.built)
     }
 
     /// Whether a runner ever had it; so also when it was tidied since.
@@ -189,14 +232,6 @@ impl Folder {
 
     /// Removes everything.
     pub(super) fn remove(&self) -> io::Result<()> {
-        absent(std::fs::remove_dir_all(&self.path))
-    }
-}
-
-/// Nothing to remove is as good as removed.
-fn absent(removed: io::Result<()>) -> io::Result<()> {
-    match removed {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        other => other,
+        scratch::remove(&self.path)
     }
 }

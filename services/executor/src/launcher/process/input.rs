@@ -31,7 +31,7 @@ pub(super) fn place(folder: &Folder, pod: &PodSpec, contents: &[Bytes]) -> Resul
     let mut inputs: Vec<_> = pod.inputs.iter().zip(contents).enumerate().collect();
     inputs.sort_by_key(|(_, (input, _))| folder.path_of(&input.path));
     for (number, (input, content)) in inputs {
-        let scratch = folder.unpack().join(number.to_string());
+        let scratch = folder.now(&folder.unpack()).join(number.to_string());
         one(folder, input, content, &scratch).map_err(|error| named(input, error))?;
     }
     Ok(())
@@ -39,7 +39,7 @@ pub(super) fn place(folder: &Folder, pod: &PodSpec, contents: &[Bytes]) -> Resul
 
 fn one(folder: &Folder, input: &InputArtifact, content: &[u8], scratch: &Path) -> Result<(), LaunchError> {
     let disk = |error: io::Error| unavailable(&error);
-    let place = folder.path_of(&input.path);
+    let place = folder.now(&folder.path_of(&input.path));
     if let Some(parent) = place.parent() {
         std::fs::create_dir_all(parent).map_err(disk)?;
     }

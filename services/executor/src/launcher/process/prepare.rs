@@ -10,12 +10,12 @@ use bytes::Bytes;
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 use tiphys_core::Timestamp;
-use tiphys_runner::durable::sync_folder;
 use tiphys_runner::{Output, Parameter, Spec, Variable, spec};
 
 use super::folder::{Folder, Found};
 use super::{Config, LaunchError, PodSpec, Policy, SecretEnvironment, environment, input, unavailable};
 use crate::launcher::Archive;
+use crate::scratch::Scratch;
 
 /// What matters here of a container.
 #[derive(Debug, Default, Deserialize)]
@@ -57,23 +57,32 @@ pub(super) fn allowed(policy: Policy, pod: &PodSpec) -> Result<(), LaunchError> 
 /// Makes the folder ready for a runner, durably, unless it is already. Returns when that was.
 pub(super) fn folder(
     config: &Config,
-    folder: &Folder,
+    (folder, drafts): (&Folder, &Scratch),
     pod: &PodSpec,
     secrets: &SecretEnvironment,
     contents: Vec<Bytes>,
     now: Timestamp,
 ) -> Result<Timestamp, LaunchError> {
-    if let Ok(Found::Ready(spec)) = folder.look() {
-        return Ok(spec.written);
+    match folder.look() {
+        Ok(Found::Ready(spec)) => return Ok(spec.written),
+        Ok(Found::Nothing) if folder.path.exists() => {
+            folder.clear(drafts.next()).map_err(|error| unavailable(&error))?;
+        }
+        _ => {}
     }
-    // Nothing was ever spawned here: what an interrupted attempt left is of no use.
-    let created = folder.remove().and_then(|()| folder.create());
-    created.map_err(|error| unavailable(&error))?;
-    let filled = fill(config, folder, pod, secrets, &contents, now);
+    // Another process may be at the same: each makes a whole one, and one of them is moved into place.
+    let draft = folder.draft(drafts.next());
+    draft.create().map_err(|error| unavailable(&error))?;
+    let filled = fill(config, &draft, pod, secrets, &contents, now);
     if filled.is_err() {
-        let _ = folder.remove();
+        let _ = draft.discard();
     }
-    filled.map(|()| now)
+    filled?;
+    draft.publish().map_err(|error| unavailable(&error))?;
+    match folder.look() {
+        Ok(Found::Ready(spec) | Found::Claimed(spec, _)) => Ok(spec.written),
+        _ => Ok(now),
+    }
 }
 
 fn fill(
@@ -94,19 +103,18 @@ fn write(folder: &Folder, pod: &PodSpec, spec: &Spec) -> io::Result<()> {
     let outputs = spec.parameters.iter().map(|wanted| &wanted.path);
     for path in outputs.chain(spec.artifacts.iter().map(|wanted| &wanted.path)) {
         if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent)?;
+            std::fs::create_dir_all(folder.now(parent))?;
         }
     }
-    std::fs::create_dir_all(&spec.work)?;
+    std::fs::create_dir_all(folder.now(&spec.work))?;
     if let (Some(source), Some(path)) = (&pod.script, &spec.script) {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o755).open(path)?;
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o755).open(folder.now(path))?;
         file.write_all(source.as_bytes())?;
     }
-    let mut file = tiphys_runner::durable::create(&folder.file(spec::FILE))?;
+    let mut file = tiphys_runner::durable::create(&folder.now(&folder.file(spec::FILE)))?;
     file.write_all(&serde_json::to_vec(spec)?)?;
-    file.sync_all()?;
-    // The file's own name goes to disk with the file on the file systems in use; that of the folder does not.
-    sync_folder(&folder.root)
+    file.sync_all()
 }
 
 fn spec_of(
@@ -129,7 +137,7 @@ fn spec_of(
             container.image()
         )));
     };
-    let program = find(&environment::put_in(program, &variables), &variables, &work)
+    let program = find(&environment::put_in(program, &variables), &variables, &work, folder)
         .map_err(|why| LaunchError::Missing(format!("template {}: {why}", pod.template)))?;
     command.extend(container.args.unwrap_or_default());
     Ok(Spec {
@@ -157,16 +165,16 @@ fn work(folder: &Folder, wanted: Option<&str>) -> PathBuf {
         return folder.work();
     };
     let own = folder.path_of(wanted);
-    if !own.is_dir() && Path::new(wanted).is_absolute() && Path::new(wanted).is_dir() {
+    if !folder.now(&own).is_dir() && Path::new(wanted).is_absolute() && Path::new(wanted).is_dir() {
         return wanted.into();
     }
     own
 }
 
 /// The file of a program. Errors are texts for the user.
-fn find(name: &str, variables: &[Variable], work: &Path) -> Result<PathBuf, String> {
+fn find(name: &str, variables: &[Variable], work: &Path, folder: &Folder) -> Result<PathBuf, String> {
     let runnable = |path: &Path| {
-        path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+        folder.now(path).metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
     };
     if name.contains('/') {
         let path = work.join(name);
