@@ -7,6 +7,7 @@ mod commands;
 mod follow;
 mod inventory;
 mod live;
+mod queues;
 mod response;
 mod scan;
 mod services;

@@ -6,7 +6,7 @@ use sha2::Sha256;
 use tiphys_tests::{Server, others, root};
 
 /// The demo values of the example's Secret.
-fn demo(key: &str) -> String {
+pub(crate) fn demo(key: &str) -> String {
     let text = std::fs::read_dir(root().join("examples/ticket-scan"))
         .unwrap()
         .flatten()
@@ -18,18 +18,18 @@ fn demo(key: &str) -> String {
     line.split_once(':').unwrap().1.trim().trim_matches('"').to_owned()
 }
 
-fn signed(body: &str) -> String {
+pub(crate) fn signed(body: &str) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(demo("hmac").as_bytes()).unwrap();
     mac.update(body.as_bytes());
     format!("sha256={}", hex::encode(mac.finalize().into_bytes()))
 }
 
-fn post(server: &Server, body: &str, key: &str, signature: &str) -> u16 {
+pub(crate) fn post(server: &Server, body: &str, key: &str, signature: &str) -> u16 {
     let headers = [("Content-Type", "application/json"), ("X-Api-Key", key), ("X-Hub-Signature", signature)];
     server.send("POST", "/events/default/jira/issue", &headers, body.as_bytes()).unwrap().status
 }
 
-fn ticket(key: &str) -> String {
+pub(crate) fn ticket(key: &str) -> String {
     json!({"webhookEvent": "jira:issue_created", "timestamp": 1_795_348_800_123_u64,
            "issue": {"id": "10001", "key": key, "fields": {"summary": "x"}}})
     .to_string()
@@ -91,7 +91,7 @@ fn scan(server: &Server, scanner: &str) {
 }
 
 /// The secrets of the fixture, one per line of a file that stands beside it for this test.
-fn secrets_of_the_fixture() -> Vec<String> {
+pub(crate) fn secrets_of_the_fixture() -> Vec<String> {
     let list = root().join("examples/ticket-scan/fixtures/SECRETS.txt");
     std::fs::read_to_string(list)
         .unwrap()
