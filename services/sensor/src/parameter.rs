@@ -61,11 +61,8 @@ enum Found {
 pub(crate) enum Purpose {
     /// Written into a resource or a template.
     Resource,
-    /// Makes a body; an empty destination is the whole of it where `whole` says so.
-    Payload {
-        /// Whether the destination may be empty.
-        whole: bool,
-    },
+    /// Makes a body; an empty destination is the whole of it, for each kind of trigger, as in Argo.
+    Payload,
     /// Makes headers.
     Headers,
 }
@@ -84,8 +81,8 @@ impl Parameter {
             report.error(path, "TIP-SEN-007", "the parameter has no source".into(), help);
             return None;
         };
-        if parameter.dest.is_empty() && purpose != (Purpose::Payload { whole: true }) {
-            let help = "write where the value goes; only an HTTP payload may leave it empty";
+        if parameter.dest.is_empty() && purpose != Purpose::Payload {
+            let help = "write where the value goes; only a payload may leave it empty";
             report.error(path, "TIP-SEN-007", "the parameter has no `dest`".into(), help);
         }
         if !dependencies.is_empty() && !dependencies.contains(&source.dependency_name.as_str()) {

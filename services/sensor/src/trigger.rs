@@ -237,7 +237,7 @@ impl Lists {
         };
         Self {
             parameters: list("parameters", Purpose::Resource),
-            payload: list("payload", Purpose::Payload { whole: matches!(kind, "http" | "sqs") }),
+            payload: list("payload", Purpose::Payload),
             headers: list("dynamicHeaders", Purpose::Headers),
         }
     }

@@ -159,13 +159,13 @@ fn template_level_values_are_written_into_the_trigger() {
 }
 
 #[test]
-fn an_empty_destination_is_for_http_payloads_only() {
+fn an_empty_destination_is_for_payloads_only() {
     let list = json!([{"src": {"dependencyName": "d"}, "dest": ""}]);
-    let firing = fire(spec(json!({"http": {"url": "http://x", "payload": list.clone()}})));
-    assert_eq!(firing.payload[0].dest, "");
-    for template in [json!({"k8s": {"parameters": list.clone()}}), json!({"kafka": {"payload": list}})] {
-        assert_eq!(wrong(spec(template))[0].code, "TIP-SEN-007");
+    for kind in ["http", "kafka", "nats", "custom", "sqs"] {
+        let firing = fire(spec(json!({ kind: {"url": "http://x", "payload": list.clone()} })));
+        assert_eq!(firing.payload[0].dest, "", "{kind}");
     }
+    assert_eq!(wrong(spec(json!({"k8s": {"parameters": list}})))[0].code, "TIP-SEN-007");
 }
 
 #[test]
