@@ -11,8 +11,10 @@ mod kafka;
 mod log;
 #[cfg(feature = "nats")]
 mod nats;
-#[cfg(any(feature = "grpc", feature = "kafka", feature = "nats", feature = "sqs"))]
+#[cfg(any(feature = "grpc", feature = "kafka", feature = "nats", feature = "pubsub", feature = "sqs"))]
 mod pool;
+#[cfg(feature = "pubsub")]
+mod pubsub;
 #[cfg(feature = "sqs")]
 mod sqs;
 mod submission;
@@ -103,6 +105,8 @@ pub fn builtin() -> Vec<Box<dyn TriggerKind>> {
         Box::new(kafka::Kafka::default()),
         #[cfg(feature = "nats")]
         Box::new(nats::Nats::default()),
+        #[cfg(feature = "pubsub")]
+        Box::new(pubsub::PubSub::default()),
         #[cfg(feature = "sqs")]
         Box::new(sqs::Sqs::default()),
         Box::new(log::Log::default()),

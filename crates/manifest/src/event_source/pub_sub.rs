@@ -57,6 +57,13 @@ pub struct PubSub {
     /// Which messages become events.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub filter: Option<Filter>,
+    /// Ours: the attribute that holds the sender's own id of a message.
+    #[serde(
+        rename = "idAttribute",
+        deserialize_with = "lenient::or_default",
+        skip_serializing_if = "String::is_empty"
+    )]
+    pub id_attribute: String,
     /// Ours: where Pub/Sub is served, such as `https://europe-west1-pubsub.googleapis.com`. With `http://` nobody
     /// is asked for credentials that are not named.
     #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "String::is_empty")]

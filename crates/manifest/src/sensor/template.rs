@@ -43,6 +43,9 @@ pub struct TriggerTemplate {
     /// Writes to NATS.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nats: Option<Value>,
+    /// Ours: writes to Google Pub/Sub.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pubsub: Option<Value>,
     /// Ours: writes to Amazon SQS.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sqs: Option<Value>,
@@ -71,7 +74,7 @@ pub struct TriggerTemplate {
 
 impl TriggerTemplate {
     /// Names of the kinds, as in a manifest.
-    pub const KINDS: [&'static str; 15] = [
+    pub const KINDS: [&'static str; 16] = [
         "argoWorkflow",
         "k8s",
         "http",
@@ -79,6 +82,7 @@ impl TriggerTemplate {
         "custom",
         "kafka",
         "nats",
+        "pubsub",
         "sqs",
         "pulsar",
         "slack",

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use tiphys_core::Timestamp;
 use tiphys_manifest::event_source::PubSub as Config;
 
-use crate::emit::{Draft, Native};
+use crate::emit::{Draft, Native, fingerprint};
 use crate::error::Error;
 use crate::hook::trace_context;
 use crate::{body, go};
@@ -16,12 +16,16 @@ use crate::{body, go};
 /// Attributes in which a trace comes: of the standard, and of Google's clients.
 const TRACES: [&str; 2] = ["traceparent", "googclient_traceparent"];
 
-/// The message's own id. An emulator that was restarted counts from one again, so the time of publication tells two
-/// messages apart that have one id.
-pub(super) fn native(message: &Message, subscription: &str) -> Native {
-    Native {
-        id: format!("{subscription}/{}", message.message_id),
-        fingerprint: Some(published(message).to_string()),
+/// The sender's id of a message where the manifest names its attribute, else the message's own. An emulator that was
+/// restarted counts from one again, so the time of publication tells two messages apart that have one id.
+pub(super) fn native(message: &Message, config: &Config, subscription: &str) -> Native {
+    let named = Some(&config.id_attribute).filter(|name| !name.is_empty());
+    match named.and_then(|name| message.attributes.get(name)).filter(|id| !id.is_empty()) {
+        Some(theirs) => Native { id: theirs.clone(), fingerprint: Some(fingerprint(&message.data)) },
+        None => Native {
+            id: format!("{subscription}/{}", message.message_id),
+            fingerprint: Some(published(message).to_string()),
+        },
     }
 }
 
@@ -45,7 +49,7 @@ pub(super) fn draft(message: &Message, config: &Config, subscription: &str) -> R
     body::member(&mut out, b",\"publishTime\":", &go::time_text(time, &TimeZone::UTC))?;
     body::finish(&mut out, &config.metadata)?;
     let mut draft = Draft {
-        native: Some(native(message, subscription)),
+        native: Some(native(message, config, subscription)),
         payload: out.into(),
         occurred: message.publish_time.is_some().then_some(time),
         ..Draft::default()
@@ -83,7 +87,8 @@ mod tests {
                 Some(wanted) => {
                     let drafted = drafted.unwrap();
                     assert_eq!(std::str::from_utf8(&drafted.payload).unwrap(), wanted, "{vector}");
-                    assert_eq!(drafted.native.unwrap().id, "projects/p/subscriptions/s/7", "{vector}");
+                    let id = vector["id"].as_str().unwrap_or("projects/p/subscriptions/s/7");
+                    assert_eq!(drafted.native.unwrap().id, id, "{vector}");
                 }
                 None => assert!(drafted.is_err(), "{vector}"),
             }

@@ -74,7 +74,7 @@ impl Store {
 
     /// A message that can never be an event.
     async fn bury(&self, message: &Message, wrong: &Error) -> Result<Option<()>, Error> {
-        let native = native(message, &self.subscription);
+        let native = native(message, &self.config, &self.subscription);
         let id = format!("{}\n{}", native.id, native.fingerprint.unwrap_or_default());
         self.insist.on(|| self.scope.dead_letter(&id, &message.data, wrong)).await
     }
