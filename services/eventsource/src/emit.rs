@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,6 +20,8 @@ use crate::meter::Meter;
 
 /// Header of the bus message that holds the fingerprint of the sender's body.
 const FINGERPRINT: &str = "tiphys-body";
+/// Failures are told of once in this time.
+const QUIET: Duration = Duration::from_secs(10);
 /// A native id longer than this is used, but not shown among the attributes.
 const SHOWN_ID: usize = 256;
 
@@ -79,6 +81,8 @@ struct Inner {
     filter: Option<Filter>,
     meter: Meter,
     patience: Duration,
+    /// When a failure was told last, and how many were not since then.
+    told: Mutex<(Option<Instant>, u64)>,
 }
 
 impl fmt::Debug for Emitter {
@@ -106,6 +110,7 @@ impl Emitter {
             kind,
             filter,
             patience,
+            told: Mutex::default(),
         }))
     }
 
@@ -135,16 +140,30 @@ impl Emitter {
             Ok(Emitted::Filtered) => meter.filtered.increment(1),
             Err(failure) => {
                 meter.failed.increment(1);
-                warn!(
-                    source = self.0.origin.source,
-                    name = self.0.origin.event,
-                    error = tiphys_core::chain(failure),
-                    "event not stored"
-                );
+                self.tell(failure);
             }
         }
         meter.duration.record(began.elapsed().as_secs_f64() * 1000.0);
         outcome
+    }
+
+    /// Tells of a failure, of one in ten seconds: with a bus that is away each event fails, many at once.
+    fn tell(&self, failure: &Error) {
+        let mut told = self.0.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let (since, silent) = *told;
+        if since.is_some_and(|since| since.elapsed() < QUIET) {
+            told.1 = silent.saturating_add(1);
+            return;
+        }
+        *told = (Some(Instant::now()), 0);
+        drop(told);
+        warn!(
+            source = self.0.origin.source,
+            name = self.0.origin.event,
+            error = tiphys_core::chain(failure),
+            untold = silent,
+            "event not stored"
+        );
     }
 
     async fn store(&self, draft: Draft) -> Result<Emitted, Error> {

@@ -72,17 +72,14 @@ impl Server {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (service, address) = (self.service.clone(), self.address);
-        let listening = runtime.spawn(async move {
+        let (tell, told) = tokio::sync::oneshot::channel();
+        runtime.spawn(async move {
             let listener = TcpListener::bind(address).await.unwrap();
-            let address = listener.local_addr().unwrap();
-            tokio::spawn(
-                tonic::transport::Server::builder()
-                    .add_service(EventingServer::new(service))
-                    .serve_with_incoming(TcpIncoming::from(listener)),
-            );
-            address
+            tell.send(listener.local_addr().unwrap()).unwrap();
+            let server = tonic::transport::Server::builder().add_service(EventingServer::new(service));
+            server.serve_with_incoming(TcpIncoming::from(listener)).await
         });
-        self.address = listening.await.unwrap();
+        self.address = told.await.unwrap();
         self.runtime = Some(runtime);
     }
 

@@ -363,6 +363,7 @@ async fn a_message_too_large_for_the_bus_is_kept_whole_and_acked() {
     assert_eq!((letter.code.as_str(), letter.raw), ("TIP-BUS-003", None));
     let blob = letter.reason.rsplit(' ').next().unwrap();
     assert_eq!(stage.bus.get_blob(blob).await.unwrap().unwrap(), large);
-    until("both are acked", || async { consumer(&context, "reader").await.ack_floor.stream_sequence == 2 }).await;
+    until("both are acked", || async { consumer(&context, "reader").await.ack_floor.stream_sequence == 2 })
+        .await;
     stage.end().await;
 }
