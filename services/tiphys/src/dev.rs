@@ -22,8 +22,8 @@ use crate::data::DataFolder;
 use crate::exit::{Code, Failure};
 use roles::Roles;
 
-/// Of the storage below the bus only what is wrong is logged, unless `TIPHYS_LOG` names it.
-const QUIET: &str = "fjall=warn,lsm_tree=warn,async_nats=warn";
+/// Of the storage below the bus, and of clients, only what is wrong is logged, unless `TIPHYS_LOG` names it.
+const QUIET: &str = "fjall=warn,lsm_tree=warn,async_nats=warn,aws_config=error,aws_smithy_runtime=warn";
 
 /// Runs until a signal.
 pub(crate) fn run(args: &DevArgs, connection: &Connection) -> Result<(), Failure> {
