@@ -14,16 +14,17 @@ mod record;
 mod registry;
 mod secrets;
 mod shares;
+mod strays;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tiphys_bus::Bus;
 use tiphys_bus::members::{self, Members, View};
+use tiphys_bus::{Bus, BusError};
 use tiphys_catalog::Catalog;
-use tiphys_core::Clock;
+use tiphys_core::{Clock, PodKey};
 use tiphys_kit::{CancellationToken, Health, Tasks};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tracing::debug;
 
 use crate::cron;
@@ -143,32 +144,35 @@ pub async fn run(config: Config, deps: Deps, stop: CancellationToken) -> Result<
 
 impl Service {
     /// Joins the others, loads what is there, then follows what comes.
-    async fn work(
-        self: Arc<Self>,
-        changes: &mut Option<tokio::sync::mpsc::Receiver<tiphys_core::PodKey>>,
-    ) -> Result<(), Error> {
+    async fn work(self: Arc<Self>, changes: &mut Option<mpsc::Receiver<PodKey>>) -> Result<(), Error> {
         let member = self.clone();
         self.tasks.spawn("members", async move {
             if let Err(error) = member.members.run(member.tasks.stop()).await {
-                // Whoever follows the journals is told the same.
                 debug!(%error, "no member any more");
+                member.tasks.stop().cancel();
             }
         });
         let sharing = self.clone();
         self.tasks.spawn("shares", async move { sharing.share().await });
-        let joined = self.members.watch().wait_for(View::is_member).await.is_ok();
-        debug!(joined, owner = self.config.owner, "one of the executors");
+        let mut views = self.members.watch();
+        tokio::select! {
+            _ = views.wait_for(View::is_member) => {}
+            () = self.tasks.stop().cancelled() => return Err(BusError::Closed.into()),
+        }
         let position = self.load_patiently().await?;
         self.take_up();
         self.registry.forget_states();
         self.deps.health.ready(PART);
         let keeper = self.clone();
         self.tasks.spawn("keeper", async move { keeper.keep().await });
+        let (strays, found) = mpsc::channel(strays::MOST);
+        let tidying = self.clone();
+        self.tasks.spawn("strays", async move { tidying.tidy_strays(found).await });
         let (deps, members, stop) = (self.deps.clone(), self.members.clone(), self.tasks.stop().clone());
         self.tasks.spawn("cron", cron::run(deps.bus, deps.catalog, deps.clock, members, stop));
         tokio::select! {
             outcome = self.follow(position) => outcome,
-            () = self.route(changes) => Ok(()),
+            () = self.route(changes, strays) => Ok(()),
         }
     }
 }

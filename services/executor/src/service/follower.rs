@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use tiphys_bus::{Message, streams};
 use tiphys_core::workflow::WorkflowRecord;
-use tiphys_core::{Classify as _, Fault, chain};
+use tiphys_core::{Classify as _, Fault, PodKey, chain};
+use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
 use super::Service;
 use super::registry::{Finished, Wanted, Whose};
 use crate::error::Error;
 use crate::journal::{self, State};
-use crate::launcher::PodState;
 use crate::projection::Key;
 use crate::submit::names_of;
 
@@ -37,8 +37,8 @@ impl Service {
         }
     }
 
-    /// Reads all journals. Returns the position.
-    async fn load(self: &Arc<Self>) -> Result<u64, Error> {
+    /// Reads all journals. Returns what they add up to, and the position.
+    pub(super) async fn read_journals(&self) -> Result<(HashMap<Key, State>, u64), Error> {
         let mut states: HashMap<Key, State> = HashMap::new();
         let mut position = 0;
         loop {
@@ -59,6 +59,12 @@ impl Service {
                 }
             }
         }
+        Ok((states, position))
+    }
+
+    /// Takes note of all workflows. Returns the position.
+    async fn load(self: &Arc<Self>) -> Result<u64, Error> {
+        let (states, position) = self.read_journals().await?;
         let (mut live, mut finished) = (0, 0);
         for (key, state) in states {
             if state.is_over() && !state.deleted {
@@ -118,7 +124,11 @@ impl Service {
     }
 
     /// Takes the launcher's wake-ups to the workflows whose pods they name.
-    pub(super) async fn route(&self, changes: &mut Option<tokio::sync::mpsc::Receiver<tiphys_core::PodKey>>) {
+    pub(super) async fn route(
+        &self,
+        changes: &mut Option<mpsc::Receiver<PodKey>>,
+        strays: mpsc::Sender<PodKey>,
+    ) {
         let Some(changes) = changes else {
             return std::future::pending().await;
         };
@@ -126,26 +136,13 @@ impl Service {
             match self.registry.whose(&pod) {
                 Whose::Mine(inbox) => inbox.pod(pod),
                 Whose::Another => self.deps.launcher.leave(&pod),
-                Whose::Nobody => self.orphan(&pod).await,
+                Whose::Nobody => {
+                    let _ = strays.try_send(pod);
+                }
             }
         }
         // The launcher ended: nothing more will be heard of pods.
         std::future::pending().await
-    }
-
-    /// A pod whose workflow is over or gone: what it left is tidied up; if it still runs, it is stopped.
-    async fn orphan(&self, pod: &tiphys_core::PodKey) {
-        match self.deps.launcher.observe(pod).await {
-            Ok(PodState::Ended(_)) => self.deps.launcher.forget(pod).await,
-            Ok(PodState::Running { .. }) => {
-                warn!(%pod, "a pod runs that no workflow waits for; it is stopped");
-                if let Err(error) = self.deps.launcher.stop(pod).await {
-                    warn!(%pod, %error, "it cannot be stopped");
-                }
-            }
-            Ok(PodState::Unknown) => {}
-            Err(error) => warn!(%pod, %error, "a pod cannot be looked at"),
-        }
     }
 
     /// Keeps in mind how another executor's workflow ended.
