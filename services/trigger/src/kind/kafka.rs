@@ -1,18 +1,20 @@
 //! `kafka`: one message per firing. Its key is `partitioningKey`, else the firing's id, which also stands in the header
 //! `Tiphys-Firing-Id`. Done once the brokers have it, all replicas unless `requiredAcks: 1` says that one is enough.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rdkafka::ClientConfig;
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::types::RDKafkaErrorCode as Code;
 use secrecy::ExposeSecret as _;
 use serde_json::Value as Json;
-use tiphys_core::chain;
 use tiphys_manifest::Kind;
+use tracing::debug;
 
 use super::pool::Pool;
 use super::{Context, TriggerKind};
@@ -27,7 +29,43 @@ const FIRING: &str = "Tiphys-Firing-Id";
 
 /// The kind, with its producers.
 #[derive(Default)]
-pub(super) struct Kafka(Pool<FutureProducer>);
+pub(super) struct Kafka(Pool<Producer>);
+
+/// A producer, and what its library told last of its troubles.
+#[derive(Clone)]
+struct Producer {
+    sender: FutureProducer<Ear>,
+    ear: Ear,
+}
+
+/// Hears why a broker cannot be reached, or does not let us in; the messages themselves just time out then.
+#[derive(Debug, Clone, Default)]
+struct Ear(Arc<Mutex<Option<String>>>);
+
+impl ClientContext for Ear {
+    fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
+        debug!(facility, "{message}");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        debug!(%error, reason, "kafka");
+        // That all brokers are down follows from the reason before.
+        if error.rdkafka_error_code() != Some(Code::AllBrokersDown) {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+        }
+    }
+}
+
+impl Ear {
+    /// The last trouble since a message went through; all messages that wait for the same broker share it.
+    fn heard(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn forget(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
 
 #[async_trait]
 impl TriggerKind for Kafka {
@@ -44,52 +82,81 @@ impl TriggerKind for Kafka {
             return Err(Error::Template("the kafka trigger lacks `url` or `topic`".into()));
         }
         if template.get("schemaRegistry").is_some_and(|registry| !registry.is_null()) {
-            return Err(Error::NotYet("`schemaRegistry` of a kafka trigger is not run by this version".into()));
+            return Err(Error::NotYet(
+                "`schemaRegistry` of a kafka trigger is not run by this version".into(),
+            ));
         }
         let Some(body) = payload(&context.firing.payload)? else {
             return Err(Error::Template(
                 "`payload` of the kafka trigger is missing, as in Argo: it makes the message".into(),
             ));
         };
-        let producer = self.producer(&settings(&context, &template)?)?;
+        let settings = settings(&context, &template)?;
+        let producer = self.producer(&settings)?;
         let id = context.firing.id.0.as_str();
         let key = Some(text("partitioningKey")).filter(|key| !key.is_empty()).unwrap_or(id);
         let record = FutureRecord::to(topic).key(key).payload(&body).headers(headers(&context, &template)?);
-        match producer.send(record, PATIENCE).await {
-            Ok(sent) => Ok(Effect::Published {
-                to: format!("Kafka {url} topic {topic}"),
-                receipt: format!("partition {} offset {}", sent.partition, sent.offset),
-            }),
-            Err((error, _)) => Err(refused(&error, topic)),
+        match producer.sender.send(record, PATIENCE).await {
+            Ok(sent) => {
+                producer.ear.forget();
+                Ok(Effect::Published {
+                    to: format!("Kafka {url} topic {topic}"),
+                    receipt: format!("partition {} offset {}", sent.partition, sent.offset),
+                })
+            }
+            Err((error, _)) => Err(self.refused(&error, topic, &producer, &settings)),
         }
     }
 }
 
 impl Kafka {
-    fn producer(&self, settings: &[(&'static str, String)]) -> Result<FutureProducer, Error> {
-        let lines = settings.iter().map(|(name, value)| format!("{name}={value}"));
-        let key = lines.collect::<Vec<_>>().join("\0");
+    fn producer(&self, settings: &[(&'static str, String)]) -> Result<Producer, Error> {
+        let key = key(settings);
         if let Some(producer) = self.0.get(&key) {
             return Ok(producer);
         }
         let mut config = ClientConfig::new();
+        // The library reports to the ear, not to the log of this process.
+        config.set_log_level(RDKafkaLogLevel::Error);
         for (name, value) in settings {
             config.set(*name, value);
         }
-        let producer = config.create().map_err(|error: KafkaError| {
-            Error::Template(format!("the Kafka client refuses its settings: {}", chain(&error)))
+        let ear = Ear::default();
+        let sender = config.create_with_context(ear.clone()).map_err(|error: KafkaError| {
+            Error::Template(format!("the Kafka client refuses its settings: {error}"))
         })?;
-        Ok(self.0.keep(key, producer))
+        Ok(self.0.keep(key, Producer { sender, ear }))
+    }
+
+    /// What the broker or the client said, by what may help.
+    fn refused(
+        &self,
+        error: &KafkaError,
+        topic: &str,
+        producer: &Producer,
+        settings: &[(&'static str, String)],
+    ) -> Error {
+        let code = error.rdkafka_error_code();
+        let heard = producer.ear.heard().filter(|_| code == Some(Code::MessageTimedOut));
+        let why = format!("topic `{topic}`: {error}");
+        let why = heard.map_or(why.clone(), |heard| format!("{why}: {heard}"));
+        match code {
+            Some(Code::MessageSizeTooLarge | Code::InvalidMessage | Code::InvalidTopic) => {
+                Error::Refused(why)
+            }
+            Some(Code::Fatal | Code::OutOfOrderSequenceNumber | Code::UnknownProducerId) => {
+                // Such a producer takes nothing more.
+                self.0.forget(&key(settings));
+                Error::Unavailable(why)
+            }
+            _ => Error::Unavailable(why),
+        }
     }
 }
 
-/// What the broker or the client said, by what may help.
-fn refused(error: &KafkaError, topic: &str) -> Error {
-    let why = format!("topic `{topic}`: {}", chain(error));
-    match error.rdkafka_error_code() {
-        Some(Code::MessageSizeTooLarge | Code::InvalidMessage | Code::InvalidTopic) => Error::Refused(why),
-        _ => Error::Unavailable(why),
-    }
+fn key(settings: &[(&'static str, String)]) -> String {
+    let lines = settings.iter().map(|(name, value)| format!("{name}={value}"));
+    lines.collect::<Vec<_>>().join("\0")
 }
 
 fn headers(context: &Context<'_>, template: &Json) -> Result<OwnedHeaders, Error> {
@@ -123,8 +190,10 @@ fn settings(context: &Context<'_>, template: &Json) -> Result<Vec<(&'static str,
         ("linger.ms", linger.to_string()),
         ("compression.type", if compress { "snappy" } else { "none" }.into()),
         ("message.timeout.ms", PATIENCE.as_millis().to_string()),
+        // A topic that is not there is told before messages time out.
+        ("topic.metadata.propagation.max.ms", (PATIENCE.as_millis() / 2).to_string()),
+        ("reconnect.backoff.max.ms", "2000".into()),
         ("allow.auto.create.topics", "false".into()),
-        ("log_level", "3".into()),
     ];
     let (tls, sasl) = (given(template, "tls"), given(template, "sasl"));
     if let Some(tls) = &tls {
@@ -145,7 +214,14 @@ fn settings(context: &Context<'_>, template: &Json) -> Result<Vec<(&'static str,
     }
     if let Some(sasl) = &sasl {
         let mechanism = sasl.get("mechanism").and_then(Json::as_str).filter(|name| !name.is_empty());
-        all.push(("sasl.mechanism", mechanism.unwrap_or("PLAIN").to_owned()));
+        let mechanism = mechanism.unwrap_or("PLAIN");
+        if !["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"].contains(&mechanism) {
+            return Err(Error::NotYet(format!(
+                "`sasl.mechanism: {mechanism}` of a kafka trigger is not run by this version; \
+                 PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512 are"
+            )));
+        }
+        all.push(("sasl.mechanism", mechanism.to_owned()));
         for (name, key) in [("sasl.username", "userSecret"), ("sasl.password", "passwordSecret")] {
             let selector = given(sasl, key).unwrap_or_default();
             all.push((name, context.secret(&selector)?.expose_secret().to_owned()));

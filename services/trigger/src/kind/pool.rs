@@ -36,7 +36,7 @@ impl<T: Clone> Pool<T> {
 
     /// Forgets a client that is of no use any more.
     #[cfg_attr(
-        not(any(feature = "nats", feature = "sqs")),
+        not(any(feature = "kafka", feature = "nats", feature = "sqs")),
         expect(dead_code, reason = "other clients mend themselves")
     )]
     pub(super) fn forget(&self, settings: &str) {

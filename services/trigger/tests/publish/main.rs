@@ -5,6 +5,8 @@ mod world;
 
 #[cfg(feature = "grpc")]
 mod custom;
+#[cfg(feature = "kafka")]
+mod kafka;
 #[cfg(feature = "nats")]
 mod nats;
 #[cfg(feature = "sqs")]
