@@ -141,6 +141,24 @@ fn senders_are_answered_while_nats_is_away() {
 }
 
 #[test]
+fn an_event_source_that_starts_while_nats_is_away_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = folder.path().join("ledger");
+    let Some(local) = Local::start(manifests(&ledger, "true").path()) else { return };
+    local.kill("nats");
+    local.kill("eventsource");
+    local.up_without_nats();
+    for n in 0..10 {
+        post(&local, n);
+    }
+    let (status, parts) = local.ready("eventsource").unwrap();
+    assert!(status == 200 && parts.contains("[-] bus: "), "it serves, and tells: {parts}");
+    assert_eq!(local.up(), ["nats-server"]);
+    all_succeeded(&local, 10);
+    assert_eq!(ran(&ledger), (0..10).collect::<Vec<_>>());
+}
+
+#[test]
 fn an_owner_that_was_stopped_and_goes_on_does_nothing_twice() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = folder.path().join("ledger");

@@ -62,6 +62,17 @@ impl Local {
         out.lines().filter_map(|line| Some(line.strip_prefix("started ")?.to_owned())).collect()
     }
 
+    /// The same while the NATS server of before is away: nobody starts it, and not everything may become ready.
+    ///
+    /// # Panics
+    /// When the script cannot be run.
+    pub fn up_without_nats(&self) {
+        let port = std::fs::read_to_string(self.server.data().join("run/nats.port")).expect("a port");
+        let mut script = self.script("up");
+        script.env("NATS_URL", format!("nats://127.0.0.1:{}", port.trim())).env("TIPHYS_PATIENCE", "2");
+        script.output().expect("the script runs");
+    }
+
     /// The process of a role, or of `nats`.
     ///
     /// # Panics

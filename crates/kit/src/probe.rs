@@ -72,5 +72,8 @@ mod tests {
         assert_eq!(ready_part(&health, "nothing").status(), 404);
         health.failing("bus", "away");
         assert_eq!(ready(&health).status(), 503);
+        health.only_tell("bus");
+        assert_eq!(ready(&health).status(), 200);
+        assert_eq!(ready_part(&health, "bus").status(), 503);
     }
 }

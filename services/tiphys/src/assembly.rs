@@ -10,7 +10,8 @@ use tiphys_catalog::{BusFeeder, Catalog, Directory};
 use tiphys_core::Clock;
 use tiphys_executor::launcher::process::{self, ProcessLauncher};
 use tiphys_executor::launcher::{ArtifactStore, Launcher};
-use tiphys_kit::{CancellationToken, Group, Health};
+use tiphys_kit::{Backoff, CancellationToken, Group, Health};
+use tracing::warn;
 
 use crate::cli::LauncherChoice;
 use crate::data::DataFolder;
@@ -20,32 +21,47 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 /// What an owner holds that does not renew it passes on after this.
 const CLAIM_TIME: Duration = Duration::from_secs(4);
 
-/// Where the catalog is filled from.
-pub(crate) struct Feed<'a> {
-    /// Folder of manifests.
-    pub(crate) manifests: &'a Path,
-    /// Namespace of those that name none.
+/// The folder of manifests.
+pub(crate) struct Manifests<'a> {
+    /// Where it is.
+    pub(crate) folder: &'a Path,
+    /// Namespace of objects that name none.
     pub(crate) namespace: &'a str,
-    /// The bus, for objects given by the API.
-    pub(crate) bus: &'a Arc<dyn Bus>,
 }
 
-impl Feed<'_> {
-    /// Fills the catalog, and keeps it filled.
-    pub(crate) async fn start(
+impl Manifests<'_> {
+    /// Fills the catalog from it, and keeps it filled.
+    pub(crate) async fn follow(
         &self,
         group: &mut Group,
         catalog: &Catalog,
         health: &Health,
     ) -> anyhow::Result<()> {
         let check = tiphys_executor::lint::check;
-        let (feeder, health_of) = (catalog.feeder(), health.clone());
-        let directory =
-            Directory::open_checked(self.manifests, self.namespace, check, feeder, health_of).await?;
-        let given = BusFeeder::open(self.bus.clone(), catalog.feeder(), health.clone()).await?;
+        let (feeder, health) = (catalog.feeder(), health.clone());
+        let directory = Directory::open_checked(self.folder, self.namespace, check, feeder, health).await?;
         group.spawn("catalog-directory", move |stop| directory.watch(None, stop));
-        group.spawn("catalog-bus", move |stop| given.follow(stop));
         Ok(())
+    }
+}
+
+/// Reads the objects given by the API, however long the bus takes. `None`: told to stop.
+pub(crate) async fn given(
+    bus: &Arc<dyn Bus>,
+    catalog: &Catalog,
+    health: &Health,
+    stop: &CancellationToken,
+) -> Option<BusFeeder> {
+    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+    loop {
+        match BusFeeder::open(bus.clone(), catalog.feeder(), health.clone()).await {
+            Ok(feeder) => return Some(feeder),
+            Err(error) => warn!(error = tiphys_core::chain(&error), "the catalog waits for the bus"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return None,
+            () = tokio::time::sleep(backoff.next_wait()) => {}
+        }
     }
 }
 
@@ -108,7 +124,7 @@ impl Surroundings<'_> {
     }
 }
 
-/// What a room works with.
+/// What a room works with. A room that was begun is expected at once, not when its task first runs.
 pub(crate) struct Room {
     pub(crate) bus: Arc<dyn Bus>,
     pub(crate) catalog: Catalog,
@@ -126,6 +142,7 @@ impl Room {
         launcher: Arc<dyn Launcher>,
         store: Arc<dyn ArtifactStore>,
     ) {
+        self.health.expect("executor");
         let deps = tiphys_executor::Deps {
             bus: self.bus.clone(),
             catalog: self.catalog.clone(),
@@ -144,6 +161,7 @@ impl Room {
 
     /// The trigger service.
     pub(crate) fn trigger(&self, group: &mut Group) {
+        self.health.expect("trigger");
         let deps = tiphys_trigger::Deps {
             bus: self.bus.clone(),
             catalog: self.catalog.clone(),
@@ -156,6 +174,7 @@ impl Room {
 
     /// The sensor service.
     pub(crate) fn sensor(&self, group: &mut Group) {
+        self.health.expect("sensor");
         let deps = tiphys_sensor::Deps {
             bus: self.bus.clone(),
             catalog: self.catalog.clone(),

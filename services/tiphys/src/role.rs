@@ -7,6 +7,7 @@ mod api;
 mod beat;
 mod connect;
 mod door;
+mod late;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use serde_json::json;
 use tiphys_bus::Bus;
-use tiphys_catalog::Catalog;
+use tiphys_catalog::{Catalog, CatalogError};
 use tiphys_core::{Clock, SystemClock};
 use tiphys_executor::artifact::LocalStore;
 use tiphys_executor::launcher::ArtifactStore;
@@ -24,7 +25,7 @@ use tiphys_manifest::Diagnostic;
 use tokio::net::TcpListener;
 use tracing::info;
 
-use crate::assembly::{Feed, Room, Surroundings};
+use crate::assembly::{self, Manifests, Room, Surroundings};
 use crate::cli::{Connection, RoleArgs};
 use crate::data::DataFolder;
 use crate::exit::Failure;
@@ -102,11 +103,11 @@ async fn serve(role: Role, args: &RoleArgs, connection: &Connection) -> anyhow::
     service.background.spawn("signals", move |until| tiphys_kit::signal::watch(signalled, until));
     service.background.spawn("metrics", move |stop| tiphys_kit::metric::upkeep(samples, stop));
     info!(role = role.as_str(), %admin, "started");
-    let spec = connect::config(args)?;
-    let Some(bus) = connect::open(&spec, role == Role::Bus, &service.health, &service.stop).await? else {
-        return Ok(());
-    };
-    let outcome = service.work(bus.clone(), admin).await;
+    let catalog = Catalog::new();
+    let manifests = Manifests { folder: &args.manifests, namespace: &service.namespace };
+    manifests.follow(&mut service.background, &catalog, &service.health).await?;
+    let Some(bus) = service.bus(&catalog).await? else { return Ok(()) };
+    let outcome = service.work(bus.clone(), &catalog, admin).await;
     service.data.withdraw_role(role.as_str());
     bus.close().await;
     outcome
@@ -132,11 +133,40 @@ impl Service<'_> {
         Ok(admin)
     }
 
+    /// The bus, and what was given by the API. `None`: told to stop. Who has a spool does not wait.
+    async fn bus(&mut self, catalog: &Catalog) -> anyhow::Result<Option<Arc<dyn Bus>>> {
+        let (spec, health, stop) = (connect::config(self.args)?, self.health.clone(), self.stop.clone());
+        if self.role != Role::Eventsource || self.args.no_spool {
+            let Some(bus) = connect::open(&spec, self.role == Role::Bus, &health, &stop).await? else {
+                return Ok(None);
+            };
+            let Some(given) = assembly::given(&bus, catalog, &health, &stop).await else { return Ok(None) };
+            self.background.spawn("catalog-bus", move |stop| given.follow(stop));
+            return Ok(Some(bus));
+        }
+        for part in [connect::PART, "catalog-bus"] {
+            health.only_tell(part);
+        }
+        let (late, catalog) = (Arc::new(late::Late::default()), catalog.clone());
+        let bus: Arc<dyn Bus> = late.clone();
+        self.background.spawn("catalog-bus", move |stop| async move {
+            let Some(bus) = connect::open(&spec, false, &health, &stop).await? else { return Ok(()) };
+            late.arrive(bus.clone());
+            if let Some(given) = assembly::given(&bus, &catalog, &health, &stop).await {
+                given.follow(stop).await?;
+            }
+            Ok::<_, CatalogError>(())
+        });
+        Ok(Some(bus))
+    }
+
     /// What the role is for.
-    async fn work(&mut self, bus: Arc<dyn Bus>, admin: std::net::SocketAddr) -> anyhow::Result<()> {
-        let catalog = Catalog::new();
-        let feed = Feed { manifests: &self.args.manifests, namespace: &self.namespace, bus: &bus };
-        feed.start(&mut self.background, &catalog, &self.health).await?;
+    async fn work(
+        &mut self,
+        bus: Arc<dyn Bus>,
+        catalog: &Catalog,
+        admin: std::net::SocketAddr,
+    ) -> anyhow::Result<()> {
         let mut rooms = Group::new(CancellationToken::new());
         let mut address = None;
         let mut findings: Findings = Arc::new(Vec::new);
@@ -144,13 +174,13 @@ impl Service<'_> {
         match self.role {
             Role::Bus => connect::watch_over(&mut rooms, bus.clone(), self.health.clone()),
             Role::Eventsource => {
-                let open = self.eventsource(&mut rooms, &bus, &catalog).await?;
+                let open = self.eventsource(&mut rooms, &bus, catalog).await?;
                 (address, findings) = (Some(open.0), open.1);
             }
-            Role::Sensor => self.room(&bus, &catalog).sensor(&mut rooms),
-            Role::Trigger => self.room(&bus, &catalog).trigger(&mut rooms),
-            Role::Executor => watching = Some(self.executor(&mut rooms, &bus, &catalog).await?),
-            Role::Server => address = Some(self.api(&mut rooms, &bus, &catalog).await?),
+            Role::Sensor => self.room(&bus, catalog).sensor(&mut rooms),
+            Role::Trigger => self.room(&bus, catalog).trigger(&mut rooms),
+            Role::Executor => watching = Some(self.executor(&mut rooms, &bus, catalog).await?),
+            Role::Server => address = Some(self.api(&mut rooms, &bus, catalog).await?),
         }
         let beat = beat::Beat {
             role: self.role.as_str(),

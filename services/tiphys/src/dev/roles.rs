@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tracing::info;
 
 use super::banner::Banner;
-use crate::assembly::{self, Feed, Room, Surroundings};
+use crate::assembly::{self, Manifests, Room, Surroundings};
 use crate::cli::LauncherChoice;
 use crate::client::ServerFile;
 use crate::data::DataFolder;
@@ -57,8 +57,11 @@ impl Roles {
             api: Group::new(CancellationToken::new()),
             background: Group::new(CancellationToken::new()),
         };
-        let feed = Feed { manifests: &self.dir, namespace: &self.namespace, bus: &self.bus };
-        feed.start(&mut stages.background, &catalog, &health).await?;
+        let manifests = Manifests { folder: &self.dir, namespace: &self.namespace };
+        manifests.follow(&mut stages.background, &catalog, &health).await?;
+        if let Some(given) = assembly::given(&self.bus, &catalog, &health, &stop).await {
+            stages.background.spawn("catalog-bus", move |stop| given.follow(stop));
+        }
         let watching = CancellationToken::new();
         let store: Arc<dyn ArtifactStore> = Arc::new(LocalStore::open(&self.data.artifacts())?);
         let surroundings = Surroundings {

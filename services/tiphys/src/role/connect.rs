@@ -16,7 +16,7 @@ use tracing::{info, warn};
 use crate::cli::RoleArgs;
 
 /// Its name in readiness.
-const PART: &str = "bus";
+pub(super) const PART: &str = "bus";
 /// A server that stays away is told of once in this time.
 const QUIET: Duration = Duration::from_secs(10);
 /// The streams are looked at so often.
@@ -53,7 +53,7 @@ pub(super) async fn open(
     make: bool,
     health: &Health,
     stop: &CancellationToken,
-) -> anyhow::Result<Option<Arc<dyn Bus>>> {
+) -> Result<Option<Arc<dyn Bus>>, BusError> {
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
     let (mut bus, mut told) = (None::<Arc<dyn Bus>>, None::<Instant>);
     loop {
@@ -64,7 +64,7 @@ pub(super) async fn open(
                 return Ok(Some(bus));
             }
             // No waiting mends what we were told.
-            Err(error @ BusError::Invalid { .. }) => return Err(error.into()),
+            Err(error @ BusError::Invalid { .. }) => return Err(error),
             Err(error) => error,
         };
         let why = chain(&error);

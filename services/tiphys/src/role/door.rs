@@ -34,6 +34,7 @@ impl Service<'_> {
             health: self.health.clone(),
         };
         let (door, router) = (ingress.clone(), ingress.router());
+        self.health.expect("eventsource");
         rooms.spawn("eventsource", move |stop| tiphys_eventsource::run(config, deps, door, stop));
         rooms.spawn("http", move |stop| crate::http::serve(listener, router, stop));
         Ok((address, Arc::new(move || ingress.diagnostics())))
