@@ -53,12 +53,12 @@ async fn publish(client: &Client, subject: &str, data: impl Into<String>) {
     client.flush().await.unwrap();
 }
 
-/// A stream `S` of the subjects `s.>`.
+/// A stream `S` of the subjects `s.>` and `falco.>`.
 async fn stream(client: &Client) -> Context {
     let context = jetstream::new(client.clone());
     let config = jetstream::stream::Config {
         name: "S".into(),
-        subjects: vec!["s.>".into()],
+        subjects: vec!["s.>".into(), "falco.>".into()],
         ..jetstream::stream::Config::default()
     };
     context.create_stream(config).await.unwrap();
@@ -365,5 +365,32 @@ async fn a_message_too_large_for_the_bus_is_kept_whole_and_acked() {
     assert_eq!(stage.bus.get_blob(blob).await.unwrap().unwrap(), large);
     until("both are acked", || async { consumer(&context, "reader").await.ack_floor.stream_sequence == 2 })
         .await;
+    stage.end().await;
+}
+
+/// Falcosidekick connects for each alert, publishes without waiting for an answer, and goes.
+#[tokio::test]
+async fn an_alert_of_falcosidekick_comes_byte_for_byte() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    let Some(server) = nats() else { return };
+    stream(&client(&server).await).await;
+    let event = json!({"subject": "falco.>", "jsonBody": true, "jetstream": {"stream": "S"}});
+    let stage = Stage::start(&manifest(&server, &event, None)).await;
+    let request = include_str!("../data/falcosidekick.http");
+    let alert = request.lines().find(|line| line.starts_with('{')).unwrap();
+    let mut connection =
+        tokio::net::TcpStream::connect(server.url().trim_start_matches("nats://")).await.unwrap();
+    let subject = "falco.notice.terminal_shell_in_container";
+    let said =
+        format!("CONNECT {{\"verbose\":false}}\r\nPUB {subject} {}\r\n{alert}\r\nPING\r\n", alert.len());
+    connection.write_all(said.as_bytes()).await.unwrap();
+    let mut heard = Vec::new();
+    while !heard.ends_with(b"PONG\r\n") {
+        assert_ne!(connection.read_buf(&mut heard).await.unwrap(), 0);
+    }
+    drop(connection);
+    let found = events(&stage, 1).await.remove(0);
+    assert_eq!(String::from_utf8_lossy(&found.data), format!(r#"{{"subject":"{subject}","body":{alert}}}"#));
     stage.end().await;
 }
