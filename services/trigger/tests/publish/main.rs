@@ -9,5 +9,7 @@ mod custom;
 mod kafka;
 #[cfg(feature = "nats")]
 mod nats;
+#[cfg(feature = "pubsub")]
+mod pubsub;
 #[cfg(feature = "sqs")]
 mod sqs;
