@@ -15,7 +15,7 @@ pub enum WorkflowRecord {
     /// The first record of each journal; published with compare-and-set on an empty subject, so that a name
     /// exists once.
     Submitted(Submission),
-    /// Somebody asks for something; published without compare-and-set at any time.
+    /// Somebody asks for something, at any time after the submission.
     Command(Command),
     /// The executor's own, by compare-and-set of the owner.
     Progress {

@@ -14,6 +14,8 @@ use crate::error::Error;
 /// Kubernetes' alphabet of generated names: no vowels, nothing that looks like something else.
 const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 const SUFFIX_LENGTH: usize = 5;
+/// A command gives up after so many records that others wrote first.
+const RACES: usize = 1000;
 /// A name also becomes a label, and those are so long at most.
 const NAME_MAX: usize = 63;
 /// Metadata that a server writes, and that a new object does not bring.
@@ -308,11 +310,18 @@ pub async fn submit(bus: &dyn Bus, submission: &Submission) -> Result<u64, Error
 /// Fails when there is no such workflow, and when the bus fails.
 pub async fn command(bus: &dyn Bus, namespace: &str, name: &str, command: Command) -> Result<u64, Error> {
     let subject = subject(namespace, name);
-    if bus.last(&subject).await?.is_none() {
-        return Err(Error::Missing(format!("workflow {namespace}/{name}")));
+    let command = message(&subject, &WorkflowRecord::Command(command))?;
+    let mut races = 0;
+    loop {
+        let Some(last) = bus.last(&subject).await? else {
+            return Err(Error::Missing(format!("workflow {namespace}/{name}")));
+        };
+        // Not after what was purged meanwhile: a journal does not begin with a command.
+        match bus.publish(command.clone().expect_last(last.sequence)).await {
+            Err(BusError::Conflict { .. }) if races < RACES => races += 1,
+            other => return Ok(other?.sequence),
+        }
     }
-    let record = WorkflowRecord::Command(command);
-    Ok(bus.publish(message(&subject, &record)?).await?.sequence)
 }
 
 /// The command by which a workflow is deleted.

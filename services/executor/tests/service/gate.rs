@@ -68,11 +68,21 @@ impl Bus for Gated {
         self.through(self.inner.ensure_stream(config)).await
     }
 
+    #[expect(clippy::disallowed_methods, reason = "the answer is waited for")]
     async fn publish(&self, message: Publish) -> Result<Acked, BusError> {
-        if message.subject.starts_with("workflows.") {
-            self.journals.pass().await;
+        if !message.subject.starts_with("workflows.") {
+            return self.through(self.inner.publish(message)).await;
         }
-        self.through(self.inner.publish(message)).await
+        // On its way already: it arrives, even if whoever sent it does not wait for the answer.
+        let (inner, gate, journals) = (self.inner.clone(), self.gate.clone(), self.journals.clone());
+        let arrives = tokio::spawn(async move {
+            journals.pass().await;
+            gate.pass().await;
+            inner.publish(message).await
+        });
+        let answer = arrives.await.unwrap();
+        self.gate.pass().await;
+        answer
     }
 
     async fn last(&self, subject: &str) -> Result<Option<Message>, BusError> {
