@@ -26,6 +26,8 @@ struct Inner {
     refuse: AtomicUsize,
     seen: Mutex<HashMap<String, usize>>,
     receipts: Mutex<Vec<String>>,
+    /// The key that the last request was signed with.
+    signer: Mutex<String>,
 }
 
 impl Proxy {
@@ -52,6 +54,11 @@ impl Proxy {
         self.inner.seen.lock().unwrap().get(operation).copied().unwrap_or_default()
     }
 
+    /// Who signed the last request.
+    pub(super) fn signer(&self) -> String {
+        self.inner.signer.lock().unwrap().clone()
+    }
+
     /// The receipts of all that was received.
     pub(super) fn receipts(&self) -> Vec<String> {
         std::mem::take(&mut *self.inner.receipts.lock().unwrap())
@@ -61,6 +68,9 @@ impl Proxy {
 async fn pass(State(inner): State<Arc<Inner>>, headers: HeaderMap, body: Bytes) -> Response {
     let target = headers["x-amz-target"].to_str().unwrap();
     let operation = target.rsplit('.').next().unwrap().to_owned();
+    let signature = headers["authorization"].to_str().unwrap();
+    let signer = signature.split("Credential=").nth(1).unwrap().split('/').next().unwrap();
+    signer.clone_into(&mut inner.signer.lock().unwrap());
     *inner.seen.lock().unwrap().entry(operation.clone()).or_default() += 1;
     if operation == "DeleteMessageBatch" {
         if inner.no_deletes.load(Ordering::Acquire) {

@@ -2,6 +2,7 @@
 
 use tiphys_servers::{moto, moto_with_keys};
 
+use super::proxy::Proxy;
 use super::site::{Site, client, manifest, shared};
 use crate::stage::Stage;
 use crate::wait::{down, events, up};
@@ -92,4 +93,40 @@ async fn a_missing_secret_and_a_wrong_manifest_are_named() {
         .await;
     }
     stage.end().await;
+}
+
+/// The environment of a process is its own, so this test is one in whose environment all stands.
+#[test]
+fn a_role_is_assumed_with_the_processes_own_credentials() {
+    const SERVER: &str = "AWS_ENDPOINT_URL_STS";
+    let name = "sqs::state::a_role_is_assumed_with_the_processes_own_credentials";
+    let Ok(url) = std::env::var(SERVER) else {
+        let Some(server) = moto() else { return };
+        let status = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", name, "--nocapture"])
+            .env(SERVER, server.url())
+            .env("AWS_ACCESS_KEY_ID", "OWN")
+            .env("AWS_SECRET_ACCESS_KEY", "own")
+            .status();
+        assert!(status.unwrap().success());
+        return;
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let site = Site::make(&url, "assumed", &[]).await;
+        let proxy = Proxy::start(&url).await;
+        let more = "      roleARN: arn:aws:iam::123456789012:role/reader";
+        let stage = Stage::start(&manifest(&proxy.url, "assumed", more)).await;
+        site.send("x").await;
+        events(&stage, 1).await;
+        assert!(proxy.signer().starts_with("ASIA"), "temporary keys, not {}", proxy.signer());
+        stage.end().await;
+
+        let own = manifest(&proxy.url, "assumed", "");
+        let own = own.lines().filter(|line| !line.contains("Key:")).collect::<Vec<_>>().join("\n");
+        let stage = Stage::start(&own).await;
+        up(&stage).await;
+        assert_eq!(proxy.signer(), "OWN");
+        stage.end().await;
+    });
 }
