@@ -24,7 +24,7 @@ pub struct Access {
 impl Access {
     /// An emulator goes before everything, and is shown no credentials: `emulator` is what [`EMULATOR`] says.
     /// `endpoint` is another address, or empty; over plain HTTP the process's own credentials are shown to nobody.
-    /// `credential` is the JSON text of one, read only where it is used.
+    /// `credential` is asked only where one is used.
     ///
     /// # Errors
     /// In words, without a secret in them, where the credential is none.
@@ -91,6 +91,16 @@ pub async fn project() -> Result<String, String> {
         "" => Err("the metadata server names none".into()),
         project => Ok(project.to_owned()),
     }
+}
+
+/// The innermost reason of a failure of Google's clients. What lies around it repeats it, with addresses.
+#[must_use]
+pub fn reason(failure: &(dyn std::error::Error + 'static)) -> String {
+    let mut innermost = failure;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
 }
 
 #[cfg(test)]

@@ -12,7 +12,6 @@ use google_cloud_pubsub::error::PublishError;
 use google_cloud_pubsub::model::Message;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value as Json;
-use tiphys_core::chain;
 use tiphys_kit::google::{self, Access};
 use tokio::sync::OnceCell;
 
@@ -157,7 +156,7 @@ impl Settings {
         }
         let built = builder.build().await;
         let client = built.map_err(|error| {
-            Error::Unavailable(format!("no client of Pub/Sub can be made: {}", chain(&error)))
+            Error::Unavailable(format!("no client of Pub/Sub can be made: {}", google::reason(&error)))
         })?;
         Ok(client.publisher(&self.topic).set_delay_threshold(GATHER).build())
     }
@@ -170,7 +169,7 @@ fn refusal(topic: &str, failure: &PublishError) -> Error {
         _ => None,
     };
     let Some(status) = status else {
-        return Error::Unavailable(format!("topic `{topic}`: {}", chain(failure)));
+        return Error::Unavailable(format!("topic `{topic}`: {}", google::reason(failure)));
     };
     let what = format!("topic `{topic}`: {}: {}", status.code, status.message);
     match status.code {

@@ -1,7 +1,7 @@
 //! What an answer of Pub/Sub means to whoever has to mend it.
 
 use google_cloud_gax::error::rpc::Code;
-use tiphys_core::chain;
+use tiphys_kit::google::reason;
 
 use crate::error::Error;
 
@@ -19,7 +19,8 @@ pub(super) fn is_taken(failure: &google_cloud_gax::error::Error) -> bool {
 pub(super) fn refusal(what: &str, failure: &google_cloud_gax::error::Error) -> Error {
     let Some(status) = failure.status() else {
         let help = if failure.is_authentication() { CREDENTIALS } else { REACH };
-        return Error::upstream(format!("{what}: {}", chain(failure)), help);
+        let foreign = if failure.is_deserialization() { "the answer is none of Pub/Sub's: " } else { "" };
+        return Error::upstream(format!("{what}: {foreign}{}", reason(failure)), help);
     };
     let help = match status.code {
         Code::NotFound => "create it, or name `topic` so that it is made; it is looked for again",

@@ -68,7 +68,7 @@ macro_rules! client {
             builder = builder.with_credentials(credentials.clone());
         }
         builder.build().await.map_err(|error| {
-            let what = format!("no client of Pub/Sub can be made: {}", tiphys_core::chain(&error));
+            let what = format!("no client of Pub/Sub can be made: {}", google::reason(&error));
             Error::upstream(what, "name `credentialSecret`, or give the process credentials of its own")
         })?
     }};
@@ -207,7 +207,7 @@ impl Site {
             Err(failure) => {
                 warn!(
                     subscription = name,
-                    reason = tiphys_core::chain(&failure),
+                    reason = google::reason(&failure),
                     "the subscription was not deleted"
                 );
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use google_cloud_pubsub::model::Message;
 use google_cloud_pubsub::subscriber::handler::Handler;
 use tiphys_core::chain;
-use tiphys_kit::CancellationToken;
+use tiphys_kit::{CancellationToken, google};
 use tiphys_manifest::event_source::PubSub as Config;
 use tracing::{debug, warn};
 
@@ -86,7 +86,7 @@ async fn acknowledge(handler: Handler, message: &str) {
     match handler {
         Handler::ExactlyOnce(handler) => {
             if let Err(failure) = handler.confirmed_ack().await {
-                debug!(message, reason = chain(&failure), "an ack was not confirmed");
+                debug!(message, reason = google::reason(&failure), "an ack was not confirmed");
             }
         }
         other => other.ack(),
