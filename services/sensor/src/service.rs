@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tiphys_bus::members::{self, Members};
 use tiphys_bus::{Bus, BusError, streams};
 use tiphys_catalog::{Catalog, Snapshot};
 use tiphys_core::Clock;
 use tiphys_kit::{Backoff, CancellationToken, Health, Tasks};
 use tiphys_manifest::{Kind, Object};
+use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use crate::compile::{Compiled, compile};
@@ -17,6 +19,7 @@ mod metric;
 mod outlet;
 mod registry;
 mod round;
+mod seat;
 mod store;
 mod worker;
 
@@ -29,9 +32,11 @@ use worker::Worker;
 /// How the service works.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Names this instance where one of several must own a sensor's conditions. The same after a restart, so that
-    /// a restarted instance goes on at once.
+    /// Which of the instances this is. One that starts again under the same name goes on at once; two that run at
+    /// once must have different names.
     pub owner: String,
+    /// The sensors of an instance that died are another's within this time.
+    pub claim_time: Duration,
     /// Events taken at once.
     pub batch: usize,
     /// How long the position of a Sensor that is gone is kept, in case it comes back. Until then its
@@ -45,6 +50,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             owner: "sensor".into(),
+            claim_time: Duration::from_secs(4),
             batch: 256,
             retire_after: Duration::from_secs(3600),
             grace: Duration::from_secs(10),
@@ -88,7 +94,26 @@ pub async fn run(config: Config, deps: Deps, stop: CancellationToken) -> Result<
     let mut changed = deps.catalog.changed();
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
     let registry = Registry::new(deps.bus.clone());
-    let mut service = Service { config, deps, registry, stop: stop.clone(), running: BTreeMap::new() };
+    let members = Arc::new(Members::new(
+        deps.bus.clone(),
+        members::Config {
+            work: "sensor".into(),
+            name: config.owner.clone(),
+            group: String::new(),
+            passes_within: config.claim_time,
+        },
+    ));
+    // The place is kept until all is let go.
+    let membership = Tasks::new(CancellationToken::new());
+    let (member, until) = (members.clone(), membership.stop().clone());
+    membership.spawn("members", async move {
+        // A bus that is closed is met by everybody here.
+        let _ = member.run(&until).await;
+    });
+    let mut views = members.watch();
+    views.mark_changed();
+    let mut service =
+        Service { config, deps, registry, members, stop: stop.clone(), running: BTreeMap::new() };
     while !stop.is_cancelled() {
         let snapshot = changed.borrow_and_update().clone();
         let wait = match service.fit(&snapshot).await {
@@ -106,11 +131,18 @@ pub async fn run(config: Config, deps: Deps, stop: CancellationToken) -> Result<
         };
         tokio::select! {
             () = stop.cancelled() => {}
+            Ok(()) = views.changed() => {
+                let turn = views.borrow_and_update().turn();
+                service.let_go(turn).await;
+            }
             moved = changed.changed() => if moved.is_err() { stop.cancelled().await },
             () = tokio::time::sleep(wait) => {}
         }
     }
     service.shut_down().await;
+    membership.stop().cancel();
+    membership.drain(service.config.grace).await;
+    service.members.leave().await;
     Ok(())
 }
 
@@ -121,12 +153,15 @@ struct Running {
     revision: String,
     /// Absent where the revision does not compile.
     tasks: Option<Tasks>,
+    /// The view of the members that its worker has taken note of.
+    noted: watch::Receiver<u64>,
 }
 
 struct Service {
     config: Config,
     deps: Deps,
     registry: Registry,
+    members: Arc<Members>,
     stop: CancellationToken,
     running: BTreeMap<Key, Running>,
 }
@@ -171,7 +206,8 @@ impl Service {
                 let reason = first.map_or_else(String::new, |d| format!("{}: {}", d.path, d.message));
                 error!(namespace = key.0, sensor = key.1, reason, "the sensor is not run until it is mended");
                 self.deps.health.failing(&part, reason);
-                self.running.insert(key, Running { revision, tasks: None });
+                let noted = watch::Sender::new(0).subscribe();
+                self.running.insert(key, Running { revision, tasks: None, noted });
                 return Ok(());
             }
         };
@@ -180,19 +216,28 @@ impl Service {
         }
         self.deps.health.expect(&part);
         let worker = self.open(compiled).await?;
-        let tasks = Tasks::new(self.stop.child_token());
+        let (tasks, noted) = (Tasks::new(self.stop.child_token()), worker.noted());
         let stop = tasks.stop().clone();
         tasks.spawn("sensor", async move { worker.run(stop).await });
         info!(namespace = key.0, sensor = key.1, "the sensor runs");
-        self.running.insert(key, Running { revision, tasks: Some(tasks) });
+        self.running.insert(key, Running { revision, tasks: Some(tasks), noted });
         Ok(())
     }
 
     /// Makes the consumer, so that no event from here on is missed.
     async fn open(&self, compiled: Compiled) -> Result<Worker, BusError> {
-        let worker = Worker::open(compiled, &self.config, &self.deps).await?;
+        let worker = Worker::open(compiled, &self.config, &self.deps, &self.members).await?;
         self.registry.note(worker.namespace(), worker.name()).await?;
         Ok(worker)
+    }
+
+    /// Waits until no worker is at what is another instance's, and says so to the others.
+    async fn let_go(&mut self, turn: u64) {
+        for running in self.running.values_mut() {
+            // A worker that has ended has let go.
+            let _ = running.noted.wait_for(|noted| *noted >= turn).await;
+        }
+        self.members.let_go(turn);
     }
 
     /// Stops a worker; it finishes its batch first.

@@ -6,16 +6,21 @@
 //! and each record has an id, so that nothing happens twice.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use tiphys_bus::{BusError, Claim, Consumer, ConsumerConfig, Delivery, Start, streams};
-use tiphys_core::{Event, Timestamp, Verdict};
+use tiphys_bus::members::Members;
+use tiphys_bus::{BusError, Consumer, ConsumerConfig, Delivery, Start, streams};
+use tiphys_core::{Event, Verdict};
 use tiphys_kit::{Backoff, CancellationToken};
+use tokio::sync::watch;
+use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::outlet::Outlet;
 use super::round::{Round, unreadable};
+use super::seat::Seat;
 use super::store::Store;
 use super::{Config, Deps, consumer_name, metric, part};
 use crate::compile::Compiled;
@@ -24,15 +29,14 @@ use crate::eval::{Input, State, empty_verdict, eval};
 
 /// How long a fetch waits for the first event; also how soon a stop is seen.
 const IDLE: Duration = Duration::from_millis(250);
-/// A delivery that is not acked for so long comes again.
-const ACK_WAIT: Duration = Duration::from_secs(30);
-/// How long the ownership of a sensor's conditions lasts unless renewed, and how often it is renewed.
-const CLAIM: Duration = Duration::from_secs(30);
-const RENEW: Duration = Duration::from_secs(10);
+/// A delivery that is neither acked nor kept alive for so long comes again: what a dead instance had taken.
+const ACK_WAIT: Duration = Duration::from_secs(4);
+/// What was taken and waits for its round is kept alive this often.
+const KEEP_ALIVE: Duration = Duration::from_secs(1);
 
 pub(super) struct Worker {
     compiled: Compiled,
-    owner: String,
+    seat: Seat,
     batch: usize,
     deps: Deps,
     consumer: Box<dyn Consumer>,
@@ -45,12 +49,18 @@ pub(super) struct Worker {
     untidy: BTreeSet<String>,
     /// Taken from the consumer and not acked, in order.
     taken: VecDeque<Box<dyn Delivery>>,
-    claim: Option<(Claim, Timestamp)>,
+    /// When these were last known to be under way.
+    alive: Instant,
 }
 
 impl Worker {
     /// Makes the consumer where there is none yet; a new one begins with what is stored from here on.
-    pub(super) async fn open(compiled: Compiled, config: &Config, deps: &Deps) -> Result<Self, BusError> {
+    pub(super) async fn open(
+        compiled: Compiled,
+        config: &Config,
+        deps: &Deps,
+        members: &Arc<Members>,
+    ) -> Result<Self, BusError> {
         let consumer = ConsumerConfig {
             name: consumer_name(&compiled.namespace, &compiled.name),
             filters: compiled.subjects(),
@@ -60,7 +70,7 @@ impl Worker {
         };
         let consumer = deps.bus.consumer(streams::EVENTS, consumer).await?;
         Ok(Self {
-            owner: config.owner.clone(),
+            seat: Seat::new(members, &compiled.namespace, &compiled.name),
             batch: config.batch.max(1),
             deps: deps.clone(),
             consumer,
@@ -70,9 +80,14 @@ impl Worker {
             loaded: false,
             untidy: BTreeSet::new(),
             taken: VecDeque::new(),
-            claim: None,
+            alive: Instant::now(),
             compiled,
         })
+    }
+
+    /// Tells which views of the members the worker has taken note of.
+    pub(super) fn noted(&self) -> watch::Receiver<u64> {
+        self.seat.noted()
     }
 
     pub(super) fn namespace(&self) -> &str {
@@ -95,9 +110,12 @@ impl Worker {
                     continue;
                 }
                 Ok(false) => {
-                    debug!(sensor = self.name(), "another instance has the sensor, this one stands by");
                     self.deps.health.ready(&part);
-                    RENEW
+                    tokio::select! {
+                        () = stop.cancelled() => {}
+                        () = self.seat.changed() => {}
+                    }
+                    continue;
                 }
                 Err(BusError::Closed) => break,
                 Err(error) => {
@@ -116,25 +134,28 @@ impl Worker {
         self.leave().await;
     }
 
-    /// One turn: a batch, or a tick where there is none. False: another instance owns the conditions.
+    /// One turn: a batch, or a tick where there is none. False: the sensor is another instance's.
     async fn turn(&mut self) -> Result<bool, BusError> {
-        // Also where no trigger waits now: one may have waited before an edit.
-        if !self.owns().await? {
+        if !self.seat.is_mine() {
             self.loaded = false;
             self.give_back().await;
+            self.seat.note();
             return Ok(false);
         }
+        self.seat.note();
         if !self.loaded {
             self.load().await?;
         }
         if self.taken.is_empty() {
             self.taken.extend(self.consumer.fetch(self.batch, IDLE).await?);
+            self.alive = Instant::now();
         }
         if self.taken.is_empty() {
             self.tick().await?;
             return Ok(true);
         }
         while !self.taken.is_empty() {
+            self.keep_alive().await?;
             self.round().await?;
         }
         if self.compiled.has_state() {
@@ -142,6 +163,16 @@ impl Worker {
             self.state.values_mut().for_each(|state| state.settle(floor));
         }
         Ok(true)
+    }
+
+    /// Keeps what waits from being given to another instance.
+    async fn keep_alive(&mut self) -> Result<(), BusError> {
+        if self.alive.elapsed() < KEEP_ALIVE {
+            return Ok(());
+        }
+        self.alive = Instant::now();
+        let kept = join_all(self.taken.iter().map(|delivery| delivery.progress())).await;
+        kept.into_iter().collect()
     }
 
     /// Judges what was taken, until the round is full; makes it durable; acks it.
@@ -282,27 +313,6 @@ impl Worker {
         }
     }
 
-    /// Whether this instance owns the conditions; renews where it is time.
-    async fn owns(&mut self) -> Result<bool, BusError> {
-        let now = self.deps.clock.now();
-        if let Some((_, renewed)) = &self.claim
-            && now.duration_since(*renewed).unsigned_abs() < RENEW
-        {
-            return Ok(true);
-        }
-        let key = format!("sensor/{}/{}", self.namespace(), self.name());
-        let claim = self.deps.bus.claim(&key, &self.owner, CLAIM).await?;
-        let before = self.claim.take().map(|(claim, _)| claim.token);
-        if let Some(claim) = &claim
-            && before.is_some_and(|token| token != claim.token)
-        {
-            // Somebody else had it in between.
-            self.loaded = false;
-        }
-        self.claim = claim.map(|claim| (claim, now));
-        Ok(self.claim.is_some())
-    }
-
     /// Gives back what was taken and not acked.
     async fn give_back(&mut self) {
         for delivery in self.taken.drain(..) {
@@ -317,9 +327,6 @@ impl Worker {
             && let Err(error) = self.tidy().await
         {
             debug!(sensor = self.name(), %error, "the conditions were not tidied");
-        }
-        if let Some((claim, _)) = self.claim.take() {
-            let _ = self.deps.bus.release(&claim).await;
         }
     }
 }

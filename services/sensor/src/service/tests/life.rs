@@ -1,6 +1,8 @@
 //! Starts, edits, removals, bad manifests, bad records.
 
+use super::faulty::{Faulty, Mode, Point};
 use super::*;
+use crate::service::consumer_name;
 
 #[tokio::test]
 async fn an_event_right_after_ready_is_seen_and_one_before_is_not() {
@@ -145,4 +147,39 @@ async fn of_two_instances_one_works_and_the_other_takes_over() {
     second.settled().await;
     assert_eq!(second.sets("both").await, ["a=a1,b=b1"]);
     second.stop().await;
+}
+
+/// Two instances at once; the one of name `dies` has its bus taken away at its first ack.
+async fn one_of_two_dies(dies: &str, lives: &str) {
+    let mut first = World::new(pair()).await;
+    let config =
+        |owner: &str| Config { owner: owner.into(), claim_time: Duration::from_secs(2), ..Config::default() };
+    first.config = config(dies);
+    let catalog = first.catalog.clone();
+    let feeder = catalog.feeder();
+    let mut second =
+        World { bus: first.bus.clone(), catalog, feeder, running: None, config: config(lives), begun: None };
+    first.start_on(Faulty::new(first.bus.clone(), Point::Ack(1), Mode::Dead)).await;
+    second.start().await;
+    first.send("a", "a1").await;
+    first.settled().await;
+    first.send("b", "b1").await;
+    second.settled().await;
+    let consumer = consumer_name("ns", "watch");
+    until("every event to be acked", async || {
+        let info = second.bus.consumer_info(streams::EVENTS, &consumer).await.unwrap().unwrap();
+        info.outstanding == 0 && info.pending == 0
+    })
+    .await;
+    assert_eq!(second.sets("both").await, ["a=a1,b=b1"]);
+    assert_eq!(second.sets("single").await, ["a=a1"]);
+    second.stop().await;
+    first.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_dead_instance_had_is_judged_by_the_other_and_fires_once() {
+    // One of these two pairs begins with the owner.
+    one_of_two_dies("one", "two").await;
+    one_of_two_dies("two", "one").await;
 }
