@@ -11,13 +11,14 @@ use crate::{Process, free_port, missing, program, tools, until};
 /// A user that may log in where the server asks for one.
 pub const USER: (&str, &str) = ("ci", "ci-secret");
 
-/// A running broker, on a plain port and on one that asks for a user (SASL SCRAM-SHA-256, SCRAM-SHA-512 and PLAIN, without
-/// TLS).
+/// A running broker, on a plain port, on one that asks for a user (SASL SCRAM-SHA-256, SCRAM-SHA-512 and PLAIN, without
+/// TLS), and, where it was started with certificates, on one with TLS.
 #[derive(Debug)]
 pub struct Kafka {
     process: Process,
     port: u16,
     asking: u16,
+    secret: u16,
     folder: TempDir,
 }
 
@@ -27,13 +28,27 @@ pub struct Kafka {
 /// When it does not start, or is missing under CI.
 #[must_use]
 pub fn kafka() -> Option<Kafka> {
+    start(None)
+}
+
+/// Starts a broker that has a port with TLS, too, and lets in only who shows a certificate of the authority there. All
+/// PEM: its key, followed by its certificate; the authority.
+///
+/// # Panics
+/// As [`kafka`].
+#[must_use]
+pub fn kafka_with_tls(identity: &str, authority: &str) -> Option<Kafka> {
+    start(Some((identity, authority)))
+}
+
+fn start(tls: Option<(&str, &str)>) -> Option<Kafka> {
     let (Some(java), Some(jars)) = (program("java"), jars()) else {
         missing("Kafka, or java,");
         return None;
     };
     let folder = tempfile::tempdir().expect("a folder");
-    let (port, asking, control) = (free_port(), free_port(), free_port());
-    configure(folder.path(), port, asking, control);
+    let (port, asking, secret) = (free_port(), free_port(), free_port());
+    configure(folder.path(), port, asking, tls.map(|tls| (secret, tls)));
     let formatted = jvm(&java, &jars)
         .args(["kafka.tools.StorageTool", "format", "-t", "dGlwaHlzdGVzdGNsdXN0ZQ", "-c"])
         .arg(folder.path().join("server.properties"))
@@ -41,7 +56,7 @@ pub fn kafka() -> Option<Kafka> {
         .output()
         .expect("java starts");
     assert!(formatted.status.success(), "{}", String::from_utf8_lossy(&formatted.stderr));
-    let mut server = Kafka { process: launch(&java, &jars, folder.path()), port, asking, folder };
+    let mut server = Kafka { process: launch(&java, &jars, folder.path()), port, asking, secret, folder };
     server.wait();
     Some(server)
 }
@@ -66,6 +81,12 @@ impl Kafka {
     #[must_use]
     pub fn asking(&self) -> String {
         format!("127.0.0.1:{}", self.asking)
+    }
+
+    /// `HOST:PORT` of the port with TLS.
+    #[must_use]
+    pub fn secret(&self) -> String {
+        format!("127.0.0.1:{}", self.secret)
     }
 
     /// Kills it at once.
@@ -96,16 +117,28 @@ impl Kafka {
     }
 }
 
-fn configure(folder: &Path, port: u16, asking: u16, control: u16) {
-    let data = folder.join("data");
+fn configure(folder: &Path, port: u16, asking: u16, tls: Option<(u16, (&str, &str))>) {
+    let (data, control) = (folder.join("data"), free_port());
+    let (listener, settings) = tls.map_or_else(Default::default, |(port, (identity, authority))| {
+        let files = [("key", identity), ("trust", authority)].map(|(store, pem)| {
+            let file = folder.join(format!("{store}store.pem"));
+            std::fs::write(&file, pem).expect("a certificate is written");
+            let of = format!("listener.name.secret.ssl.{store}store");
+            format!("{of}.type=PEM\n{of}.location={}\n", file.display())
+        });
+        (
+            format!(",SECRET://127.0.0.1:{port}"),
+            files.concat() + "listener.name.secret.ssl.client.auth=required\n",
+        )
+    });
     let text = format!(
         "process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{control}
 controller.listener.names=CONTROL
-listeners=PLAINTEXT://127.0.0.1:{port},ASKING://127.0.0.1:{asking},CONTROL://127.0.0.1:{control}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port},ASKING://127.0.0.1:{asking}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROL:PLAINTEXT,ASKING:SASL_PLAINTEXT
+listeners=PLAINTEXT://127.0.0.1:{port},ASKING://127.0.0.1:{asking},CONTROL://127.0.0.1:{control}{listener}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},ASKING://127.0.0.1:{asking}{listener}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROL:PLAINTEXT,ASKING:SASL_PLAINTEXT,SECRET:SSL
 inter.broker.listener.name=PLAINTEXT
 sasl.enabled.mechanisms=SCRAM-SHA-256,SCRAM-SHA-512,PLAIN
 listener.name.asking.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
@@ -126,7 +159,7 @@ log.segment.bytes=16777216
 num.network.threads=2
 num.io.threads=2
 auto.create.topics.enable=false
-",
+{settings}",
         user = USER.0,
         password = USER.1,
         data = data.display(),

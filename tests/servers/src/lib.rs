@@ -7,7 +7,7 @@ pub mod nats;
 pub mod pubsub;
 pub mod sqs;
 
-pub use kafka::{Kafka, kafka};
+pub use kafka::{Kafka, kafka, kafka_with_tls};
 pub use nats::{Nats, nats, nats_with};
 pub use pubsub::{PubSub, pubsub, pubsub_at};
 pub use sqs::{ElasticMq, Moto, elasticmq, moto, moto_with_keys};

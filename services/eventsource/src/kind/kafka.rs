@@ -7,6 +7,7 @@
 mod client;
 mod lane;
 mod message;
+mod position;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -112,6 +113,9 @@ impl Work {
                         let (partition, received) = (message.partition(), message::Received::of(&message));
                         self.queue(partition, received);
                     }
+                    Err(error) if client::passes(&error) => {
+                        debug!(topic = self.config.topic, reason = said(&error), "kafka");
+                    }
                     Err(error) => break Some(self.client.failure(&error)),
                 },
             }
@@ -125,7 +129,7 @@ impl Work {
     fn queue(&mut self, partition: i32, received: message::Received) {
         self.drop_revoked();
         let lane = self.lanes.entry(partition).or_default();
-        lane.queue.push_back(received);
+        lane.put(received);
         if lane.is_full() && !lane.paused {
             lane.paused = true;
             self.client.pause(partition);

@@ -13,6 +13,7 @@ use secrecy::ExposeSecret as _;
 use tiphys_manifest::event_source::Kafka as Config;
 use tracing::debug;
 
+use super::position;
 use crate::error::Error;
 use crate::kind::Scope;
 
@@ -63,28 +64,33 @@ impl ConsumerContext for Context {
 impl Client {
     /// Connects, looks whether the topic is there, and begins to consume.
     pub(super) async fn open(config: &Config, scope: &Scope) -> Result<Self, Error> {
-        let settings = settings(config, scope)?;
+        let mut settings = settings(config, scope)?;
         let (topic, partition) = (config.topic.clone(), config.partition.clone());
-        let group = config.consumer_group.is_some();
+        let oldest = config.consumer_group.as_ref().map(|group| group.oldest);
         let opening = tokio::task::spawn_blocking(move || {
-            let consumer: StreamConsumer<Context> =
-                settings.create_with_context(Context::default()).map_err(|error| {
-                    Error::config(
-                        format!("the Kafka client refuses its settings: {}", said(&error)),
-                        "correct them",
-                    )
-                })?;
-            let seen = look(&consumer, &topic);
-            let partitions = seen.map_err(|error| {
-                listen(&consumer);
+            let fail = |consumer: &StreamConsumer<Context>, error: KafkaError| {
                 trouble(consumer.context(), &error, &topic)
+            };
+            let mut consumer = create(&settings)?;
+            let partitions = look(&consumer, &topic).map_err(|error| {
+                listen(&consumer);
+                fail(&consumer, error)
             })?;
-            if group {
-                let subscribed = consumer.subscribe(&[&topic]);
-                subscribed.map_err(|error| trouble(consumer.context(), &error, &topic))?;
-            } else {
-                assign(&consumer, &topic, &partition, &partitions)?;
+            if oldest != Some(true) {
+                let mine = only(oldest.is_none().then_some(partition.as_str()), &topic, &partitions)?;
+                let known = position::establish(&consumer, &topic, &mine, LOOK);
+                if known.map_err(|error| fail(&consumer, error))? {
+                    // From now on the oldest message is right: for positions whose messages are deleted, and for
+                    // partitions that are added.
+                    settings.set("auto.offset.reset", "earliest");
+                    consumer = create(&settings)?;
+                }
             }
+            let begun = match oldest {
+                Some(_) => consumer.subscribe(&[&topic]),
+                None => assign(&consumer, &topic, &partition),
+            };
+            begun.map_err(|error| fail(&consumer, error))?;
             let cluster = consumer.client().fetch_cluster_id(LOOK).unwrap_or_default();
             Ok(Self { consumer: Arc::new(consumer), cluster: cluster.into(), topic })
         });
@@ -145,23 +151,42 @@ fn look(consumer: &StreamConsumer<Context>, topic: &str) -> Result<Vec<i32>, Kaf
     }
 }
 
-/// Without a group: one partition, from where we were, else from its end, as in Argo.
-fn assign(
-    consumer: &StreamConsumer<Context>,
-    topic: &str,
-    partition: &str,
-    there: &[i32],
-) -> Result<(), Error> {
-    let number: i32 = partition.parse().unwrap_or(-1);
-    if !there.contains(&number) {
-        return Err(Error::upstream(
+/// All partitions, or the one that is named.
+fn only(partition: Option<&str>, topic: &str, there: &[i32]) -> Result<Vec<i32>, Error> {
+    let Some(partition) = partition else { return Ok(there.to_vec()) };
+    match partition.parse() {
+        Ok(number) if there.contains(&number) => Ok(vec![number]),
+        _ => Err(Error::upstream(
             format!("topic `{topic}` has no partition {partition}"),
             format!("use one of {there:?}"),
-        ));
+        )),
     }
+}
+
+/// Without a group: one partition, from its position.
+fn assign(consumer: &StreamConsumer<Context>, topic: &str, partition: &str) -> Result<(), KafkaError> {
     let mut list = TopicPartitionList::new();
-    let added = list.add_partition_offset(topic, number, Offset::Stored);
-    added.and_then(|()| consumer.assign(&list)).map_err(|error| trouble(consumer.context(), &error, topic))
+    list.add_partition_offset(topic, partition.parse().unwrap_or(-1), Offset::Stored)?;
+    consumer.assign(&list)
+}
+
+fn create(settings: &ClientConfig) -> Result<StreamConsumer<Context>, Error> {
+    settings.create_with_context(Context::default()).map_err(|error| {
+        Error::config(format!("the Kafka client refuses its settings: {}", said(&error)), "correct them")
+    })
+}
+
+/// Whether the library mends this by itself: one broker of several that is away for a moment. When the last one is
+/// away it says so, too.
+pub(super) fn passes(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::Resolve
+                | RDKafkaErrorCode::OperationTimedOut
+        )
+    )
 }
 
 /// The library's own words, which say more than the code.
@@ -179,7 +204,7 @@ fn trouble(context: &Context, error: &KafkaError, topic: &str) -> Error {
 
 /// An error in one line.
 pub(super) fn said(error: &KafkaError) -> String {
-    tiphys_core::chain(error)
+    error.to_string()
 }
 
 fn settings(config: &Config, scope: &Scope) -> Result<ClientConfig, Error> {

