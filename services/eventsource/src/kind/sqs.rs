@@ -31,21 +31,14 @@ impl SourceKind for Sqs {
     async fn run(config: Config, scope: Scope) -> Result<(), Error> {
         check(&config)?;
         let emitter = scope.emitter(config.filter.as_ref())?;
-        let open = async {
-            let queue = Queue::open(&config, &scope).await?;
-            // Only an answer shows that we may receive.
-            let first = queue.receive_at_once().await?;
-            Ok::<_, Error>((queue, first))
-        };
-        let (queue, first) = tokio::select! {
+        let queue = tokio::select! {
             () = scope.stop.cancelled() => return Ok(()),
-            opened = open => opened?,
+            opened = Queue::open(&config, &scope) => opened?,
         };
-        scope.up();
         let stop = scope.stop.clone();
         let closing = CancellationToken::new();
         let store = Store::new(config, scope, emitter, closing.clone());
-        Work::new(Arc::new(queue), Arc::new(store), closing).run(first, &stop).await
+        Work::new(Arc::new(queue), Arc::new(store), closing).run(&stop).await
     }
 }
 

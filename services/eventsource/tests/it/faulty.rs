@@ -17,6 +17,7 @@ pub(crate) struct Faulty {
     inner: Arc<dyn Bus>,
     away: AtomicBool,
     lose: AtomicUsize,
+    refuse: AtomicUsize,
     mute: AtomicBool,
     waiting: AtomicUsize,
     gate: Arc<RwLock<()>>,
@@ -29,6 +30,7 @@ impl Faulty {
             inner: memory(),
             away: AtomicBool::new(false),
             lose: AtomicUsize::new(0),
+            refuse: AtomicUsize::new(0),
             mute: AtomicBool::new(false),
             waiting: AtomicUsize::new(0),
             gate: Arc::default(),
@@ -48,6 +50,11 @@ impl Faulty {
     /// From now on events are stored, and nobody is ever answered: as if the asker had died.
     pub(crate) fn mute(&self, mute: bool) {
         self.mute.store(mute, Ordering::Release);
+    }
+
+    /// The next events are refused, and those behind them are not.
+    pub(crate) fn refuse(&self, n: usize) {
+        self.refuse.store(n, Ordering::Release);
     }
 
     /// No event is stored as long as the guard lives.
@@ -74,6 +81,10 @@ impl Bus for Faulty {
         if self.away.load(Ordering::Acquire) {
             return Err(unavailable());
         }
+        let less = |left: usize| left.checked_sub(1);
+        if self.refuse.fetch_update(Ordering::AcqRel, Ordering::Acquire, less).is_ok() {
+            return Err(unavailable());
+        }
         self.waiting.fetch_add(1, Ordering::AcqRel);
         let open = self.gate.read().await;
         let answer = self.inner.publish(message).await;
@@ -82,8 +93,7 @@ impl Bus for Faulty {
         if self.mute.load(Ordering::Acquire) {
             std::future::pending::<()>().await;
         }
-        let lost = |left: usize| left.checked_sub(1);
-        match self.lose.fetch_update(Ordering::AcqRel, Ordering::Acquire, lost) {
+        match self.lose.fetch_update(Ordering::AcqRel, Ordering::Acquire, less) {
             Ok(_) => Err(unavailable()),
             Err(_) => answer,
         }

@@ -46,6 +46,11 @@ impl Store {
         Self { config, scope, emitter, insist: Insist::new(closing), told: Mutex::new(None) }
     }
 
+    /// The queue gives messages.
+    pub(super) fn up(&self) {
+        self.scope.up();
+    }
+
     /// Whether the bus is away.
     pub(super) fn waits(&self) -> bool {
         self.insist.waits()

@@ -36,6 +36,7 @@ pub(super) struct Work {
     /// Each with the time at which it was last hidden from others.
     held: HashMap<Receipt, Instant>,
     stored: Vec<Receipt>,
+    answered: bool,
     wanted: usize,
     polls: Under<Result<Vec<Message>, Error>>,
     lanes: Under<Vec<(Receipt, Verdict)>>,
@@ -52,6 +53,7 @@ impl Work {
             store,
             held: HashMap::new(),
             stored: Vec::new(),
+            answered: false,
             wanted: 1,
             polls: Under::new(),
             lanes: Under::new(),
@@ -62,8 +64,9 @@ impl Work {
     }
 
     /// Works until `stop`, or until the queue fails; then ends what is under way, and gives back the rest.
-    pub(super) async fn run(mut self, first: Vec<Message>, stop: &CancellationToken) -> Result<(), Error> {
-        self.take(first);
+    pub(super) async fn run(mut self, stop: &CancellationToken) -> Result<(), Error> {
+        let queue = self.queue.clone();
+        self.polls.push(Box::pin(async move { queue.receive_at_once().await }));
         let outcome = self.turn(stop).await;
         self.closing.cancel();
         let _ = tokio::time::timeout(GRACE, self.finish()).await;
@@ -81,6 +84,10 @@ impl Work {
                 () = stop.cancelled() => return Ok(()),
                 Some(received) = self.polls.next() => {
                     let received = received?;
+                    // Only an answer shows that we may receive.
+                    if !std::mem::replace(&mut self.answered, true) {
+                        self.store.up();
+                    }
                     self.wanted = match received.len() {
                         0 => 1,
                         BATCH => POLLS.min(self.wanted + 1),
