@@ -58,3 +58,5 @@ contract!(memory, crate::kit::Rig::memory());
 contract!(embedded, crate::kit::Rig::embedded());
 #[cfg(feature = "jetstream")]
 contract!(jetstream, crate::kit::Rig::jetstream());
+#[cfg(feature = "jetstream")]
+contract!(jetstream_cluster, crate::kit::Rig::cluster());

@@ -2,9 +2,6 @@
 #![cfg(feature = "jetstream")]
 #![allow(clippy::unwrap_used, reason = "clippy knows only functions marked as tests")]
 
-#[path = "nats/server.rs"]
-mod server;
-
 /// Tests are selected by this name.
 mod jetstream {
     use std::collections::HashSet;
@@ -16,7 +13,7 @@ mod jetstream {
     use tiphys_bus::jetstream::{Credentials, JetStreamConfig, open};
     use tiphys_bus::{Bus, BusError, ConsumerConfig, Options, Publish, Start, StreamConfig};
 
-    use crate::server::{Server, is_missing};
+    use tiphys_servers::{Nats, nats, nats_with};
 
     const LONG: Duration = Duration::from_secs(30);
 
@@ -42,8 +39,8 @@ mod jetstream {
         }
     }
 
-    async fn with(server: &Server, config: StreamConfig) -> Arc<dyn Bus> {
-        let bus = server.open(Options::default()).await;
+    async fn with(server: &Nats, config: StreamConfig) -> Arc<dyn Bus> {
+        let bus = open(JetStreamConfig::new(server.url(), "test"), Options::default()).await.unwrap();
         bus.ensure_stream(&config).await.unwrap();
         bus
     }
@@ -65,10 +62,7 @@ mod jetstream {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_killed_server_loses_and_doubles_nothing() {
-        if is_missing() {
-            return;
-        }
-        let mut server = Server::start();
+        let Some(mut server) = nats() else { return };
         let bus = with(&server, stream()).await;
         let consumer = bus
             .consumer("T", ConsumerConfig { ack_wait: Duration::from_secs(2), ..reader("c") })
@@ -95,8 +89,7 @@ mod jetstream {
         let killer = async {
             for sequence in [60, 200] {
                 let _ = insist(|| bus.wait_for("T", sequence, LONG)).await;
-                server.kill();
-                server.revive();
+                server.restart();
             }
         };
         tokio::time::timeout(LONG * 2, async { tokio::join!(publisher, taker, killer) }).await.unwrap();
@@ -113,10 +106,7 @@ mod jetstream {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn those_who_wait_outlive_a_restart() {
-        if is_missing() {
-            return;
-        }
-        let mut server = Server::start();
+        let Some(mut server) = nats() else { return };
         let bus = with(&server, stream()).await;
         let consumer = bus.consumer("T", reader("c")).await.unwrap();
         bus.publish(Publish::new("t.a", "1")).await.unwrap();
@@ -132,8 +122,7 @@ mod jetstream {
             }
         };
         let restart = async {
-            server.kill();
-            server.revive();
+            server.restart();
             let message = || Publish::new("t.a", "2").id("2");
             insist(|| bus.publish(message())).await;
         };
@@ -143,10 +132,7 @@ mod jetstream {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn ids_and_messages_go_by_the_servers_clock() {
-        if is_missing() {
-            return;
-        }
-        let server = Server::start();
+        let Some(server) = nats() else { return };
         let mut config = stream();
         config.max_age = Duration::from_secs(2);
         config.duplicate_window = Duration::from_millis(500);
@@ -168,10 +154,7 @@ mod jetstream {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn bytes_fill_a_stream_until_they_are_acked() {
-        if is_missing() {
-            return;
-        }
-        let server = Server::start();
+        let Some(server) = nats() else { return };
         let mut config = stream();
         (config.max_bytes, config.trim_acked) = (100_000, true);
         let bus = with(&server, config).await;
@@ -197,10 +180,7 @@ mod jetstream {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn installations_share_a_server_and_nothing_else() {
-        if is_missing() {
-            return;
-        }
-        let server = Server::start();
+        let Some(server) = nats() else { return };
         let one = with(&server, stream()).await;
         let config = JetStreamConfig::new(server.url(), "test2");
         let two = open(config, Options::default()).await.unwrap();
@@ -217,10 +197,7 @@ mod jetstream {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn what_stands_in_the_way_is_said() {
-        if is_missing() {
-            return;
-        }
-        let server = Server::start_with("authorization { token: right }");
+        let Some(server) = nats_with("authorization { token: right }") else { return };
         let told = async |token: &str| {
             let mut config = JetStreamConfig::new(server.url(), "test");
             config.credentials = Credentials::Token(token.to_owned().into());

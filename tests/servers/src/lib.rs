@@ -2,13 +2,17 @@
 //! when dropped. One that is missing makes a test fail under CI, and is skipped loudly elsewhere.
 #![expect(clippy::expect_used, reason = "a test that cannot start its server has failed")]
 
+pub mod cluster;
 pub mod kafka;
 pub mod nats;
+pub mod proxy;
 pub mod pubsub;
 pub mod sqs;
 
+pub use cluster::{Cluster, cluster};
 pub use kafka::{Kafka, kafka, kafka_with_tls};
 pub use nats::{Nats, nats, nats_with};
+pub use proxy::Proxy;
 pub use pubsub::{PubSub, pubsub, pubsub_at};
 pub use sqs::{ElasticMq, Moto, elasticmq, moto, moto_with_keys};
 

@@ -24,6 +24,8 @@ enum Adapter {
     Embedded,
     #[cfg(feature = "jetstream")]
     JetStream,
+    #[cfg(feature = "jetstream")]
+    Cluster,
 }
 
 /// A bus under test.
@@ -32,7 +34,7 @@ pub(crate) struct Fixture {
     pub(crate) clock: Arc<FixedClock>,
     folder: Option<TempDir>,
     #[cfg(feature = "jetstream")]
-    nats: Option<crate::nats::Server>,
+    nats: Option<crate::nats::Place>,
 }
 
 impl Rig {
@@ -49,6 +51,11 @@ impl Rig {
         Self(Adapter::JetStream)
     }
 
+    #[cfg(feature = "jetstream")]
+    pub(crate) const fn cluster() -> Self {
+        Self(Adapter::Cluster)
+    }
+
     /// Whether a rule is left out for this adapter; says why.
     pub(crate) fn leaves_out(&self, rule: &str) -> bool {
         #[cfg(not(feature = "jetstream"))]
@@ -56,7 +63,9 @@ impl Rig {
         match self.0 {
             Adapter::Memory | Adapter::Embedded => false,
             #[cfg(feature = "jetstream")]
-            Adapter::JetStream => crate::nats::leaves_out(rule),
+            Adapter::JetStream => crate::nats::leaves_out(rule, false),
+            #[cfg(feature = "jetstream")]
+            Adapter::Cluster => crate::nats::leaves_out(rule, true),
         }
     }
 
@@ -83,8 +92,9 @@ impl Rig {
                 }
             }
             #[cfg(feature = "jetstream")]
-            Adapter::JetStream => {
-                let nats = crate::nats::Server::start();
+            Adapter::JetStream | Adapter::Cluster => {
+                let alone = matches!(self.0, Adapter::JetStream);
+                let nats = if alone { crate::nats::Place::alone() } else { crate::nats::Place::shared() };
                 let bus = crate::nats::now(nats.open(options));
                 Fixture { bus, clock, folder: None, nats: Some(nats) }
             }

@@ -1,17 +1,13 @@
-//! A NATS server of a test's own, on a port and in a folder that nobody else has.
+//! NATS servers of a test's own, and buses on them.
 #![allow(dead_code, reason = "each suite uses a part")]
 
 use std::future::Future;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use tempfile::TempDir;
 use tiphys_bus::jetstream::{self, JetStreamConfig};
 use tiphys_bus::{Bus, Options};
-
-const START: Duration = Duration::from_secs(30);
+use tiphys_servers::{Cluster, Nats};
 
 /// Rules that a NATS server cannot keep, and why.
 const LEFT_OUT: [(&str, &str); 5] = [
@@ -23,9 +19,16 @@ const LEFT_OUT: [(&str, &str); 5] = [
 ];
 const CLOCK: &str = "the server goes by its own clock, which no test can move";
 
+/// Rules that a cluster cannot keep either.
+const LEFT_OUT_OF_CLUSTERS: [(&str, &str); 1] = [(
+    "tables_keep_the_last",
+    "a table that may hold so many and no more, and is full, takes no replacement on a cluster; ours have no limit",
+)];
+
 /// Whether a rule is left out; says why.
-pub(crate) fn leaves_out(rule: &str) -> bool {
-    if let Some((_, why)) = LEFT_OUT.iter().find(|(left_out, _)| *left_out == rule) {
+pub(crate) fn leaves_out(rule: &str, cluster: bool) -> bool {
+    let more: &[_] = if cluster { &LEFT_OUT_OF_CLUSTERS } else { &[] };
+    if let Some((_, why)) = LEFT_OUT.iter().chain(more).find(|(left_out, _)| *left_out == rule) {
         eprintln!("LEFT OUT for JetStream: {rule}: {why}");
         return true;
     }
@@ -34,11 +37,10 @@ pub(crate) fn leaves_out(rule: &str) -> bool {
 
 /// Whether there is no server to start. That fails under CI, and is said loudly elsewhere.
 pub(crate) fn is_missing() -> bool {
-    if program().is_some() {
+    if tiphys_servers::program("nats-server").is_some() {
         return false;
     }
-    assert!(std::env::var_os("CI").is_none(), "nats-server is missing; `tests/run` installs it");
-    eprintln!("SKIPPED: nats-server is missing; `tests/run` installs it");
+    tiphys_servers::missing("nats-server");
     true
 }
 
@@ -47,104 +49,31 @@ pub(crate) fn now<T>(future: impl Future<Output = T>) -> T {
     tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(future))
 }
 
-/// The server's program, of the tools folder or of PATH.
-fn program() -> Option<PathBuf> {
-    let tools = std::env::var_os("TIPHYS_TEST_TOOLS").map(PathBuf::from);
-    let home = std::env::var_os("HOME").map(|h| PathBuf::from(h).join(".cache/tiphys/tools"));
-    let tools = tools.or(home).map(|tools| tools.join("python/bin"));
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut folders = tools.into_iter().chain(std::env::split_paths(&path));
-    folders.find_map(|folder| Some(folder.join("nats-server")).filter(|file| file.is_file()))
+/// Where a bus of a test is.
+pub(crate) struct Place {
+    pub(crate) config: JetStreamConfig,
+    /// Lives as long as the bus needs it.
+    server: Option<Nats>,
 }
 
-/// A running server; killed when it is dropped.
-pub(crate) struct Server {
-    child: Child,
-    port: u16,
-    folder: TempDir,
-    more: &'static str,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
-impl Server {
-    /// Starts a server that syncs each write, on an empty folder.
-    pub(crate) fn start() -> Self {
-        Self::start_with("")
+impl Place {
+    /// A server that nobody else uses.
+    pub(crate) fn alone() -> Self {
+        let server = tiphys_servers::nats().unwrap();
+        Self { config: JetStreamConfig::new(server.url(), "test"), server: Some(server) }
     }
 
-    /// Starts one with more lines in its configuration.
-    pub(crate) fn start_with(more: &'static str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let child = launch(&folder, -1, more);
-        let mut server = Self { child, port: 0, folder, more };
-        server.port = server.wait_for_port();
-        server
+    /// A part of a cluster that all tests of this process share: it takes seconds to start.
+    pub(crate) fn shared() -> Self {
+        static CLUSTER: OnceLock<Cluster> = OnceLock::new();
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let cluster = CLUSTER.get_or_init(|| tiphys_servers::cluster("").unwrap());
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let config = JetStreamConfig::new(cluster.urls(), format!("test{number}"));
+        Self { config: JetStreamConfig { replicas: 3, ..config }, server: None }
     }
 
-    /// Starts it again on the same port and folder.
-    pub(crate) fn revive(&mut self) {
-        self.child = launch(&self.folder, self.port.into(), self.more);
-        self.wait_for_port();
-    }
-
-    /// Kills it at once, as `kill -9` does.
-    pub(crate) fn kill(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-
-    pub(crate) fn url(&self) -> String {
-        format!("nats://127.0.0.1:{}", self.port)
-    }
-
-    /// A bus on this server.
     pub(crate) async fn open(&self, options: Options) -> Arc<dyn Bus> {
-        let config = JetStreamConfig::new(self.url(), "test");
-        jetstream::open(config, options).await.unwrap()
+        jetstream::open(self.config.clone(), options).await.unwrap()
     }
-
-    /// The server writes its ports into a file once it listens.
-    fn wait_for_port(&mut self) -> u16 {
-        let deadline = Instant::now() + START;
-        loop {
-            let file = format!("nats-server_{}.ports", self.child.id());
-            let text = std::fs::read_to_string(self.folder.path().join(file)).unwrap_or_default();
-            let ports: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
-            let url = ports.pointer("/nats/0").and_then(serde_json::Value::as_str);
-            if let Some(port) = url.and_then(|url| url.rsplit(':').next()?.parse().ok()) {
-                return port;
-            }
-            if let Some(status) = self.child.try_wait().unwrap() {
-                let log = std::fs::read_to_string(self.folder.path().join("log"));
-                panic!("nats-server ended: {status}: {}", log.unwrap_or_default());
-            }
-            assert!(Instant::now() < deadline, "nats-server does not listen");
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-}
-
-fn launch(folder: &TempDir, port: i32, more: &str) -> Child {
-    let config = folder.path().join("nats.conf");
-    let text = format!(
-        "listen: \"127.0.0.1:{port}\"\njetstream {{ store_dir: {:?}, sync_interval: always, max_mem: 64MB, max_file: 1GB }}\n{more}\n",
-        folder.path().join("store")
-    );
-    std::fs::write(&config, text).unwrap();
-    Command::new(program().unwrap())
-        .arg("--config")
-        .arg(&config)
-        .arg("--ports_file_dir")
-        .arg(folder.path())
-        .arg("--log")
-        .arg(folder.path().join("log"))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
 }
