@@ -9,9 +9,11 @@ mod config;
 mod consumer;
 mod link;
 mod names;
+mod permissions;
 mod publish;
 mod pull;
 mod read;
+mod safety;
 mod stream;
 mod watch;
 mod wire;
@@ -22,14 +24,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::future::join_all;
 use serde_json::json;
 use tokio_util::task::TaskTracker;
 
 pub use self::config::{Credentials, JetStreamConfig, Tls};
 use self::consumer::{Known, RemoteConsumer};
 use self::link::Link;
+pub use self::permissions::{Permissions, permissions, users};
 use self::stream::Stream;
 use crate::error::BusError;
+use crate::finding::Finding;
 use crate::log::{check_filter, check_stream, check_subject};
 use crate::options::Options;
 use crate::port::{
@@ -50,7 +55,7 @@ pub async fn open(config: JetStreamConfig, options: Options) -> Result<Arc<dyn B
     Ok(Arc::new(RemoteBus {
         link: Arc::new(link),
         options,
-        replicas: config.replicas,
+        config,
         streams: Mutex::default(),
         consumers: Mutex::default(),
         publishing: TaskTracker::new(),
@@ -60,7 +65,7 @@ pub async fn open(config: JetStreamConfig, options: Options) -> Result<Arc<dyn B
 struct RemoteBus {
     link: Arc<Link>,
     options: Options,
-    replicas: usize,
+    config: JetStreamConfig,
     streams: Mutex<HashMap<String, Arc<Stream>>>,
     consumers: Mutex<HashMap<(String, String), Arc<Known>>>,
     publishing: TaskTracker,
@@ -72,9 +77,14 @@ impl RemoteBus {
         if let Some(stream) = streams.get(name) {
             return Arc::clone(stream);
         }
-        let stream = Arc::new(Stream::new(name));
+        let stream = Arc::new(Stream::new(name, self.config.trims));
         streams.insert(name.into(), Arc::clone(&stream));
         stream
+    }
+
+    /// The streams that this process has to do with.
+    fn known(&self) -> Vec<Arc<Stream>> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
     fn consumers(&self) -> std::sync::MutexGuard<'_, HashMap<(String, String), Arc<Known>>> {
@@ -88,7 +98,7 @@ impl Bus for RemoteBus {
         self.link.open()?;
         check_stream(config)?;
         let stream = self.stream(&config.name);
-        stream.ensure(&self.link, config, self.replicas).await
+        stream.ensure(&self.link, config, self.config.replicas).await
     }
 
     async fn publish(&self, message: Publish) -> Result<Acked, BusError> {
@@ -184,7 +194,26 @@ impl Bus for RemoteBus {
         blobs::get(self, reference).await
     }
 
+    async fn tend(&self) -> Result<(), BusError> {
+        for stream in self.known() {
+            self.link.open()?;
+            stream.tend(&self.link).await?;
+        }
+        Ok(())
+    }
+
+    async fn findings(&self) -> Vec<Finding> {
+        let mut streams = Vec::new();
+        for stream in self.known() {
+            // One that cannot be looked at is a failure, which whoever uses it is told.
+            streams.extend(read::details(&self.link, &stream.name).await);
+        }
+        safety::look(&self.link, &self.config, streams).await
+    }
+
     async fn close(&self) {
+        let known: Vec<_> = self.consumers().values().cloned().collect();
+        join_all(known.iter().map(|known| known.settle(&self.link))).await;
         self.link.closed.cancel();
         self.publishing.close();
         self.publishing.wait().await;

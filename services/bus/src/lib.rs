@@ -7,6 +7,7 @@ mod blobs;
 mod claims;
 pub mod embedded;
 pub mod error;
+pub mod finding;
 #[cfg(feature = "jetstream")]
 pub mod jetstream;
 mod log;
@@ -19,6 +20,7 @@ mod store;
 pub mod streams;
 
 pub use error::BusError;
+pub use finding::Finding;
 pub use memory::{memory, memory_with};
 pub use options::Options;
 pub use port::{

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use tiphys_core::Timestamp;
 
 use crate::error::BusError;
+use crate::finding::Finding;
 
 /// What a publisher demands of the subject before its message is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -170,7 +171,8 @@ pub trait Delivery: Send + Sync {
     fn message(&self) -> &Message;
     /// How often it was handed out, from 1.
     fn attempt(&self) -> u32;
-    /// Done: it does not come again. Returns when that is accepted; a crash soon after may bring it again.
+    /// Done: it does not come again. Returns when that is accepted or on its way; a crash soon after may bring it
+    /// again.
     async fn ack(&self) -> Result<(), BusError>;
     /// Not done: it comes again after `delay`.
     async fn nack(&self, delay: Duration) -> Result<(), BusError>;
@@ -251,6 +253,17 @@ pub trait Bus: Send + Sync + 'static {
 
     /// Reads a blob.
     async fn get_blob(&self, reference: &str) -> Result<Option<Bytes>, BusError>;
+
+    /// Looks after the streams: makes room where they fill up with what every consumer has acked. For one process of
+    /// an installation, every second or so; where publishers make room themselves there is nothing to do.
+    async fn tend(&self) -> Result<(), BusError> {
+        Ok(())
+    }
+
+    /// What is unsafe about the place where messages are kept, to be told at the start and in the status.
+    async fn findings(&self) -> Vec<Finding> {
+        Vec::new()
+    }
 
     /// Flushes acks and stops. Publishes that wait are finished first.
     async fn close(&self);

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use self::cursor::Cursor;
 use self::forward::Forwarder;
 use crate::error::BusError;
+use crate::finding::Finding;
 use crate::port::{
     Acked, Bus, Claim, Consumer, ConsumerConfig, ConsumerInfo, Message, Publish, StreamConfig, StreamInfo,
 };
@@ -241,6 +242,14 @@ impl Bus for Spool {
 
     async fn get_blob(&self, reference: &str) -> Result<Option<Bytes>, BusError> {
         self.remote.get_blob(reference).await
+    }
+
+    async fn tend(&self) -> Result<(), BusError> {
+        self.remote.tend().await
+    }
+
+    async fn findings(&self) -> Vec<Finding> {
+        self.remote.findings().await
     }
 
     /// Closes the log of our own; the bus belongs to others.

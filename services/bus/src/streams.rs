@@ -73,6 +73,32 @@ pub fn all() -> Vec<StreamConfig> {
     ]
 }
 
+/// Limits of EVENTS that somebody asked for; what is absent stays as it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct EventLimits {
+    /// Messages.
+    pub max_messages: Option<u64>,
+    /// Bytes.
+    pub max_bytes: Option<u64>,
+    /// Age.
+    pub max_age: Option<Duration>,
+    /// How long ids are remembered.
+    pub duplicate_window: Option<Duration>,
+}
+
+/// Every stream, with these limits of EVENTS.
+#[must_use]
+pub fn all_with(limits: &EventLimits) -> Vec<StreamConfig> {
+    let mut streams = all();
+    for events in streams.iter_mut().filter(|stream| stream.name == EVENTS) {
+        events.max_messages = limits.max_messages.unwrap_or(events.max_messages);
+        events.max_bytes = limits.max_bytes.unwrap_or(events.max_bytes);
+        events.max_age = limits.max_age.unwrap_or(events.max_age);
+        events.duplicate_window = limits.duplicate_window.unwrap_or(events.duplicate_window);
+    }
+    streams
+}
+
 /// Encodes a name as one token of a subject: what is not a letter, digit, `-` or `_` becomes `%XX`; an
 /// empty name becomes `%`.
 #[must_use]

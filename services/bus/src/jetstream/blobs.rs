@@ -9,7 +9,7 @@ use crate::error::BusError;
 use crate::port::{Bus, Publish, StreamConfig};
 
 /// Pieces: `blobs.DIGEST.NUMBER`; the record: `blobs.DIGEST`. Content-addressed, so each is written once.
-const BLOBS: &str = "BLOBS";
+pub(super) const BLOBS: &str = "BLOBS";
 /// Bytes of a piece.
 const PIECE: usize = 256 << 10;
 /// Pieces read at once.

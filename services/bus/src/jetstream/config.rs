@@ -1,6 +1,5 @@
 //! How a NATS server is reached, and under which names this installation lives there.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use async_nats::ConnectOptions;
@@ -34,25 +33,36 @@ pub enum Credentials {
 pub struct Tls {
     /// Refuses a server that does not encrypt.
     pub required: bool,
-    /// A file of certificates of authorities to trust, beside those of the system.
-    pub authorities: Option<PathBuf>,
-    /// Our own certificate and its key.
-    pub client: Option<(PathBuf, PathBuf)>,
+    /// Whom we trust and as whom we come; the system's authorities and nobody in particular, if absent.
+    pub client: Option<rustls::ClientConfig>,
 }
+
+/// Silence for so long makes the client ask whether the server is still there; after the third time it looks for
+/// another one.
+const PING: Duration = Duration::from_secs(3);
 
 /// Settings of the JetStream adapter.
 #[derive(Debug, Clone)]
 pub struct JetStreamConfig {
     /// Addresses of servers, joined by commas: `nats://HOST:PORT`.
     pub url: String,
-    /// Names this installation; begins every stream and subject. Letters, digits, `-` and `_`.
+    /// Names this installation; begins every stream and subject. Letters, digits and `-`.
     pub prefix: String,
+    /// The namespace whose bus this is. Each has streams of its own, and so limits of its own.
+    pub namespace: Option<String>,
+    /// What this process is to the server; begins the subjects of answers to it, so that it hears no others'.
+    pub role: Option<String>,
     /// Who we are.
     pub credentials: Credentials,
     /// Encryption.
     pub tls: Tls,
     /// On so many servers each message is stored: 1, 3 or 5.
     pub replicas: usize,
+    /// Whether this process makes room in full streams; else it is left to one that tends them ([`crate::Bus::tend`]).
+    pub trims: bool,
+    /// Addresses of the servers' monitoring, such as `http://127.0.0.1:8222`: it alone tells how a server writes to its
+    /// disk.
+    pub monitors: Vec<String>,
     /// For so long a first connection may take.
     pub connect_timeout: Duration,
     /// After so long without an answer the result of a request counts as unknown.
@@ -66,20 +76,49 @@ impl JetStreamConfig {
         Self {
             url: url.into(),
             prefix: prefix.into(),
+            namespace: None,
+            role: None,
             credentials: Credentials::None,
             tls: Tls::default(),
             replicas: 1,
+            trims: true,
+            monitors: Vec::new(),
             connect_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(10),
         }
     }
 
+    /// With which every name on the server begins: of the installation, and of the namespace after `_`, which may
+    /// stand in neither.
+    #[must_use]
+    pub fn root(&self) -> String {
+        match &self.namespace {
+            Some(namespace) => format!("{}_{namespace}", self.prefix),
+            None => self.prefix.clone(),
+        }
+    }
+
+    /// With which the subjects of answers to this process begin.
+    #[must_use]
+    pub fn inbox(&self) -> String {
+        inbox(&self.root(), self.role.as_deref())
+    }
+
     pub(super) fn check(&self) -> Result<(), BusError> {
-        let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-        if self.prefix.is_empty() || !self.prefix.bytes().all(good) {
-            return Err(BusError::Invalid {
-                reason: format!("`{}` is no prefix: it must be letters, digits, `-` and `_`", self.prefix),
-            });
+        let named = [
+            ("prefix", Some(&self.prefix)),
+            ("namespace", self.namespace.as_ref()),
+            ("role", self.role.as_ref()),
+        ];
+        for (what, name) in named {
+            let good = |name: &String| {
+                !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            };
+            if let Some(name) = name.filter(|name| !good(name)) {
+                return Err(BusError::Invalid {
+                    reason: format!("`{name}` is no {what}: it must be letters, digits and `-`"),
+                });
+            }
         }
         if !(1..=5).contains(&self.replicas) {
             return Err(BusError::Invalid {
@@ -91,7 +130,9 @@ impl JetStreamConfig {
 
     pub(super) fn connect_options(&self) -> Result<ConnectOptions, BusError> {
         let plain = ConnectOptions::new()
-            .name(format!("tiphys {}", self.prefix))
+            .name(format!("tiphys {} {}", self.root(), self.role.as_deref().unwrap_or_default()).trim_end())
+            .custom_inbox_prefix(self.inbox())
+            .ping_interval(PING)
             .connection_timeout(self.connect_timeout)
             .request_timeout(Some(self.request_timeout))
             .reconnect_delay_callback(|attempts| {
@@ -113,14 +154,16 @@ impl JetStreamConfig {
                 })?
             }
         };
-        if let Some(file) = &self.tls.authorities {
-            options = options.add_root_certificates(file.clone());
-        }
-        if let Some((certificate, key)) = &self.tls.client {
-            options = options.add_client_certificate(certificate.clone(), key.clone());
+        if let Some(client) = &self.tls.client {
+            options = options.tls_client_config(client.clone());
         }
         Ok(options.require_tls(self.tls.required))
     }
+}
+
+/// With which the subjects of answers to a role begin.
+pub(super) fn inbox(root: &str, role: Option<&str>) -> String {
+    format!("_INBOX.{root}.{}", role.unwrap_or("any"))
 }
 
 #[cfg(test)]
@@ -129,13 +172,30 @@ mod tests {
 
     #[test]
     fn bad_settings_are_refused() {
-        for bad in ["", "a.b", "a b", "a>"] {
+        for bad in ["", "a.b", "a b", "a>", "a_b"] {
             assert!(JetStreamConfig::new("u", bad).check().is_err(), "{bad}");
         }
         let mut config = JetStreamConfig::new("u", "tiphys-1");
         assert!(config.check().is_ok());
         config.replicas = 0;
         assert!(config.check().is_err());
+    }
+
+    #[test]
+    fn namespaces_of_installations_do_not_meet() {
+        let root = |prefix: &str, namespace: Option<&str>| {
+            let config = JetStreamConfig::new("u", prefix);
+            JetStreamConfig { namespace: namespace.map(Into::into), ..config }.root()
+        };
+        let all = [
+            root("a", None),
+            root("a-b", None),
+            root("a", Some("b")),
+            root("a-b", Some("c")),
+            root("a", Some("b-c")),
+        ];
+        let different: std::collections::HashSet<_> = all.iter().collect();
+        assert_eq!(different.len(), all.len(), "{all:?}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Durable consumers: made, opened, asked for messages, and where they stand.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use async_nats::Message as Raw;
@@ -25,12 +25,31 @@ use crate::streams;
 /// out, and does so again.
 const ANSWERS: Duration = Duration::from_secs(2);
 
+const ACK: &str = "+ACK";
+
 /// What this process knows of a consumer, all its handles together.
 #[derive(Debug, Default)]
 pub(super) struct Known {
     redelivered: AtomicU64,
+    /// Where the last ack went that the server did not confirm. It takes acks of a consumer one after another.
+    unconfirmed: std::sync::Mutex<Option<String>>,
     /// Cancelled when it is deleted.
     pub(super) gone: CancellationToken,
+}
+
+impl Known {
+    fn unconfirmed(&self) -> std::sync::MutexGuard<'_, Option<String>> {
+        self.unconfirmed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns once the server has taken every ack so far; by acking the last one again, and waiting for the answer. An
+    /// ack that is lost is no harm: the message comes again.
+    pub(super) async fn settle(&self, link: &Link) {
+        let last = self.unconfirmed().take();
+        if let Some(answer_to) = last {
+            let _ = link.send_within(ANSWERS, answer_to, None, ACK.into()).await;
+        }
+    }
 }
 
 /// The server's name of a consumer: dots and the like may not stand in it.
@@ -127,6 +146,9 @@ pub(super) async fn position(
     name: &str,
     known: Option<&Known>,
 ) -> Result<Option<ConsumerInfo>, BusError> {
+    if let Some(known) = known {
+        known.settle(link).await;
+    }
     // Before the consumer is looked at: what is stored in between is not taken for acked.
     let last = read::info(link, stream).await?.last;
     let Some(info) = find(link, stream, name).await? else {
@@ -251,13 +273,18 @@ struct RemoteDelivery {
 }
 
 impl RemoteDelivery {
-    /// Tells the server, and waits until it has understood: what follows on the same connection may
-    /// otherwise overtake it.
-    async fn tell(&self, word: impl Into<Bytes>) -> Result<(), BusError> {
+    fn still_there(&self) -> Result<(), BusError> {
         self.link.open()?;
         if self.known.gone.is_cancelled() {
             return Err(missing(&self.consumer));
         }
+        Ok(())
+    }
+
+    /// Tells the server, and waits until it has understood: what follows on the same connection may
+    /// otherwise overtake it.
+    async fn tell(&self, word: impl Into<Bytes>) -> Result<(), BusError> {
+        self.still_there()?;
         match self.link.send_within(ANSWERS, self.answer_to.clone(), None, word.into()).await {
             Ok(_) => Ok(()),
             Err(Failure::Nobody) => Err(missing(&self.consumer)),
@@ -277,7 +304,18 @@ impl Delivery for RemoteDelivery {
     }
 
     async fn ack(&self) -> Result<(), BusError> {
-        self.tell("+ACK").await
+        self.still_there()?;
+        let away = || unavailable(format!("consumer `{}`: there is no connection to NATS", self.consumer));
+        if !self.link.is_connected() {
+            return Err(away());
+        }
+        let sent = self.link.client.publish(self.answer_to.clone(), ACK.into());
+        match tokio::time::timeout(ANSWERS, sent).await {
+            Ok(Ok(())) => *self.known.unconfirmed() = Some(self.answer_to.clone()),
+            Ok(Err(error)) => return Err(unavailable(error.to_string())),
+            Err(_) => return Err(away()),
+        }
+        Ok(())
     }
 
     async fn nack(&self, delay: Duration) -> Result<(), BusError> {

@@ -30,6 +30,7 @@ pub(super) mod code {
     pub(crate) const STREAM_EXISTS: u64 = 10_058;
     pub(crate) const STREAM_NOT_FOUND: u64 = 10_059;
     pub(crate) const WRONG_LAST: u64 = 10_071;
+    pub(crate) const ALONE: u64 = 10_074;
     pub(crate) const STORE_FAILED: u64 = 10_077;
     pub(crate) const CONSUMER_EXISTS: u64 = 10_148;
     pub(crate) const CONSUMER_ABSENT: u64 = 10_149;
@@ -152,7 +153,7 @@ impl Link {
         }
         Ok(Self {
             client,
-            names: Names::new(&config.prefix),
+            names: Names::new(&config.root()),
             closed: CancellationToken::new(),
             timeout: config.request_timeout,
             connections,

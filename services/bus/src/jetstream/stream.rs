@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::consumer::floor;
-use super::link::{Link, code};
+use super::link::{Failure, Link, code};
 use super::read;
 use super::watch::Watcher;
 use crate::error::BusError;
@@ -23,6 +23,8 @@ const TRIMS: &str = "tiphys-trim-acked";
 const REMEMBERS: &str = "tiphys-remembers-ids";
 /// One round of making room removes at most this part of a stream, so that replay keeps what it can.
 const PART: u64 = 16;
+/// A stream that is so full, in hundredths, is given room before a publisher must wait for it.
+const TENDED: u64 = 80;
 /// The server remembers ids at least so long.
 const LEAST_WINDOW: Duration = Duration::from_millis(100);
 
@@ -41,6 +43,8 @@ pub(super) struct Stream {
     trimming: tokio::sync::Mutex<()>,
     /// Rounds of making room that were begun.
     rounds: AtomicU64,
+    /// Whether this process makes room.
+    trims: bool,
 }
 
 #[derive(Deserialize)]
@@ -56,13 +60,14 @@ struct Consumers {
 }
 
 impl Stream {
-    pub(super) fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str, trims: bool) -> Self {
         Self {
             name: name.into(),
             traits: Mutex::new(None),
             watcher: Watcher::default(),
             trimming: tokio::sync::Mutex::new(()),
             rounds: AtomicU64::new(0),
+            trims,
         }
     }
 
@@ -77,21 +82,13 @@ impl Stream {
         config: &StreamConfig,
         replicas: usize,
     ) -> Result<(), BusError> {
-        let wanted = on_server(link, config, replicas);
-        // A server whose room is all given away refuses to make even what is there.
-        let there = link.ask::<Info>(&format!("STREAM.INFO.{}", wanted.name), &json!({})).await;
-        let made = match there {
-            Ok(info) if same(&info.config, &wanted) => Ok(info),
-            Ok(_) => link.ask::<Info>(&format!("STREAM.UPDATE.{}", wanted.name), &wanted).await,
-            Err(_) => link.ask::<Info>(&format!("STREAM.CREATE.{}", wanted.name), &wanted).await,
-        };
-        let made = match made {
-            // Another made it meanwhile, with other limits.
-            Err(failure) if failure.code() == code::STREAM_EXISTS => {
-                link.ask::<Info>(&format!("STREAM.UPDATE.{}", wanted.name), &wanted).await
-            }
-            made => made,
-        };
+        let mut wanted = on_server(link, config, replicas);
+        let mut made = make(link, &wanted).await;
+        if made.as_ref().is_err_and(|failure| failure.code() == code::ALONE) {
+            // A server that is alone keeps one copy, whatever is asked for; the findings tell.
+            wanted.num_replicas = 1;
+            made = make(link, &wanted).await;
+        }
         let info = made.map_err(|failure| failure.about(&self.what()))?;
         self.learn(&info);
         Ok(())
@@ -99,7 +96,7 @@ impl Stream {
 
     fn learn(&self, info: &Info) -> Traits {
         let marked = |mark: &str| info.config.metadata.get(mark).is_some_and(|v| v == "true");
-        let traits = Traits { remembers_ids: marked(REMEMBERS), trims: marked(TRIMS) };
+        let traits = Traits { remembers_ids: marked(REMEMBERS), trims: self.trims && marked(TRIMS) };
         *self.traits.lock().unwrap_or_else(PoisonError::into_inner) = Some(traits);
         traits
     }
@@ -165,6 +162,27 @@ impl Stream {
         Ok(removed > 0)
     }
 
+    /// Makes room before the stream is full.
+    pub(super) async fn tend(&self, link: &Link) -> Result<(), BusError> {
+        if !self.traits(link).await?.trims {
+            return Ok(());
+        }
+        loop {
+            let info = read::details(link, &self.name).await?;
+            let full = |have: u64, most: i64| {
+                let most = u64::try_from(most).unwrap_or(0);
+                most > 0 && have.saturating_mul(100) > most.saturating_mul(TENDED)
+            };
+            let (state, config) = (info.state, info.config);
+            if !full(state.messages, config.max_messages) && !full(state.bytes, config.max_bytes) {
+                return Ok(());
+            }
+            if !self.make_room(link, self.rounds()).await? {
+                return Ok(());
+            }
+        }
+    }
+
     /// Up to where every durable consumer has acked; `None` without any.
     async fn acked_by_all(&self, link: &Link, last: u64) -> Result<Option<u64>, BusError> {
         let request = format!("CONSUMER.LIST.{}", link.names.stream(&self.name));
@@ -188,6 +206,21 @@ impl Stream {
     }
 }
 
+async fn make(link: &Link, wanted: &Config) -> Result<Info, Failure> {
+    let update = || async { link.ask::<Info>(&format!("STREAM.UPDATE.{}", wanted.name), wanted).await };
+    // A server whose room is all given away refuses to make even what is there.
+    match link.ask::<Info>(&format!("STREAM.INFO.{}", wanted.name), &json!({})).await {
+        Ok(info) if same(&info.config, wanted) => return Ok(info),
+        Ok(_) => return update().await,
+        Err(_) => {}
+    }
+    match link.ask::<Info>(&format!("STREAM.CREATE.{}", wanted.name), wanted).await {
+        // Another made it meanwhile, with other limits.
+        Err(failure) if failure.code() == code::STREAM_EXISTS => update().await,
+        made => made,
+    }
+}
+
 /// A limit of ours as one of the server's.
 fn limit(limit: u64) -> i64 {
     match limit {
@@ -205,6 +238,7 @@ fn same(there: &Config, wanted: &Config) -> bool {
         && there.max_age == wanted.max_age
         && there.duplicate_window == wanted.duplicate_window
         && there.num_replicas == wanted.num_replicas
+        && there.discard == wanted.discard
         && wanted.metadata.iter().all(|(key, value)| there.metadata.get(key) == Some(value))
 }
 

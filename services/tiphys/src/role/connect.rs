@@ -1,15 +1,17 @@
 //! The way to the NATS server.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use secrecy::SecretString;
 use tiphys_bus::jetstream::{self, Credentials, JetStreamConfig, Tls};
-use tiphys_bus::{Bus, BusError, Options, streams};
+use tiphys_bus::{Bus, BusError, Options, StreamConfig, streams};
+use tiphys_catalog::Snapshot;
+use tiphys_catalog::event_bus::{self, Given};
 use tiphys_core::chain;
-use tiphys_kit::{Backoff, CancellationToken, Group, Health};
+use tiphys_kit::{Backoff, CancellationToken, Health, tls};
+use tiphys_manifest::Diagnostic;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -19,11 +21,42 @@ use crate::cli::RoleArgs;
 pub(super) const PART: &str = "bus";
 /// A server that stays away is told of once in this time.
 const QUIET: Duration = Duration::from_secs(10);
-/// The streams are looked at so often.
-const LOOK: Duration = Duration::from_secs(10);
+/// The server, where nobody says which.
+const NEAREST: &str = "nats://127.0.0.1:4222";
 
-/// What the arguments and the environment say.
-pub(super) fn config(args: &RoleArgs) -> anyhow::Result<JetStreamConfig> {
+/// Which bus, and what is to be there.
+pub(super) struct Plan {
+    pub(super) config: JetStreamConfig,
+    pub(super) streams: Vec<StreamConfig>,
+    /// What of the EventBus object has no effect.
+    pub(super) diagnostics: Vec<Diagnostic>,
+}
+
+/// The bus of the arguments and the environment, and of the EventBus object where they are silent. `own` is a
+/// namespace that has a bus of its own.
+pub(super) fn plan(
+    role: &str,
+    args: &RoleArgs,
+    own: Option<&str>,
+    namespace: &str,
+    snapshot: &Snapshot,
+) -> anyhow::Result<Plan> {
+    let given = Given {
+        config: JetStreamConfig {
+            namespace: own.map(str::to_owned),
+            role: Some(role.to_owned()),
+            trims: role == "bus",
+            monitors: args.monitors.clone(),
+            ..config(args)?
+        },
+        fixed: args.nats.is_some(),
+        replicated: args.replicas.is_some(),
+    };
+    let bus = event_bus::event_bus(snapshot, namespace, given)?;
+    Ok(Plan { config: bus.config, streams: streams::all_with(&bus.events), diagnostics: bus.diagnostics })
+}
+
+fn config(args: &RoleArgs) -> anyhow::Result<JetStreamConfig> {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let secret = |name: &str| variable(name).map(SecretString::from);
     let credentials = if let Some(file) = variable("NATS_CREDS") {
@@ -38,18 +71,31 @@ pub(super) fn config(args: &RoleArgs) -> anyhow::Result<JetStreamConfig> {
     } else {
         Credentials::None
     };
+    let text = |name: &str| {
+        let file = variable(name);
+        let read = |file: String| std::fs::read_to_string(&file).with_context(|| format!("{name}: `{file}`"));
+        file.map(read).transpose()
+    };
+    let (authorities, certificate, key) = (text("NATS_CA")?, text("NATS_CERT")?, text("NATS_KEY")?);
+    let material = tls::Material {
+        authorities: authorities.as_deref(),
+        identity: certificate.as_deref().zip(key.as_deref()),
+        skip_verification: false,
+    };
+    let known = material.authorities.is_some() || material.identity.is_some();
+    let client = known.then(|| tls::client(material)).transpose();
     Ok(JetStreamConfig {
         credentials,
-        tls: Tls { authorities: variable("NATS_CA").map(PathBuf::from), ..Tls::default() },
-        replicas: args.replicas,
-        ..JetStreamConfig::new(&args.nats, &args.prefix)
+        tls: Tls { required: known, client: client.map_err(|wrong| anyhow!("TLS to NATS: {wrong}"))? },
+        replicas: args.replicas.unwrap_or(1),
+        ..JetStreamConfig::new(args.nats.as_deref().unwrap_or(NEAREST), &args.prefix)
     })
 }
 
 /// Connects, however long the server is away. With `make` it makes the streams, else it waits for them. `None`: told
 /// to stop.
 pub(super) async fn open(
-    config: &JetStreamConfig,
+    plan: &Plan,
     make: bool,
     health: &Health,
     stop: &CancellationToken,
@@ -57,7 +103,7 @@ pub(super) async fn open(
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
     let (mut bus, mut told) = (None::<Arc<dyn Bus>>, None::<Instant>);
     loop {
-        let error = match attempt(config, &mut bus, make).await {
+        let error = match attempt(plan, &mut bus, make).await {
             Ok(bus) => {
                 health.ready(PART);
                 info!("connected to the bus");
@@ -80,43 +126,17 @@ pub(super) async fn open(
     }
 }
 
-async fn attempt(
-    config: &JetStreamConfig,
-    open: &mut Option<Arc<dyn Bus>>,
-    make: bool,
-) -> Result<Arc<dyn Bus>, BusError> {
+async fn attempt(plan: &Plan, open: &mut Option<Arc<dyn Bus>>, make: bool) -> Result<Arc<dyn Bus>, BusError> {
     let bus = match open {
         Some(bus) => bus.clone(),
-        None => open.insert(jetstream::open(config.clone(), Options::default()).await?).clone(),
+        None => open.insert(jetstream::open(plan.config.clone(), Options::default()).await?).clone(),
     };
-    for stream in streams::all() {
+    for stream in &plan.streams {
         if make {
-            bus.ensure_stream(&stream).await?;
+            bus.ensure_stream(stream).await?;
         } else {
             bus.info(&stream.name).await?;
         }
     }
     Ok(bus)
-}
-
-/// Looks after the streams: one that is gone is told of, never made again in silence.
-pub(super) fn watch_over(group: &mut Group, bus: Arc<dyn Bus>, health: Health) {
-    group.spawn("streams", move |stop| async move {
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return Ok::<(), BusError>(()),
-                () = tokio::time::sleep(LOOK) => {}
-            }
-            let mut wrong = None;
-            for stream in streams::all() {
-                if let Err(error) = bus.info(&stream.name).await {
-                    wrong = Some(chain(&error));
-                }
-            }
-            match wrong {
-                None => health.ready(PART),
-                Some(why) => health.failing(PART, why),
-            }
-        }
-    });
 }
