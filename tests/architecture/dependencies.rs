@@ -11,7 +11,7 @@ const TABLE: [(&str, &[&str]); 14] = [
     ("kit", &["core"]),
     ("bus", &["core"]),
     ("proto", &[]),
-    ("catalog", &["core", "manifest", "bus", "kit"]),
+    ("catalog", &["core", "manifest", "lang", "bus", "kit"]),
     ("eventsource", &["core", "manifest", "lang", "kit", "catalog", "bus", "proto"]),
     ("sensor", &["core", "manifest", "lang", "kit", "catalog", "bus"]),
     ("trigger", &["core", "manifest", "lang", "kit", "catalog", "bus", "proto"]),

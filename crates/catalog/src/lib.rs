@@ -8,6 +8,8 @@ pub mod bus_feeder;
 pub mod change;
 pub mod directory;
 pub mod error;
+#[cfg(feature = "jetstream")]
+pub mod event_bus;
 mod handle;
 
 pub use bus_feeder::{Applied, ApplyAction, BusFeeder, Caller, Outcome, apply, delete};

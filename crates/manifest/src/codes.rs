@@ -139,6 +139,9 @@ codes! {
     GRAPH = "TIP-MAN-033", Error, strict true,
         "The tasks or steps of a template make no graph: one depends on what is not there or on itself, two have one \
          name, or `depends` cannot be read. A workflow that comes to this template fails.";
+    BUS_SETTING = "TIP-MAN-034", Warning, strict false,
+        "A setting of the EventBus has no effect here, or another one than in Argo: the server is not installed from here, \
+         and EVENTS refuses what it has no room for rather than to drop what is stored.";
 }
 
 /// The explanation of a code.
