@@ -127,3 +127,44 @@ async fn a_stop_while_the_bus_is_away_loses_nothing() {
     assert_eq!(sorted(&stored), (10..40).map(|n| n.to_string()).collect::<Vec<_>>());
     stage.end().await;
 }
+
+/// Killed again and again while messages come in, wherever it stands then.
+#[test]
+fn killed_five_times_among_a_thousand_messages() {
+    let Some(server) = shared() else { return };
+    let runtime = || tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let survivor = runtime();
+    let bus = tiphys_bus::memory();
+    let manifest = manifest(&server.url(), "storm", &json!({}));
+    let site = survivor.block_on(async {
+        let site = Site::at(&server.url(), "storm").await;
+        site.make(|plain| plain).await;
+        site
+    });
+    for round in 0..5 {
+        let victim = runtime();
+        let stage = victim.block_on(Stage::with(&manifest, bus.clone(), Config::default()));
+        survivor.block_on(async {
+            let site = &site;
+            let sending =
+                (0..200).map(|n| async move { site.send(&(1000 + round * 200 + n).to_string()).await });
+            futures::future::join_all(sending).await;
+            // Some are stored, some on their way.
+            until("some are stored", || async {
+                stage.bus.info(tiphys_bus::streams::EVENTS).await.unwrap().last > round * 200
+            })
+            .await;
+        });
+        victim.shutdown_background();
+        std::mem::forget(stage);
+    }
+    survivor.block_on(async {
+        let stage = Stage::with(&manifest, bus, Config::default()).await;
+        assert_eq!(
+            sorted(&events(&stage, 1000).await),
+            (1000..2000).map(|n| n.to_string()).collect::<Vec<_>>()
+        );
+        stage.end().await;
+        assert!(site.rest().await.is_empty());
+    });
+}

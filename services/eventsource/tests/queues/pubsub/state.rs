@@ -113,3 +113,31 @@ async fn without_a_project_nothing_is_asked_of_an_emulator() {
     assert!(reason.contains("lacks `projectID`"), "{reason}");
     stage.end().await;
 }
+
+/// A source that starts ends all streams of the emulator, to be rid of dead ones; those that live go on.
+#[tokio::test]
+async fn two_sources_share_a_subscription() {
+    let Some(server) = shared() else { return };
+    let site = Site::at(&server.url(), "two").await;
+    site.make(|plain| plain).await;
+    let first = started(&server.url(), "two", &json!({})).await;
+    let second = started(&server.url(), "two", &json!({})).await;
+    let mut sent = 0;
+    crate::wait::until("both get messages", || {
+        sent += 1;
+        let text = sent.to_string();
+        let (site, first, second) = (&site, &first, &second);
+        async move {
+            site.send(&text).await;
+            !first.events().await.is_empty() && !second.events().await.is_empty()
+        }
+    })
+    .await;
+    crate::wait::until("each message is somebody's", || async {
+        first.events().await.len() + second.events().await.len() == sent
+    })
+    .await;
+    assert!(first.codes().is_empty() && second.codes().is_empty());
+    first.end().await;
+    second.end().await;
+}
