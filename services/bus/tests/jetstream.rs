@@ -2,6 +2,11 @@
 #![cfg(feature = "jetstream")]
 #![allow(clippy::unwrap_used, reason = "clippy knows only functions marked as tests")]
 
+#[path = "jetstream/child.rs"]
+mod child;
+#[path = "jetstream/full.rs"]
+mod full;
+
 /// Tests are selected by this name.
 mod jetstream {
     use std::collections::HashSet;
@@ -15,9 +20,9 @@ mod jetstream {
 
     use tiphys_servers::{Nats, nats, nats_with};
 
-    const LONG: Duration = Duration::from_secs(30);
+    pub(crate) const LONG: Duration = Duration::from_secs(30);
 
-    fn stream() -> StreamConfig {
+    pub(crate) fn stream() -> StreamConfig {
         StreamConfig {
             name: "T".into(),
             max_messages: 0,
@@ -29,7 +34,7 @@ mod jetstream {
         }
     }
 
-    fn reader(name: &str) -> ConsumerConfig {
+    pub(crate) fn reader(name: &str) -> ConsumerConfig {
         ConsumerConfig {
             name: name.into(),
             filters: vec![],
