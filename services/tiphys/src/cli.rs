@@ -127,8 +127,8 @@ pub(crate) enum Command {
     Dlq(DlqCommand),
     /// Triggers: pause, resume; without a word, run the trigger service
     Trigger(TriggerArgs),
-    /// Run the bus service: it makes the streams and watches over the server
-    Bus(RoleArgs),
+    /// Run the bus service, which makes the streams and watches over the server; or print users for that
+    Bus(BusArgs),
     /// Run the event sources
     Eventsource(RoleArgs),
     /// Run the sensors

@@ -16,7 +16,7 @@ mod watch;
 
 use clap::CommandFactory as _;
 
-use crate::cli::{Cli, Command, RoleArgs, TriggerArgs};
+use crate::cli::{BusArgs, BusCommand, Cli, Command, RoleArgs, TriggerArgs};
 use crate::client::Client;
 use crate::exit::Failure;
 use crate::role::Role;
@@ -33,6 +33,10 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
     match command {
         Command::Dev(args) => crate::dev::run(&args, &cli.connection),
         Command::Runner { dir } => std::process::exit(tiphys_runner::main(&dir)),
+        Command::Bus(BusArgs { command: Some(BusCommand::Permissions { prefix }), .. }) => {
+            print!("{}", crate::role::users(prefix, cli.connection.namespace.clone()));
+            Ok(())
+        }
         Command::Lint(args) => lint::run(&args, &cli.connection),
         Command::Explain { code } => explain::run(&code),
         Command::Completion { shell } => {
@@ -54,7 +58,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
 /// The service that a command runs, or the command.
 fn role_of(command: Command) -> Result<(Role, RoleArgs), Box<Command>> {
     match command {
-        Command::Bus(args) => Ok((Role::Bus, args)),
+        Command::Bus(BusArgs { command: None, role }) => Ok((Role::Bus, role)),
         Command::Eventsource(args) => Ok((Role::Eventsource, args)),
         Command::Sensor(args) => Ok((Role::Sensor, args)),
         Command::Trigger(TriggerArgs { command: None, role }) => Ok((Role::Trigger, role)),

@@ -7,6 +7,7 @@ mod api;
 mod beat;
 mod connect;
 mod door;
+mod keeper;
 mod late;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use serde_json::json;
 use tiphys_bus::Bus;
+use tiphys_bus::jetstream::JetStreamConfig;
 use tiphys_catalog::{Catalog, CatalogError};
 use tiphys_core::{Clock, SystemClock};
 use tiphys_executor::artifact::LocalStore;
@@ -29,6 +31,9 @@ use crate::assembly::{self, Manifests, Room, Surroundings};
 use crate::cli::{Connection, RoleArgs};
 use crate::data::DataFolder;
 use crate::exit::Failure;
+
+use connect::Plan;
+use keeper::Keeper;
 
 /// How long a stage may take to drain.
 const GRACE: Duration = Duration::from_secs(15);
@@ -63,6 +68,8 @@ struct Service<'a> {
     args: &'a RoleArgs,
     data: DataFolder,
     namespace: String,
+    /// The namespace, where it was asked to have a bus of its own.
+    own: Option<String>,
     /// Unlike that of any other process.
     instance: String,
     clock: Arc<dyn Clock>,
@@ -83,6 +90,12 @@ pub(crate) fn run(role: Role, args: &RoleArgs, connection: &Connection) -> Resul
     Ok(runtime.block_on(serve(role, args, connection))?)
 }
 
+/// A user of a NATS server for each service.
+pub(crate) fn users(prefix: String, namespace: Option<String>) -> String {
+    let config = JetStreamConfig { namespace, ..JetStreamConfig::new("", prefix) };
+    tiphys_bus::jetstream::users(&config)
+}
+
 async fn serve(role: Role, args: &RoleArgs, connection: &Connection) -> anyhow::Result<()> {
     let beside = || args.manifests.parent().unwrap_or(&args.manifests).join(".tiphys");
     let data = DataFolder::open(connection.data.clone().unwrap_or_else(beside))?;
@@ -91,6 +104,7 @@ async fn serve(role: Role, args: &RoleArgs, connection: &Connection) -> anyhow::
         args,
         data,
         namespace: connection.namespace.clone().unwrap_or_else(|| "default".into()),
+        own: connection.namespace.clone(),
         instance: instance()?,
         clock: Arc::new(SystemClock),
         health: Health::default(),
@@ -106,8 +120,11 @@ async fn serve(role: Role, args: &RoleArgs, connection: &Connection) -> anyhow::
     let catalog = Catalog::new();
     let manifests = Manifests { folder: &args.manifests, namespace: &service.namespace };
     manifests.follow(&mut service.background, &catalog, &service.health).await?;
-    let Some(bus) = service.bus(&catalog).await? else { return Ok(()) };
-    let outcome = service.work(bus.clone(), &catalog, admin).await;
+    let own = service.own.as_deref();
+    let plan = connect::plan(role.as_str(), args, own, &service.namespace, &catalog.snapshot())?;
+    let plan = Arc::new(plan);
+    let Some(bus) = service.bus(plan.clone(), &catalog).await? else { return Ok(()) };
+    let outcome = service.work(&plan, bus.clone(), &catalog, admin).await;
     service.data.withdraw_role(role.as_str());
     bus.close().await;
     outcome
@@ -134,10 +151,10 @@ impl Service<'_> {
     }
 
     /// The bus, and what was given by the API. `None`: told to stop. Who has a spool does not wait.
-    async fn bus(&mut self, catalog: &Catalog) -> anyhow::Result<Option<Arc<dyn Bus>>> {
-        let (spec, health, stop) = (connect::config(self.args)?, self.health.clone(), self.stop.clone());
+    async fn bus(&mut self, plan: Arc<Plan>, catalog: &Catalog) -> anyhow::Result<Option<Arc<dyn Bus>>> {
+        let (health, stop) = (self.health.clone(), self.stop.clone());
         if self.role != Role::Eventsource || self.args.no_spool {
-            let Some(bus) = connect::open(&spec, self.role == Role::Bus, &health, &stop).await? else {
+            let Some(bus) = connect::open(&plan, self.role == Role::Bus, &health, &stop).await? else {
                 return Ok(None);
             };
             let Some(given) = assembly::given(&bus, catalog, &health, &stop).await else { return Ok(None) };
@@ -150,7 +167,7 @@ impl Service<'_> {
         let (late, catalog) = (Arc::new(late::Late::default()), catalog.clone());
         let bus: Arc<dyn Bus> = late.clone();
         self.background.spawn("catalog-bus", move |stop| async move {
-            let Some(bus) = connect::open(&spec, false, &health, &stop).await? else { return Ok(()) };
+            let Some(bus) = connect::open(&plan, false, &health, &stop).await? else { return Ok(()) };
             late.arrive(bus.clone());
             if let Some(given) = assembly::given(&bus, &catalog, &health, &stop).await {
                 given.follow(stop).await?;
@@ -163,6 +180,7 @@ impl Service<'_> {
     /// What the role is for.
     async fn work(
         &mut self,
+        plan: &Plan,
         bus: Arc<dyn Bus>,
         catalog: &Catalog,
         admin: std::net::SocketAddr,
@@ -172,7 +190,12 @@ impl Service<'_> {
         let mut findings: Findings = Arc::new(Vec::new);
         let mut watching = None;
         match self.role {
-            Role::Bus => connect::watch_over(&mut rooms, bus.clone(), self.health.clone()),
+            Role::Bus => {
+                let (streams, of_object) = (plan.streams.clone(), plan.diagnostics.clone());
+                let (keeper, found) = Keeper::new(bus.clone(), streams, of_object, self.health.clone());
+                rooms.spawn("streams", move |stop| keeper.run(stop));
+                findings = Arc::new(move || found.diagnostics());
+            }
             Role::Eventsource => {
                 let open = self.eventsource(&mut rooms, &bus, catalog).await?;
                 (address, findings) = (Some(open.0), open.1);
@@ -257,5 +280,15 @@ impl Service<'_> {
             None => Ok(()),
             Some(failure) => Err(anyhow!(failure)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_users_in_the_repository_are_those_of_this_version() {
+        let kept = include_str!("../../../deploy/nats/users.conf");
+        let made = super::users("tiphys".into(), None);
+        assert_eq!(kept, made, "tiphys bus permissions > deploy/nats/users.conf");
     }
 }
