@@ -3,7 +3,7 @@
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
 use sha2::Sha256;
-use tiphys_tests::{Server, others, root};
+use tiphys_tests::{Local, Server, others, root};
 
 /// The demo values of the example's Secret.
 pub(crate) fn demo(key: &str) -> String {
@@ -52,6 +52,13 @@ fn real_scanners_scan_a_ticket_and_what_is_found_is_masked() {
         path = format!("{}:{path}", program.parent().unwrap().display());
     }
     scan(&Server::with(&root().join("examples/ticket-scan"), &[], &[("PATH", &path)]), "ripsecrets");
+}
+
+#[test]
+fn separate_services_scan_a_ticket() {
+    let example = root().join("examples/ticket-scan");
+    let Some(local) = Local::with(&example, &[("PATH", "/usr/bin:/bin")]) else { return };
+    scan(&local, "patterns-tokens");
 }
 
 /// Posts a ticket, and looks at everything that comes of it.

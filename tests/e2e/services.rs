@@ -147,7 +147,7 @@ fn an_event_source_that_starts_while_nats_is_away_answers() {
     let Some(local) = Local::start(manifests(&ledger, "true").path()) else { return };
     local.kill("nats");
     local.kill("eventsource");
-    local.up_without_nats();
+    local.up_without_nats("eventsource");
     for n in 0..10 {
         post(&local, n);
     }
@@ -178,7 +178,7 @@ fn an_owner_that_was_stopped_and_goes_on_does_nothing_twice() {
         .arg(local.manifests())
         .arg("--data")
         .arg(local.data())
-        .env("NATS_URL", nats_url(&local))
+        .envs(local.environment("executor"))
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::null())
         .spawn()
@@ -195,11 +195,6 @@ fn an_owner_that_was_stopped_and_goes_on_does_nothing_twice() {
     let _ = second.wait();
 }
 
-fn nats_url(local: &Local) -> String {
-    let port = std::fs::read_to_string(local.data().join("run/nats.port")).unwrap();
-    format!("nats://127.0.0.1:{}", port.trim())
-}
-
 #[test]
 fn the_falco_example_runs_on_separate_services() {
     let Some(local) = Local::start(&root().join("examples/falco-response")) else { return };
@@ -214,4 +209,94 @@ fn the_falco_example_runs_on_separate_services() {
     let id = answer.header("x-event-id").unwrap().to_owned();
     let story = local.ok(&["events", "get", &id, "--trace"]);
     assert!(story.contains("stopped"), "{story}");
+}
+
+/// An event source, a sensor and a template that only the API was given.
+const GIVEN: &str = r#"
+apiVersion: argoproj.io/v1alpha1
+kind: EventSource
+metadata: {name: given}
+spec:
+  webhook: {e: {endpoint: /given, method: POST}}
+---
+apiVersion: argoproj.io/v1alpha1
+kind: Sensor
+metadata: {name: given}
+spec:
+  dependencies: [{name: dep, eventSourceName: given, eventName: e}]
+  triggers:
+    - template:
+        name: run
+        argoWorkflow:
+          operation: submit
+          source:
+            resource:
+              apiVersion: argoproj.io/v1alpha1
+              kind: Workflow
+              metadata: {generateName: given-}
+              spec: {workflowTemplateRef: {name: given}}
+    - template: {name: nowhere, http: {url: "http://127.0.0.1:1/", method: POST}}
+      retryStrategy: {steps: 1}
+---
+apiVersion: argoproj.io/v1alpha1
+kind: WorkflowTemplate
+metadata: {name: given}
+spec:
+  entrypoint: main
+  templates:
+    - name: main
+      metadata: {annotations: {tiphys.dev/launcher: process}}
+      container: {image: busybox, command: [sh, -c, "echo from a step"]}
+---
+apiVersion: argoproj.io/v1alpha1
+kind: CronWorkflow
+metadata: {name: given}
+spec:
+  schedule: "1 1 1 1 *"
+  workflowSpec: {workflowTemplateRef: {name: given}}
+"#;
+
+#[test]
+fn the_command_line_works_as_with_one_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(local) = Local::start(folder.path()) else { return };
+    let file = folder.path().join("given.yaml");
+    std::fs::write(&file, GIVEN).unwrap();
+    let file = file.to_str().unwrap();
+    local.ok(&["apply", "-f", file]);
+    // What the API was given reaches the process that receives, when it has read it.
+    let answer = until("the webhook", || {
+        let answer = local.send("POST", "/events/default/given/e", &[], b"{\"a\":1}").ok()?;
+        (answer.status == 200).then_some(answer)
+    });
+    all_succeeded(&local, 1);
+    let letter = until("the dead letter", || local.json(&["dlq", "list"])["items"].get(0).cloned());
+    local.ok(&["dlq", "retry", &letter["sequence"].to_string()]);
+    until("the second letter", || local.json(&["dlq", "list"])["items"].get(1).cloned());
+    let event = answer.header("x-event-id").unwrap();
+    let story = local.ok(&["events", "get", event, "--trace"]);
+    assert!(story.contains("from a step"), "logs of steps are shown: {story}");
+    local.ok(&["submit", "--from", "workflowtemplate/given", "--wait"]);
+    local.ok(&["cron", "run", "given"]);
+    all_succeeded(&local, 3);
+    local.ok(&["resubmit", "@latest", "--wait"]);
+    local.ok(&["trigger", "pause", "given/run"]);
+    local.ok(&["replay", event]);
+    until("the firing that waits", || {
+        let rows = local.json(&["status"])["triggers"].clone();
+        let row = rows.as_array()?.iter().find(|row| row["trigger"] == "run")?.clone();
+        (row["inFlight"] == 1).then_some(())
+    });
+    local.ok(&["trigger", "resume", "given/run"]);
+    all_succeeded(&local, 5);
+    local.ok(&["delete", "-f", file]);
+    until("the end of the webhook", || {
+        let answer = local.send("POST", "/events/default/given/e", &[], b"{}").ok()?;
+        (answer.status == 404).then_some(())
+    });
+    assert!(
+        !local.logs().contains("Permissions Violation"),
+        "each service has what it needs: {}",
+        local.logs()
+    );
 }

@@ -13,6 +13,7 @@ use crate::{Server, binary, others, root};
 /// A set of services in a folder of their own, stopped when it is dropped.
 pub struct Local {
     server: Server,
+    environment: Vec<(String, String)>,
 }
 
 impl Deref for Local {
@@ -33,13 +34,20 @@ impl Local {
     /// Starts the set on a copy of these manifests. `None`: there is no NATS server here.
     #[must_use]
     pub fn start(manifests: &Path) -> Option<Self> {
+        Self::with(manifests, &[])
+    }
+
+    /// The same with further variables.
+    #[must_use]
+    pub fn with(manifests: &Path, environment: &[(&str, &str)]) -> Option<Self> {
         if others::program("nats-server").is_none() {
             others::missing("nats-server");
             return None;
         }
         let folder = tempfile::tempdir().expect("a folder");
         copy_folder(manifests, &folder.path().join("manifests"));
-        let local = Self { server: Server::elsewhere(folder) };
+        let environment = environment.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect();
+        let local = Self { server: Server::elsewhere(folder), environment };
         local.up();
         Some(local)
     }
@@ -47,6 +55,7 @@ impl Local {
     fn script(&self, name: &str) -> Command {
         let mut command = Command::new(root().join("deploy/local").join(name));
         command.arg(self.server.data()).env("TIPHYS_BIN", binary()).env_remove("NATS_URL");
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.env("NATS_SERVER", others::program("nats-server").unwrap_or_default());
         command
     }
@@ -62,15 +71,27 @@ impl Local {
         out.lines().filter_map(|line| Some(line.strip_prefix("started ")?.to_owned())).collect()
     }
 
-    /// The same while the NATS server of before is away: nobody starts it, and not everything may become ready.
+    /// Starts a role alone while the NATS server of before is away: nobody starts that, and not everything may become
+    /// ready.
     ///
     /// # Panics
     /// When the script cannot be run.
-    pub fn up_without_nats(&self) {
-        let port = std::fs::read_to_string(self.server.data().join("run/nats.port")).expect("a port");
+    pub fn up_without_nats(&self, role: &str) {
         let mut script = self.script("up");
-        script.env("NATS_URL", format!("nats://127.0.0.1:{}", port.trim())).env("TIPHYS_PATIENCE", "2");
+        script.envs(self.environment(role)).env("TIPHYS_PATIENCE", "2");
         script.output().expect("the script runs");
+    }
+
+    /// The variables that a further process of a role needs to reach NATS as the first does.
+    #[must_use]
+    pub fn environment(&self, role: &str) -> Vec<(String, String)> {
+        let run = self.server.data().join("run");
+        let read = |name: &str| std::fs::read_to_string(run.join(name)).unwrap_or_default().trim().to_owned();
+        vec![
+            ("NATS_URL".into(), format!("nats://127.0.0.1:{}", read("nats.port"))),
+            ("NATS_USER".into(), format!("tiphys-{role}")),
+            ("NATS_PASSWORD".into(), read(&format!(".{role}.password"))),
+        ]
     }
 
     /// The process of a role, or of `nats`.
