@@ -26,8 +26,8 @@ fn manifest(server: &Nats, event: &Value, secret: Option<&Value>) -> String {
         "apiVersion": "argoproj.io/v1alpha1", "kind": "EventSource", "metadata": {"name": "n"},
         "spec": {"nats": {"example": event}},
     });
-    let login = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "login"}, "stringData": secret});
-    format!("{source}\n---\n{}\n", if secret.is_some() { login } else { Value::Null })
+    let own = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "login"}, "stringData": secret});
+    format!("{source}\n---\n{}\n", if secret.is_some() { own } else { Value::Null })
 }
 
 fn key(key: &str) -> Value {
