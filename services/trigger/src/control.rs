@@ -54,7 +54,23 @@ pub async fn read(
 /// # Errors
 /// Fails when the bus does.
 pub async fn write(bus: &Arc<dyn Bus>, names: (&str, &str, &str), control: &Control) -> Result<(), BusError> {
+    bus.publish(record(names, control)?).await.map(|_| ())
+}
+
+/// Sets the switches of a trigger that has none yet; what somebody else set meanwhile stands.
+pub(crate) async fn write_first(
+    bus: &Arc<dyn Bus>,
+    names: (&str, &str, &str),
+    control: &Control,
+) -> Result<(), BusError> {
+    match bus.publish(record(names, control)?.expect_last(0)).await {
+        Err(BusError::Conflict { .. }) => Ok(()),
+        other => other.map(drop),
+    }
+}
+
+fn record(names: (&str, &str, &str), control: &Control) -> Result<Publish, BusError> {
     let record = serde_json::to_vec(control)
         .map_err(|error| BusError::Invalid { reason: format!("control record: {error}") })?;
-    bus.publish(Publish::new(subject(names.0, names.1, names.2), record)).await.map(|_| ())
+    Ok(Publish::new(subject(names.0, names.1, names.2), record))
 }

@@ -17,7 +17,7 @@ use crate::control;
 use crate::kind;
 use crate::ledger::Ledger;
 use crate::rate::Pace;
-use crate::work::Shared;
+use crate::work::{ACK_WAIT, HEARTBEAT, Shared};
 
 /// How much is done at once.
 #[derive(Debug, Clone)]
@@ -46,6 +46,9 @@ pub struct Deps {
     /// Readiness.
     pub health: Health,
 }
+
+/// How long it is waited for what comes.
+const WAIT: Duration = Duration::from_secs(30);
 
 /// Namespace, sensor, trigger.
 type Name = (String, String, String);
@@ -76,13 +79,14 @@ pub async fn run(config: Config, deps: Deps, stop: CancellationToken) -> Result<
         tasks: Tasks::new(stop.clone()),
         running: HashSet::new(),
         noted: HashSet::new(),
+        read: 0,
     };
     workers.start_known().await?;
     let router = ConsumerConfig {
         name: "trigger-router".into(),
         filters: Vec::new(),
         start: Start::All,
-        ack_wait: Duration::from_secs(30),
+        ack_wait: ACK_WAIT,
         max_ack_pending: 1024,
     };
     let router = deps.bus.consumer(streams::FIRINGS, router).await?;
@@ -90,7 +94,7 @@ pub async fn run(config: Config, deps: Deps, stop: CancellationToken) -> Result<
     deps.health.ready("trigger");
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
     loop {
-        let fetched = tokio::select! {
+        let routed = tokio::select! {
             () = stop.cancelled() => break,
             moved = changed.changed() => {
                 if moved.is_err() {
@@ -99,9 +103,17 @@ pub async fn run(config: Config, deps: Deps, stop: CancellationToken) -> Result<
                 workers.start_from_catalog();
                 continue;
             }
-            fetched = router.fetch(256, Duration::from_secs(30)) => fetched,
+            // Noted by another process, which may be dead before it works it off.
+            noted = deps.bus.wait_for(streams::CONTROL, workers.read, WAIT) => match noted {
+                Ok(_) => workers.start_known().await,
+                Err(error) => Err(error),
+            },
+            fetched = router.fetch(256, WAIT) => match fetched {
+                Ok(firings) => route(&mut workers, firings).await,
+                Err(error) => Err(error),
+            },
         };
-        match route(&mut workers, fetched).await {
+        match routed {
             Ok(()) => backoff.reset(),
             Err(BusError::Closed) => break,
             Err(error) => {
@@ -118,11 +130,8 @@ pub async fn run(config: Config, deps: Deps, stop: CancellationToken) -> Result<
 }
 
 /// Makes sure that each firing seen has a worker. The worker's own consumer delivers it.
-async fn route(
-    workers: &mut Workers,
-    fetched: Result<Vec<Box<dyn Delivery>>, BusError>,
-) -> Result<(), BusError> {
-    for delivery in fetched? {
+async fn route(workers: &mut Workers, firings: Vec<Box<dyn Delivery>>) -> Result<(), BusError> {
+    for delivery in firings {
         if let Some(name) = control::trigger_of(&delivery.message().subject) {
             workers.note(&name).await?;
             workers.start(name);
@@ -139,22 +148,26 @@ struct Workers {
     running: HashSet<Name>,
     /// Triggers that stand on the CONTROL stream.
     noted: HashSet<Name>,
+    /// Up to where that stream was read.
+    read: u64,
 }
 
 impl Workers {
     /// Starts the workers of every trigger that was ever seen, and of those in the catalog.
     async fn start_known(&mut self) -> Result<(), BusError> {
-        let mut from = 1;
+        let end = self.shared.bus.info(streams::CONTROL).await?.last;
         loop {
-            let known = self.shared.bus.read(streams::CONTROL, "", from, 500).await?;
+            let known = self.shared.bus.read(streams::CONTROL, "", self.read + 1, 500).await?;
             let Some(last) = known.last() else { break };
-            from = last.sequence + 1;
+            self.read = last.sequence;
             for message in &known {
                 if let Some(name) = control::trigger_of(&message.subject) {
                     self.start(name);
                 }
             }
         }
+        // What was replaced or removed since is not read.
+        self.read = self.read.max(end);
         self.start_from_catalog();
         Ok(())
     }
@@ -187,7 +200,7 @@ impl Workers {
                 by: "trigger".into(),
                 reason: "first firing".into(),
             };
-            control::write(bus, (&name.0, &name.1, &name.2), &first).await?;
+            control::write_first(bus, (&name.0, &name.1, &name.2), &first).await?;
         }
         self.noted.insert(name.clone());
         Ok(())
@@ -246,7 +259,7 @@ impl Worker {
             name: format!("trigger-{}", streams::token(&names.join("/"))),
             filters: vec![streams::subject(streams::FIRINGS, &names)],
             start: Start::All,
-            ack_wait: Duration::from_secs(30),
+            ack_wait: ACK_WAIT,
             max_ack_pending: self.concurrency * 4,
         };
         let consumer = self.shared.bus.consumer(streams::FIRINGS, config).await?;
@@ -311,7 +324,7 @@ impl Worker {
 async fn keep_alive(delivery: &dyn Delivery, wait: Duration) -> Result<(), BusError> {
     let mut left = wait;
     while !left.is_zero() {
-        let step = left.min(Duration::from_secs(10));
+        let step = left.min(HEARTBEAT);
         tokio::time::sleep(step).await;
         delivery.progress().await?;
         left -= step;

@@ -17,8 +17,10 @@ use crate::ledger::{Effect, Entry, Ledger, State};
 use crate::metric;
 use crate::retry::Schedule;
 
+/// A delivery that is neither answered nor kept alive for so long comes again: what a dead process had under way.
+pub(crate) const ACK_WAIT: Duration = Duration::from_secs(5);
 /// A delivery is kept alive this often while its effect is under way.
-const HEARTBEAT: Duration = Duration::from_secs(10);
+pub(crate) const HEARTBEAT: Duration = Duration::from_millis(1500);
 /// After a refusal of the bus the firing comes again after this long.
 const BUS_PAUSE: Duration = Duration::from_secs(2);
 
@@ -145,6 +147,10 @@ impl Shared {
             entry.state = State::Retrying;
             self.settle(&entry, over).await?;
             return Ok(Outcome::Later(wait));
+        }
+        if self.ledger.read(&firing.id).await?.1 != over {
+            // Another process had it too, and came first: what it wrote decides.
+            return Ok(Outcome::Later(BUS_PAUSE));
         }
         metric::retries_failed(firing);
         error!(
