@@ -70,7 +70,6 @@ const TABLE: &[Row] = rows! {
     "111" EventSource "github" Fails
     "112" EventSource "gitlab" Fails
     "113" EventSource "hdfs" Fails
-    "114" EventSource "kafka" Fails
     "115" EventSource "minio" Fails
     "116" EventSource "mns" Fails
     "117" EventSource "mqtt" Fails
@@ -92,7 +91,6 @@ const TABLE: &[Row] = rows! {
     "151" Trigger "azureEventHubs" Fails
     "152" Trigger "azureServiceBus" Fails
     "154" Trigger "email" Fails
-    "155" Trigger "kafka" Fails
     "157" Trigger "openWhisk" Fails
     "158" Trigger "pulsar" Fails
     "159" Trigger "slack" Fails

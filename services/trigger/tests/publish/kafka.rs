@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -11,7 +12,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde_json::{Value as Json, json};
 use tiphys_core::{Firing, FiringId, Operation, Value};
 use tiphys_servers::kafka::USER;
-use tiphys_servers::{Kafka, kafka};
+use tiphys_servers::{Kafka, kafka, kafka_with_tls};
 use tiphys_trigger::dlq;
 use tiphys_trigger::ledger::{Effect, Ledger, State};
 
@@ -211,5 +212,42 @@ async fn what_will_never_do_is_a_dead_letter_at_once() {
         let reason = &letters[n].letter.reason;
         assert!(reason.contains(part), "{reason}");
     }
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_are_checked_on_both_sides() {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    // OpenSSL takes a certificate with its issuer's name for one that signed itself.
+    params.distinguished_name.push(DnType::CommonName, "authority");
+    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let certified = || {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec!["127.0.0.1".into()]).unwrap();
+        (key.serialize_pem(), params.signed_by(&key, &authority).unwrap().pem())
+    };
+    let (server_key, server_certificate) = certified();
+    let identity = format!("{server_key}{server_certificate}");
+    let Some(server) = kafka_with_tls(&identity, &authority.pem()) else { return };
+    topic(&server, "t").await;
+    let world = World::start().await;
+    let (key, own) = certified();
+    let other = rcgen::generate_simple_self_signed(vec!["127.0.0.1".into()]).unwrap();
+    let pems = |ca: &str| {
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "pem"},
+            "stringData": {"ca": ca, "key": key, "own": own}})
+        .to_string()
+    };
+    world.put(&pems(&other.cert.pem()));
+    let of = |key: &str| json!({"name": "pem", "key": key});
+    let tls = json!({"caCertSecret": of("ca"), "clientCertSecret": of("own"), "clientKeySecret": of("key")});
+    let firing = publishing(&server.secret(), "secret", &json!({"topic": "t", "tls": tls}));
+    world.fire(&firing, "1").await;
+    let why = in_vain(&world, &firing).await;
+    assert!(why.contains("certificate verify failed"), "{why}");
+    world.put(&pems(&authority.pem()));
+    world.until(&firing.id, State::Done).await;
+    assert_eq!(tokio::task::block_in_place(|| read(&server, "t")).len(), 1);
     world.end().await;
 }
