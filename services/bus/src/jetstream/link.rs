@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_nats::client::{Request, RequestErrorKind};
 use async_nats::connection::State;
 use async_nats::jetstream::Error as Refusal;
-use async_nats::{Client, ConnectErrorKind, Event, HeaderMap, Message};
+use async_nats::{Client, ConnectErrorKind, Event, HeaderMap, Message, ServerError};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,9 @@ use crate::error::BusError;
 
 /// Where the server takes requests about streams and consumers.
 pub(super) const API: &str = "$JS.API";
+
+/// So begins what a server says that lets us not send to a subject.
+const FORBIDDEN: &str = "Permissions Violation for Publish to";
 
 /// Codes by which the server says why it refuses.
 pub(super) mod code {
@@ -108,11 +111,14 @@ pub(super) struct Link {
     /// After so long without an answer a result is unknown.
     pub(super) timeout: Duration,
     connections: watch::Receiver<u64>,
+    /// The last subject that the server did not let us send to, as it said it.
+    forbidden: watch::Receiver<String>,
 }
 
 impl Link {
     pub(super) async fn connect(config: &JetStreamConfig) -> Result<Self, BusError> {
         let (counter, connections) = watch::channel(0);
+        let (refusals, forbidden) = watch::channel(String::new());
         let lost = AtomicBool::new(false);
         let options = config.connect_options()?.event_callback(move |event| {
             match &event {
@@ -126,6 +132,10 @@ impl Link {
                 Event::Disconnected => {
                     tracing::warn!("the connection to NATS is lost; trying again");
                     lost.store(true, Ordering::Release);
+                }
+                // Whoever waits for the answer tells it.
+                Event::ServerError(ServerError::Other(text)) if text.contains(FORBIDDEN) => {
+                    refusals.send_replace(text.clone());
                 }
                 Event::SlowConsumer(_) | Event::ServerError(_) | Event::ClientError(_) => {
                     tracing::warn!(%event, "NATS");
@@ -157,6 +167,7 @@ impl Link {
             closed: CancellationToken::new(),
             timeout: config.request_timeout,
             connections,
+            forbidden,
         })
     }
 
@@ -199,7 +210,23 @@ impl Link {
         if let Some(headers) = headers {
             request = request.headers(headers);
         }
-        self.client.send_request(subject, request).await.map_err(|error| match error.kind() {
+        let mut connections = self.connections.clone();
+        connections.mark_unchanged();
+        let refused = self.refused(&subject);
+        let was_connected = self.is_connected();
+        let answered = tokio::select! {
+            biased;
+            answered = self.client.send_request(subject, request) => answered,
+            text = refused => {
+                return Err(Failure::Unknown(format!("the NATS server refuses our user: {text}")));
+            }
+            // No answer comes for what went over a connection that is no more.
+            Ok(()) = connections.changed(), if was_connected => {
+                let lost = "the connection was lost meanwhile, so whether it was done is unknown";
+                return Err(Failure::Unknown(lost.to_owned()));
+            }
+        };
+        answered.map_err(|error| match error.kind() {
             RequestErrorKind::NoResponders => Failure::Nobody,
             RequestErrorKind::TimedOut => {
                 Failure::Unknown(format!("no answer within {timeout:?}, so whether it was done is unknown"))
@@ -207,6 +234,22 @@ impl Link {
             _ if self.closed.is_cancelled() => Failure::Closed,
             _ => Failure::Unknown(error.to_string()),
         })
+    }
+
+    /// Returns when the server says from now on that we may not send to a subject.
+    fn refused(&self, subject: &str) -> impl Future<Output = String> + use<> {
+        let mut forbidden = self.forbidden.clone();
+        forbidden.mark_unchanged();
+        let named = format!("\"{subject}\"");
+        async move {
+            while forbidden.changed().await.is_ok() {
+                let text = forbidden.borrow_and_update().clone();
+                if text.contains(&named) {
+                    return text;
+                }
+            }
+            std::future::pending().await
+        }
     }
 
     /// Asks about a stream or consumer.

@@ -120,7 +120,10 @@ async fn forbidden(server: &Nats) {
     let source = bus(server, "test", "eventsource").await;
     let api = bus(server, "test", "server").await;
     let before = (api.info(streams::FIRINGS).await.unwrap(), api.info(streams::EVENTS).await.unwrap());
-    let refused = |refused: Result<(), BusError>| assert!(refused.is_err(), "it may do what it must not");
+    let refused = |refused: Result<(), BusError>| {
+        let told = refused.expect_err("it may do what it must not").to_string();
+        assert!(told.contains("refuses our user"), "{told}");
+    };
     refused(source.publish(Publish::new("firings.ns.s.t", "forged")).await.map(drop));
     refused(source.purge(streams::EVENTS, "", None).await.map(drop));
     refused(source.consumer(streams::FIRINGS, reader("thief")).await.map(drop));
