@@ -195,3 +195,36 @@ async fn a_paused_trigger_waits_and_holds_nobody_else() {
     world.until(&held.id, State::Done).await;
     world.end().await;
 }
+
+#[tokio::test]
+async fn two_processes_share_firings_and_both_obey_a_pause() {
+    let one = World::start().await;
+    let two = one.beside();
+    let names = ("default", "s", "shared");
+    let paused =
+        |paused| control::Control { paused, at: Timestamp::now(), by: "test".into(), reason: String::new() };
+    control::write(&one.bus, names, &paused(true)).await.unwrap();
+    let mut firings = Vec::new();
+    for index in 0..40 {
+        let mut firing = firing("shared", &workflow(&json!({"generateName": "scan-"})));
+        firing.id = FiringId(format!("{index:02x}").repeat(32));
+        // Told twice, as after a lost answer.
+        one.fire(&firing, &format!("{index}-a")).await;
+        one.fire(&firing, &format!("{index}-b")).await;
+        firings.push(firing.id);
+    }
+    let free = firing("free", &json!({"log": {}}));
+    one.fire(&free, "free").await;
+    one.until(&free.id, State::Done).await;
+    assert!(one.workflows().await.is_empty(), "both wait");
+    control::write(&one.bus, names, &paused(false)).await.unwrap();
+    for id in &firings {
+        one.until(id, State::Done).await;
+    }
+    let names: std::collections::BTreeSet<String> =
+        one.workflows().await.into_iter().map(|workflow| workflow.name).collect();
+    assert_eq!(one.workflows().await.len(), 40);
+    assert_eq!(names.len(), 40);
+    one.end().await;
+    two.end().await;
+}

@@ -28,6 +28,15 @@ impl World {
         for stream in streams::all() {
             bus.ensure_stream(&stream).await.unwrap();
         }
+        Self::on(bus)
+    }
+
+    /// One more process on the same bus.
+    pub(crate) fn beside(&self) -> Self {
+        Self::on(self.bus.clone())
+    }
+
+    fn on(bus: Arc<dyn Bus>) -> Self {
         let stop = CancellationToken::new();
         let catalog = Catalog::new();
         let feeder = catalog.feeder();
