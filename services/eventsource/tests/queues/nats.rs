@@ -26,14 +26,14 @@ fn manifest(server: &Nats, event: &Value, secret: Option<&Value>) -> String {
         "apiVersion": "argoproj.io/v1alpha1", "kind": "EventSource", "metadata": {"name": "n"},
         "spec": {"nats": {"example": event}},
     });
-    let own = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "login"}, "stringData": secret});
+    let login = json!({"name": "login"});
+    let own = json!({"apiVersion": "v1", "kind": "Secret", "metadata": login, "stringData": secret});
     format!("{source}\n---\n{}\n", if secret.is_some() { own } else { Value::Null })
 }
 
 fn key(key: &str) -> Value {
     json!({"name": "login", "key": key})
 }
-
 async fn client(server: &Nats) -> Client {
     within("a client", async {
         loop {
