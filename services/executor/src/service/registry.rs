@@ -41,7 +41,7 @@ struct Elsewhere {
 pub(super) struct Taken {
     pub(super) key: Key,
     pub(super) inbox: Arc<Inbox>,
-    pub(super) state: Option<State>,
+    pub(super) state: Option<Box<State>>,
 }
 
 /// What a record asks for.
@@ -99,7 +99,7 @@ impl Tables {
         let elsewhere = self.elsewhere.remove(key).unwrap_or_default();
         let inbox = Arc::new(Inbox::new(stop.child_token(), elsewhere.sequence, launcher));
         self.live.insert(key.clone(), inbox.clone());
-        Taken { key: key.clone(), inbox, state: elsewhere.state.map(|state| *state) }
+        Taken { key: key.clone(), inbox, state: elsewhere.state }
     }
 }
 

@@ -60,7 +60,7 @@ impl Service {
         if let Some(state) = &state {
             inbox.bind(state.launcher.as_ref());
         }
-        let driver = Driver::new(self.clone(), key, inbox.clone(), state);
+        let driver = Driver::new(self.clone(), key, inbox.clone(), state.map(|state| *state));
         self.tasks.spawn("workflow", async move {
             let _over = inbox.over.clone().drop_guard();
             driver.run().await;

@@ -50,7 +50,7 @@ pub(crate) struct Gated {
 }
 
 impl Gated {
-    pub(crate) fn new(inner: Arc<dyn Bus>, gate: Gate, journals: Gate) -> Arc<dyn Bus> {
+    pub(crate) fn on(inner: Arc<dyn Bus>, gate: Gate, journals: Gate) -> Arc<dyn Bus> {
         Arc::new(Self { inner, gate, journals })
     }
 

@@ -24,7 +24,7 @@ struct Process {
 fn process(bus: &Arc<dyn Bus>, launcher: Arc<Fake>, owner: &str, claim_time: Duration) -> Process {
     let (gate, journals) = (launcher.gate.clone(), Gate::default());
     let config = Config { owner: owner.into(), claim_time, ..Config::default() };
-    let own = Gated::new(bus.clone(), gate.clone(), journals.clone());
+    let own = Gated::on(bus.clone(), gate.clone(), journals.clone());
     let mut stage = executor(own, Catalog::new(), launcher, config);
     // What the test itself asks is not held up.
     stage.bus = bus.clone();
