@@ -50,7 +50,6 @@ fn has(payload: &[u8], wanted: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
     use crate::journal::Begun;
