@@ -8,12 +8,13 @@ use tiphys_bus::jetstream::{JetStreamConfig, open};
 use tiphys_bus::{Bus, BusError, ConsumerConfig, Options, Publish, Start, StreamConfig};
 use tiphys_servers::Cluster;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 /// Each has a connection of its own, and begins at another server.
 const PUBLISHERS: u32 = 3;
 const TAKERS: usize = 2;
-/// In flight of each publisher.
-const WINDOW: u32 = 8;
+/// In flight of each publisher, all the time: so some are always on the way when something happens.
+const WINDOW: u32 = 16;
 /// A taker pauses so long when nothing works.
 const PAUSE: Duration = Duration::from_millis(50);
 /// Nothing takes so long when all is well.
@@ -22,9 +23,10 @@ const LONG: Duration = Duration::from_secs(90);
 /// What happens meanwhile.
 pub(crate) struct Load {
     bus: Arc<dyn Bus>,
-    events: u32,
-    /// Publishers and takers; they end with this.
-    tasks: JoinSet<()>,
+    publishers: JoinSet<()>,
+    /// They end with this.
+    takers: JoinSet<()>,
+    stop: CancellationToken,
     /// Sequences that publishers were told, by event.
     told: Arc<Mutex<BTreeMap<u32, u64>>>,
     taken: Arc<Mutex<BTreeSet<u32>>>,
@@ -47,7 +49,7 @@ async fn connect(cluster: &Cluster, first: usize) -> Arc<dyn Bus> {
 
 impl Load {
     /// Begins to publish and to take.
-    pub(crate) async fn start(cluster: &Cluster, events: u32) -> Self {
+    pub(crate) async fn start(cluster: &Cluster) -> Self {
         let bus = connect(cluster, 0).await;
         let stream = StreamConfig {
             name: "T".into(),
@@ -59,25 +61,33 @@ impl Load {
             trim_acked: false,
         };
         bus.ensure_stream(&stream).await.unwrap();
-        let mut load =
-            Self { bus, events, tasks: JoinSet::new(), told: Arc::default(), taken: Arc::default() };
+        let mut load = Self {
+            bus,
+            publishers: JoinSet::new(),
+            takers: JoinSet::new(),
+            stop: CancellationToken::new(),
+            told: Arc::default(),
+            taken: Arc::default(),
+        };
         for number in 0..TAKERS {
             let (bus, taken) = (connect(cluster, number).await, Arc::clone(&load.taken));
-            load.tasks.spawn(take(bus, taken));
+            load.takers.spawn(take(bus, taken));
         }
         for number in 0..PUBLISHERS {
             let bus = connect(cluster, number as usize).await;
-            let told = Arc::clone(&load.told);
-            let mine: Vec<u32> = (0..events).filter(|event| event % PUBLISHERS == number).collect();
-            load.tasks.spawn(publish(bus, mine, told));
+            for lane in 0..WINDOW {
+                let events = (number * WINDOW + lane..).step_by((PUBLISHERS * WINDOW) as usize);
+                let (bus, told, stop) = (Arc::clone(&bus), Arc::clone(&load.told), load.stop.clone());
+                load.publishers.spawn(publish(bus, events, told, stop));
+            }
         }
         load
     }
 
-    /// Waits until so many are acknowledged.
-    pub(crate) async fn stored(&self, count: u32) {
-        let stored = || self.told.lock().unwrap().len() >= count as usize;
-        self.until(&format!("{count} events stored"), stored).await;
+    /// Waits until so many more are acknowledged.
+    pub(crate) async fn stored(&self, more: usize) {
+        let count = self.told.lock().unwrap().len() + more;
+        self.until(&format!("{more} more events stored"), || self.told.lock().unwrap().len() >= count).await;
     }
 
     async fn until(&self, what: &str, holds: impl Fn() -> bool) {
@@ -89,20 +99,25 @@ impl Load {
         }
     }
 
-    /// Waits for the end, and judges: each event is stored once, where its publisher was told, and was taken.
-    pub(crate) async fn end(self) {
-        self.stored(self.events).await;
-        self.until("all taken", || self.taken.lock().unwrap().len() >= self.events as usize).await;
+    /// Lets the publishers come to an end, and judges: each event is stored once, where its publisher was told, and was
+    /// taken.
+    pub(crate) async fn end(mut self) {
+        self.stop.cancel();
+        while let Some(ended) = self.publishers.join_next().await {
+            ended.unwrap();
+        }
+        let events = self.told.lock().unwrap().len();
+        self.until("all taken", || self.taken.lock().unwrap().len() >= events).await;
         let deadline = Instant::now() + LONG;
         let stored = loop {
-            match self.bus.read("T", "", 1, self.events as usize * 2).await {
+            match self.bus.read("T", "", 1, events * 2).await {
                 Ok(stored) => break stored,
                 Err(error) => assert!(Instant::now() < deadline, "{error}"),
             }
             tokio::time::sleep(PAUSE).await;
         };
         let found: Vec<(u32, u64)> = stored.iter().map(|m| (number(&m.payload), m.sequence)).collect();
-        assert_eq!(found.len(), self.events as usize, "each is stored once");
+        assert_eq!(found.len(), events, "each is stored once");
         let told = self.told.lock().unwrap().clone();
         assert_eq!(
             found.into_iter().collect::<BTreeMap<_, _>>(),
@@ -126,28 +141,27 @@ fn number(payload: &[u8]) -> u32 {
     std::str::from_utf8(payload).unwrap().parse().unwrap()
 }
 
-/// Publishes each event until it is acknowledged, as every caller does.
-async fn publish(bus: Arc<dyn Bus>, mine: Vec<u32>, told: Arc<Mutex<BTreeMap<u32, u64>>>) {
-    use futures::StreamExt as _;
-    let each = futures::stream::iter(mine).for_each_concurrent(WINDOW as usize, |event| {
-        let (bus, told) = (Arc::clone(&bus), Arc::clone(&told));
-        async move {
-            loop {
-                let message = Publish::new("t.a", event.to_string()).id(event.to_string());
-                match bus.publish(message).await {
-                    Ok(acked) => {
-                        told.lock().unwrap().insert(event, acked.sequence);
-                        // Spreads the load over the time in which things happen.
-                        tokio::time::sleep(Duration::from_millis(200)).await;
-                        return;
-                    }
-                    Err(error) => assert!(matches!(error, BusError::Unavailable { .. }), "{error}"),
-                }
-                tokio::time::sleep(PAUSE).await;
-            }
+/// Publishes one event after another, each until it is acknowledged, as every caller does.
+async fn publish(
+    bus: Arc<dyn Bus>,
+    events: impl Iterator<Item = u32>,
+    told: Arc<Mutex<BTreeMap<u32, u64>>>,
+    stop: CancellationToken,
+) {
+    for event in events {
+        if stop.is_cancelled() {
+            return;
         }
-    });
-    each.await;
+        let acked = loop {
+            let message = Publish::new("t.a", event.to_string()).id(event.to_string());
+            match bus.publish(message).await {
+                Ok(acked) => break acked,
+                Err(error) => assert!(matches!(error, BusError::Unavailable { .. }), "{error}"),
+            }
+            tokio::time::sleep(PAUSE).await;
+        };
+        told.lock().unwrap().insert(event, acked.sequence);
+    }
 }
 
 async fn take(bus: Arc<dyn Bus>, taken: Arc<Mutex<BTreeSet<u32>>>) {
