@@ -2,6 +2,8 @@
 #![cfg(feature = "jetstream")]
 #![allow(clippy::unwrap_used, reason = "clippy knows only functions marked as tests")]
 
+#[path = "guarded/deployed.rs"]
+mod deployed;
 #[path = "guarded/keys.rs"]
 mod keys;
 #[path = "guarded/roles.rs"]
@@ -77,7 +79,7 @@ mod jetstream {
         right_and_wrong(&server, creds(operator.creds()), creds(other.creds()), "BEGIN").await;
     }
 
-    fn trusting(authority: &str) -> Tls {
+    pub(crate) fn trusting(authority: &str) -> Tls {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut roots = rustls::RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(authority.as_bytes()).unwrap()).unwrap();
