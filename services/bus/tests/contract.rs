@@ -37,7 +37,7 @@ macro_rules! contract {
                     acked_messages_make_room, nothing_unacked_makes_room, old_messages_go,
                     a_jump_of_the_clock_removes_nothing, limits_can_change, blobs, close_ends_all;
                 claiming: one_holds_it, tokens_grow, renewal_keeps_the_token, release_frees_it,
-                    an_old_claim_cannot_release, racing_claims;
+                    an_old_claim_cannot_release, racing_claims, members_share_and_take_over;
             );
         }
     };

@@ -1,8 +1,11 @@
 //! Rules of claims.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
+use tiphys_bus::members::{Config, Members};
+use tokio_util::sync::CancellationToken;
 
 use crate::kit::{Rig, claims};
 
@@ -83,5 +86,53 @@ pub(crate) async fn racing_claims(rig: &Rig) {
         let racers = owners.iter().map(|owner| t.bus.claim(&key, owner, MINUTE));
         let won = join_all(racers).await;
         assert_eq!(won.iter().filter(|c| c.as_ref().unwrap().is_some()).count(), 1);
+    }
+}
+
+pub(crate) async fn members_share_and_take_over(rig: &Rig) {
+    let t = rig.with(claims()).await;
+    let member = |name: &str| {
+        let config = Config {
+            work: "w".into(),
+            name: name.into(),
+            group: String::new(),
+            passes_within: Duration::from_secs(3),
+        };
+        Arc::new(Members::new(t.bus.clone(), config))
+    };
+    let (one, two) = (member("one"), member("two"));
+    let stop = CancellationToken::new();
+    // What is let go at once: nothing is held.
+    let agreeing = async |member: &Arc<Members>| {
+        let mut views = member.watch();
+        views.mark_changed();
+        while views.changed().await.is_ok() {
+            let turn = views.borrow_and_update().turn();
+            member.let_go(turn);
+        }
+    };
+    let sees = async |member: &Arc<Members>, count: usize| {
+        let mut views = member.watch();
+        let seen = views.wait_for(|view| view.is_settled() && view.count() == count);
+        tokio::time::timeout(MINUTE, seen).await.unwrap().unwrap().clone()
+    };
+    let story = async {
+        sees(&one, 1).await;
+        let second = async {
+            let view = sees(&two, 2).await;
+            assert_ne!(view.is_mine("p", None), sees(&one, 2).await.is_mine("p", None));
+        };
+        tokio::select! {
+            ended = two.run(&stop) => ended.unwrap(),
+            () = agreeing(&two) => {}
+            () = second => {}
+        }
+        // The second died; its piece passes on.
+        assert!(sees(&one, 1).await.is_mine("p", None) && one.holds());
+    };
+    tokio::select! {
+        ended = one.run(&stop) => ended.unwrap(),
+        () = agreeing(&one) => {}
+        () = story => {}
     }
 }
