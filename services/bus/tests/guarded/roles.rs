@@ -120,8 +120,9 @@ async fn forbidden(server: &Nats) {
     let source = bus(server, "test", "eventsource").await;
     let api = bus(server, "test", "server").await;
     let before = (api.info(streams::FIRINGS).await.unwrap(), api.info(streams::EVENTS).await.unwrap());
+    // What it may do by mistake tells nothing.
     let refused = |refused: Result<(), BusError>| {
-        let told = refused.expect_err("it may do what it must not").to_string();
+        let told = refused.err().map(|error| error.to_string()).unwrap_or_default();
         assert!(told.contains("refuses our user"), "{told}");
     };
     refused(source.publish(Publish::new("firings.ns.s.t", "forged")).await.map(drop));
