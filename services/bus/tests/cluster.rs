@@ -1,7 +1,7 @@
 //! Three servers under load: one is killed, one is cut off, and so are those who publish and take. Nothing is lost, and
 //! nothing is stored twice.
 #![cfg(feature = "jetstream")]
-#![allow(clippy::unwrap_used, reason = "clippy knows only functions marked as tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "clippy knows only functions marked as tests")]
 
 #[path = "cluster/load.rs"]
 mod load;

@@ -1,5 +1,5 @@
 //! The contract of the port, run over every adapter. A new adapter is one line at the end of this file.
-#![allow(clippy::unwrap_used, reason = "clippy knows only functions marked as tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "clippy knows only functions marked as tests")]
 
 #[path = "contract/claiming.rs"]
 mod claiming;

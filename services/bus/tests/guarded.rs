@@ -1,6 +1,6 @@
 //! A server that asks who we are, and that we ask who it is: every form of both, tried on real servers.
 #![cfg(feature = "jetstream")]
-#![allow(clippy::unwrap_used, reason = "clippy knows only functions marked as tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "clippy knows only functions marked as tests")]
 
 #[path = "guarded/deployed.rs"]
 mod deployed;

@@ -1,6 +1,6 @@
 //! What only a real server can show: its own clock and limits, its death, and ours.
 #![cfg(feature = "jetstream")]
-#![allow(clippy::unwrap_used, reason = "clippy knows only functions marked as tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "clippy knows only functions marked as tests")]
 
 #[path = "jetstream/child.rs"]
 mod child;
