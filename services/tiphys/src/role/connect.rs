@@ -28,6 +28,8 @@ const NEAREST: &str = "nats://127.0.0.1:4222";
 pub(super) struct Plan {
     pub(super) config: JetStreamConfig,
     pub(super) streams: Vec<StreamConfig>,
+    /// Largest message, where one is asked for.
+    max_message: Option<usize>,
     /// What of the EventBus object has no effect.
     pub(super) diagnostics: Vec<Diagnostic>,
 }
@@ -53,7 +55,12 @@ pub(super) fn plan(
         replicated: args.replicas.is_some(),
     };
     let bus = event_bus::event_bus(snapshot, namespace, given)?;
-    Ok(Plan { config: bus.config, streams: streams::all_with(&bus.events), diagnostics: bus.diagnostics })
+    Ok(Plan {
+        config: bus.config,
+        streams: streams::all_with(&bus.events),
+        max_message: bus.max_payload,
+        diagnostics: bus.diagnostics,
+    })
 }
 
 fn config(args: &RoleArgs) -> anyhow::Result<JetStreamConfig> {
@@ -129,7 +136,12 @@ pub(super) async fn open(
 async fn attempt(plan: &Plan, open: &mut Option<Arc<dyn Bus>>, make: bool) -> Result<Arc<dyn Bus>, BusError> {
     let bus = match open {
         Some(bus) => bus.clone(),
-        None => open.insert(jetstream::open(plan.config.clone(), Options::default()).await?).clone(),
+        None => {
+            let options = Options::default();
+            let max_message = plan.max_message.unwrap_or(options.max_message);
+            let options = Options { max_message, ..options };
+            open.insert(jetstream::open(plan.config.clone(), options).await?).clone()
+        }
     };
     for stream in &plan.streams {
         if make {
