@@ -47,27 +47,27 @@ const NEEDS: [Needs; 6] = [
     },
     Needs {
         role: "trigger",
-        writes: &[FIRINGS, LEDGER, DEAD, WORKFLOWS, CONTROL, PARTS, BLOBS],
-        reads: &[LEDGER, DEAD, CONTROL, CATALOG, WORKFLOWS, BLOBS],
+        writes: &[FIRINGS, LEDGER, DEAD, WORKFLOWS, CONTROL, PARTS],
+        reads: &[LEDGER, DEAD, CONTROL, CATALOG, WORKFLOWS],
         consumes: &[FIRINGS],
         removes: &[PARTS],
     },
     Needs {
         role: "executor",
-        writes: &[WORKFLOWS, CRON, CLAIMS, PARTS, BLOBS],
-        reads: &[WORKFLOWS, CRON, CLAIMS, CATALOG, CONTROL, BLOBS],
+        writes: &[WORKFLOWS, CRON, CLAIMS, PARTS],
+        reads: &[WORKFLOWS, CRON, CLAIMS, CATALOG],
         consumes: &[],
         removes: &[WORKFLOWS, CRON, CLAIMS, PARTS],
     },
     Needs {
         role: "server",
-        writes: &[EVENTS, FIRINGS, DEAD, LEDGER, WORKFLOWS, CATALOG, CONTROL, AUDIT, PARTS, BLOBS],
+        writes: &[EVENTS, FIRINGS, DEAD, WORKFLOWS, CATALOG, CONTROL, AUDIT, PARTS],
         reads: &[
             EVENTS, FIRINGS, VERDICTS, DEAD, STATE, LEDGER, WORKFLOWS, CATALOG, AUDIT, CRON, CLAIMS, CONTROL,
-            PARTS, BLOBS,
+            PARTS,
         ],
         consumes: &[],
-        removes: &[DEAD, WORKFLOWS, CATALOG, CONTROL, PARTS],
+        removes: &[PARTS],
     },
 ];
 
@@ -218,6 +218,8 @@ mod tests {
             ("executor", "tiphys.firings.ns.s.t"),
             ("bus", "tiphys.events.ns.s.e"),
             ("server", "$JS.API.STREAM.PURGE.tiphys-EVENTS"),
+            ("server", "$JS.API.STREAM.PURGE.tiphys-AUDIT"),
+            ("server", "tiphys.ledger.f"),
             ("server", "other.events.ns.s.e"),
         ];
         for (role, subject) in foreign {

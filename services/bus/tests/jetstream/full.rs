@@ -80,4 +80,20 @@ mod jetstream {
         let by_number = StreamConfig { max_messages: 100, trim_acked: true, ..stream() };
         fills_and_recovers(&server, false, by_number).await;
     }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_namespace_that_is_full_holds_no_other() {
+        let Some(server) = nats() else { return };
+        let of = async |namespace: &str, max_messages: u64| {
+            let config = JetStreamConfig::new(server.url(), "test");
+            let config = JetStreamConfig { namespace: Some(namespace.into()), ..config };
+            let bus = open(config, Options::default()).await.unwrap();
+            bus.ensure_stream(&StreamConfig { max_messages, ..stream() }).await.unwrap();
+            bus
+        };
+        let (loud, quiet) = (of("loud", 20).await, of("quiet", 30).await);
+        assert_eq!(fill(&*loud, 0).await, 20);
+        assert_eq!(quiet.info("T").await.unwrap().messages, 0);
+        assert_eq!(fill(&*quiet, 0).await, 30, "the same ids are no duplicates of another namespace");
+    }
 }
