@@ -61,7 +61,8 @@ const NEEDS: [Needs; 6] = [
     },
     Needs {
         role: "server",
-        writes: &[EVENTS, FIRINGS, DEAD, WORKFLOWS, CATALOG, CONTROL, AUDIT, PARTS],
+        // The ledger, when a dead letter is fired again.
+        writes: &[EVENTS, FIRINGS, DEAD, LEDGER, WORKFLOWS, CATALOG, CONTROL, AUDIT, PARTS],
         reads: &[
             EVENTS, FIRINGS, VERDICTS, DEAD, STATE, LEDGER, WORKFLOWS, CATALOG, AUDIT, CRON, CLAIMS, CONTROL,
             PARTS,
@@ -219,7 +220,6 @@ mod tests {
             ("bus", "tiphys.events.ns.s.e"),
             ("server", "$JS.API.STREAM.PURGE.tiphys-EVENTS"),
             ("server", "$JS.API.STREAM.PURGE.tiphys-AUDIT"),
-            ("server", "tiphys.ledger.f"),
             ("server", "other.events.ns.s.e"),
         ];
         for (role, subject) in foreign {
