@@ -3,7 +3,7 @@
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
-use tiphys_tests::{Server, root};
+use tiphys_tests::{Server, root, until};
 
 use crate::scan;
 
@@ -29,6 +29,12 @@ fn manifests(queue: &str, change: impl Fn(String) -> String) -> tempfile::TempDi
 
 /// Posts a ticket to the public webhook, and looks at what comes out at the other end.
 fn scanned(server: &Server, queue: &str) {
+    // A subscription or a group without a position gets only what comes after it was made.
+    let part = format!("/readyz/eventsource/{queue}/default/ticket-system/jira_cloud");
+    until("the source receives", || {
+        let answer = server.send("GET", &part, &[], b"").ok()?;
+        (answer.status == 200).then_some(())
+    });
     let body = scan::ticket("SEC-7");
     assert_eq!(scan::post(server, &body, &scan::demo("api-key"), &scan::signed(&body)), 200);
     let workflows = server.ended(1);
