@@ -82,14 +82,7 @@ pub async fn run(config: Config, deps: Deps, stop: CancellationToken) -> Result<
         read: 0,
     };
     workers.start_known().await?;
-    let router = ConsumerConfig {
-        name: "trigger-router".into(),
-        filters: Vec::new(),
-        start: Start::All,
-        ack_wait: ACK_WAIT,
-        max_ack_pending: 1024,
-    };
-    let router = deps.bus.consumer(streams::FIRINGS, router).await?;
+    let router = deps.bus.consumer(streams::FIRINGS, router()).await?;
     let mut changed = deps.catalog.changed();
     deps.health.ready("trigger");
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
@@ -127,6 +120,17 @@ pub async fn run(config: Config, deps: Deps, stop: CancellationToken) -> Result<
     }
     workers.tasks.drain(config.grace).await;
     Ok(())
+}
+
+/// The consumer of those that look for triggers without a worker.
+fn router() -> ConsumerConfig {
+    ConsumerConfig {
+        name: "trigger-router".into(),
+        filters: Vec::new(),
+        start: Start::All,
+        ack_wait: ACK_WAIT,
+        max_ack_pending: 1024,
+    }
 }
 
 /// Makes sure that each firing seen has a worker. The worker's own consumer delivers it.
