@@ -78,8 +78,8 @@ impl Keeper {
         let (mut looked, mut told) = (None::<Instant>, None::<Instant>);
         loop {
             if looked.is_none_or(|looked| looked.elapsed() >= LOOK) {
-                self.look().await;
-                looked = Some(Instant::now());
+                // What is away is looked for again at once.
+                looked = self.look().await.then(Instant::now);
             }
             if let Err(error) = self.bus.tend().await
                 && told.is_none_or(|told| told.elapsed() >= QUIET)
@@ -94,8 +94,8 @@ impl Keeper {
         }
     }
 
-    /// A stream that is gone is told of, never made again in silence.
-    async fn look(&self) {
+    /// A stream that is gone is told of, never made again in silence. Whether all are there.
+    async fn look(&self) -> bool {
         let mut wrong = None;
         for stream in &self.streams {
             if let Err(error) = self.bus.info(&stream.name).await {
@@ -106,7 +106,10 @@ impl Keeper {
         match wrong {
             None => self.health.ready(PART),
             // What is unsafe about a server that is away nobody knows: what was known stays.
-            Some(why) => return self.health.failing(PART, why),
+            Some(why) => {
+                self.health.failing(PART, why);
+                return false;
+            }
         }
         let found = self.bus.findings().await;
         let mut now = self.found.now.lock().unwrap_or_else(PoisonError::into_inner);
@@ -117,5 +120,6 @@ impl Keeper {
             info!(code = finding.code, "no longer so: {}", finding.message);
         }
         *now = found;
+        true
     }
 }
