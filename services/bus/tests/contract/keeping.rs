@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use tiphys_bus::{BusError, ConsumerConfig, Publish};
+use tiphys_bus::{BusError, Consumer, ConsumerConfig, Delivery, Publish};
 
 use crate::kit::{LONG, Rig, fetch, reader, said, stream, until};
 
@@ -11,6 +11,15 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 fn full<T: std::fmt::Debug>(outcome: Result<T, BusError>) {
     assert!(matches!(outcome, Err(BusError::Full { .. })), "{outcome:?}");
+}
+
+/// Takes until there are so many: a server of several nodes may give them by and by.
+async fn gather(consumer: &dyn Consumer, count: usize) -> Vec<Box<dyn Delivery>> {
+    let mut all = fetch(consumer, count).await;
+    while all.len() < count {
+        all.extend(fetch(consumer, count - all.len()).await);
+    }
+    all
 }
 
 pub(crate) async fn purge_empties_a_subject(rig: &Rig) {
@@ -87,7 +96,7 @@ pub(crate) async fn acked_messages_make_room(rig: &Rig) {
     for n in 1..=4 {
         t.put("t.a", &n.to_string()).await;
     }
-    let out = fetch(&*slow, 10).await;
+    let out = gather(&*slow, 4).await;
     out[0].ack().await.unwrap();
     out[1].ack().await.unwrap();
     out[3].ack().await.unwrap();
@@ -99,7 +108,7 @@ pub(crate) async fn acked_messages_make_room(rig: &Rig) {
     assert_eq!(t.texts("").await, ["3", "4", "5", "6"]);
     out[2].ack().await.unwrap();
     t.put("t.a", "9").await;
-    assert_eq!(said(&fetch(&*slow, 10).await), ["5", "6", "9"]);
+    assert_eq!(said(&gather(&*slow, 3).await), ["5", "6", "9"]);
 }
 
 pub(crate) async fn nothing_unacked_makes_room(rig: &Rig) {
