@@ -157,14 +157,14 @@ async fn kinds_that_are_not_run_are_named() {
 apiVersion: argoproj.io/v1alpha1
 kind: EventSource
 metadata: {name: q}
-spec: {sqs: {jobs: {region: eu-west-1}}}
+spec: {amqp: {jobs: {url: amqp://q}}}
 ",
     )
     .await;
     let found = stage.ingress.diagnostics();
     assert_eq!(found[0].code, "TIP-SRC-003");
-    assert_eq!(found[0].path, "spec.sqs.jobs");
-    assert!(found[0].message.contains("`sqs`"), "{}", found[0].message);
+    assert_eq!(found[0].path, "spec.amqp.jobs");
+    assert!(found[0].message.contains("`amqp`"), "{}", found[0].message);
     assert_eq!(stage.post(&stage.canonical("q", "jobs"), "{}").await.status(), 404);
     stage.end().await;
 }
