@@ -25,7 +25,7 @@ fn publishing(url: &str, name: &str, template: &Json) -> Firing {
     let mut template = template.clone();
     template["url"] = json!(url);
     let mut firing = firing(name, &json!({"kafka": template}));
-    firing.trigger_spec["retryStrategy"] = json!({"steps": 500, "duration": "50ms", "factor": 1});
+    firing.trigger_spec["retryStrategy"] = json!({"steps": 500, "duration": "300ms", "factor": 1});
     firing.payload.push(Value {
         dest: "a.n".into(),
         operation: Operation::Overwrite,

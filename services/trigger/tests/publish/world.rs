@@ -97,7 +97,7 @@ impl World {
 
 /// Waits for something.
 pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(20), future).await.expect("in time")
+    tokio::time::timeout(Duration::from_secs(90), future).await.expect("in time")
 }
 
 /// A firing of this trigger, tried three times.
