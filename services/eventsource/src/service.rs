@@ -224,9 +224,7 @@ impl Service {
     fn forward(&self, spool: Arc<Spool>, ended: CancellationToken) {
         let (clock, health) = (self.deps.clock.clone(), self.deps.health.clone());
         self.tasks.spawn("spool", async move {
-            if let Err(error) = spool::run(spool, clock, health.clone(), ended).await {
-                health.failing("eventsource", format!("the spool is broken: {error}"));
-            }
+            spool::keep(spool, clock, health, ended).await;
         });
     }
 

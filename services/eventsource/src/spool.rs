@@ -7,15 +7,31 @@ use metrics::gauge;
 use tiphys_bus::BusError;
 use tiphys_bus::spool::{Backlog, Spool};
 use tiphys_core::Clock;
-use tiphys_kit::{CancellationToken, Health};
+use tiphys_kit::{Backoff, CancellationToken, Health};
+use tracing::error;
 
 /// Its name in readiness. It does not make the process unready: senders are served all the same.
 const PART: &str = "eventsource/spool";
 /// How often it is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Forwards until `stop`.
-pub(crate) async fn run(
+/// Forwards until `stop`. A log that cannot be read just now is tried again: senders were told that it has their
+/// events.
+pub(crate) async fn keep(spool: Arc<Spool>, clock: Arc<dyn Clock>, health: Health, stop: CancellationToken) {
+    let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
+    while let Err(error) = run(spool.clone(), clock.clone(), health.clone(), stop.clone()).await {
+        let why = format!("its log cannot be used: {}", tiphys_core::chain(&error));
+        error!("the spool: {why}");
+        health.failing(PART, why);
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(backoff.next_wait()) => {}
+        }
+    }
+}
+
+/// Forwards until `stop`, or until the log fails.
+async fn run(
     spool: Arc<Spool>,
     clock: Arc<dyn Clock>,
     health: Health,

@@ -247,19 +247,26 @@ impl Forwarder {
 
     /// Forgets forwarded events that are older than duplicates are remembered. The newest stored message tells
     /// the time, since it is that of the log.
-    async fn forget(&self) -> Result<(), BusError> {
+    pub(super) async fn forget(&self) -> Result<(), BusError> {
         let local = &self.spool.local;
         let saved = self.saved.local;
         let Some(now) = local.get(streams::EVENTS, saved).await?.map(|last| last.stored) else {
             return Ok(());
         };
-        let oldest = local.read(streams::EVENTS, "", 1, 4096).await?;
-        let old = oldest.iter().take_while(|message| {
-            let age = Duration::try_from(now.duration_since(message.stored)).unwrap_or_default();
-            message.sequence < saved && age > self.spool.config.remember
-        });
-        if let Some(last) = old.last() {
-            local.purge(streams::EVENTS, "", Some(last.sequence)).await?;
+        let remember = self.spool.config.remember;
+        let old = |stored| Duration::try_from(now.duration_since(stored)).unwrap_or_default() > remember;
+        // Time does not run backwards in a log: the border is found by halving, without reading what lies between.
+        let (mut kept, mut gone) = (saved, local.info(streams::EVENTS).await?.first.saturating_sub(1));
+        let nothing = gone;
+        while kept > gone + 1 {
+            let middle = gone + (kept - gone) / 2;
+            match local.get(streams::EVENTS, middle).await? {
+                Some(message) if !old(message.stored) => kept = middle,
+                _ => gone = middle,
+            }
+        }
+        if gone > nothing {
+            local.purge(streams::EVENTS, "", Some(gone)).await?;
         }
         Ok(())
     }

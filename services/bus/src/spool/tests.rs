@@ -327,3 +327,29 @@ async fn what_the_bus_would_never_take_is_refused_at_once() {
     let message = Publish::new(streams::subject(streams::EVENTS, &["ns", "a", "e"]), "x".repeat(101));
     assert!(matches!(spool.publish(message).await, Err(BusError::TooLarge { .. })));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forwarded_events_are_forgotten_once_they_are_old_and_no_others() {
+    let config = SpoolConfig { remember: Duration::from_millis(300), ..SpoolConfig::default() };
+    let world = World::new(config).await;
+    let spool = world.spool().await;
+    let forward = async |numbers: std::ops::Range<u32>| {
+        for number in numbers {
+            spool.publish(event("a", number)).await.unwrap();
+        }
+        let stop = CancellationToken::new();
+        let forwarding = tokio::spawn(spool.clone().forward(stop.clone()));
+        world.emptied(&spool).await;
+        stop.cancel();
+        forwarding.await.unwrap().unwrap();
+    };
+    forward(0..50).await;
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    forward(50..60).await;
+    for number in 60..65 {
+        spool.publish(event("a", number)).await.unwrap();
+    }
+    Forwarder::new(spool.clone()).forget().await.unwrap();
+    let left = spool.local.info(streams::EVENTS).await.unwrap();
+    assert_eq!((left.first, left.last), (51, 65), "{left:?}");
+}
