@@ -11,62 +11,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tiphys_tests::{Server, until};
+use tiphys_tests::{Server, counting, until};
 
 /// Events per run.
 const EVENTS: usize = 150;
 /// Kills while they are sent and worked off.
 const KILLS: usize = 10;
-
-fn manifest(ledger: &str) -> String {
-    format!(
-        r#"
-apiVersion: argoproj.io/v1alpha1
-kind: EventSource
-metadata: {{name: in}}
-spec:
-  webhook:
-    e: {{endpoint: /e, method: POST, idHeader: X-Id}}
----
-apiVersion: argoproj.io/v1alpha1
-kind: Sensor
-metadata: {{name: s}}
-spec:
-  dependencies:
-    - name: dep
-      eventSourceName: in
-      eventName: e
-      filters:
-        data: [{{path: body.skip, type: bool, value: ["false"]}}]
-  triggers:
-    - template:
-        name: run
-        argoWorkflow:
-          operation: submit
-          source:
-            resource:
-              apiVersion: argoproj.io/v1alpha1
-              kind: Workflow
-              metadata: {{generateName: w-}}
-              spec:
-                entrypoint: main
-                arguments: {{parameters: [{{name: number, value: "?"}}]}}
-                templates:
-                  - name: main
-                    metadata: {{annotations: {{tiphys.dev/launcher: process}}}}
-                    container:
-                      image: busybox
-                      command: [sh, -c]
-                      args: ['echo "$NUMBER" >> "$LEDGER"']
-                      env:
-                        - {{name: NUMBER, value: "{{{{workflow.parameters.number}}}}"}}
-                        - {{name: LEDGER, value: "{ledger}"}}
-          parameters:
-            - src: {{dependencyName: dep, dataKey: body.n}}
-              dest: spec.arguments.parameters.0.value
-"#
-    )
-}
 
 /// Random milliseconds below `most`, from the system; the test prints what it drew.
 fn draw(most: u64) -> u64 {
@@ -79,8 +29,7 @@ fn draw(most: u64) -> u64 {
 fn nothing_is_lost_and_nothing_is_done_twice() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = folder.path().join("ledger");
-    std::fs::write(folder.path().join("all.yaml"), manifest(&ledger.display().to_string())).unwrap();
-    let server = Arc::new(Mutex::new(Server::start(folder.path())));
+    let server = Arc::new(Mutex::new(Server::start(counting(&ledger, "true").path())));
     let done = Arc::new(AtomicBool::new(false));
     let sender = {
         let (server, done) = (server.clone(), done.clone());

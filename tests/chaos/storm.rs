@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use tiphys_tests::{Local, until};
+use tiphys_tests::{Local, counting, until};
 
 use crate::draw;
 use crate::judge::{self, compare};
@@ -22,10 +22,6 @@ const WORKFLOW_EVERY: usize = 50;
 const SENDERS: usize = 8;
 
 const ROLES: [&str; 7] = ["bus", "server", "eventsource", "sensor", "trigger", "executor", "nats"];
-
-fn manifest(ledger: &str) -> String {
-    crate::manifest(ledger)
-}
 
 fn starts_workflow(n: usize) -> bool {
     n.is_multiple_of(WORKFLOW_EVERY)
@@ -108,8 +104,7 @@ fn a_storm_over_separate_services_loses_nothing_and_doubles_nothing() {
     let events = std::env::var("TIPHYS_STORM").ok().and_then(|n| n.parse().ok()).unwrap_or(EVENTS);
     let folder = tempfile::tempdir().unwrap();
     let ledger = folder.path().join("ledger");
-    std::fs::write(folder.path().join("all.yaml"), manifest(&ledger.display().to_string())).unwrap();
-    let Some(local) = Local::start(folder.path()) else { return };
+    let Some(local) = Local::start(counting(&ledger, "true").path()) else { return };
     let (next, done, over) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
     let began = Instant::now();
     let looks = std::thread::scope(|scope| {

@@ -4,65 +4,15 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::json;
-use tiphys_tests::{Local, root, until};
+use tiphys_tests::{Local, counting, root, until};
 
 const ROLES: [&str; 6] = ["bus", "server", "eventsource", "sensor", "trigger", "executor"];
-
-/// One step for each event, which writes the event's number into a file.
-fn manifests(ledger: &std::path::Path, step: &str) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    let text = format!(
-        r#"
-apiVersion: argoproj.io/v1alpha1
-kind: EventSource
-metadata: {{name: in}}
-spec:
-  webhook:
-    e: {{endpoint: /e, method: POST, idHeader: X-Id}}
----
-apiVersion: argoproj.io/v1alpha1
-kind: Sensor
-metadata: {{name: s}}
-spec:
-  dependencies: [{{name: dep, eventSourceName: in, eventName: e}}]
-  triggers:
-    - template:
-        name: run
-        argoWorkflow:
-          operation: submit
-          source:
-            resource:
-              apiVersion: argoproj.io/v1alpha1
-              kind: Workflow
-              metadata: {{generateName: w-}}
-              spec:
-                entrypoint: main
-                arguments: {{parameters: [{{name: number, value: "?"}}]}}
-                templates:
-                  - name: main
-                    metadata: {{annotations: {{tiphys.dev/launcher: process}}}}
-                    container:
-                      image: busybox
-                      command: [sh, -c]
-                      args: ['echo "$NUMBER" >> "$LEDGER"; {step}; echo done "$NUMBER"']
-                      env:
-                        - {{name: NUMBER, value: "{{{{workflow.parameters.number}}}}"}}
-                        - {{name: LEDGER, value: "{}"}}
-          parameters:
-            - src: {{dependencyName: dep, dataKey: body.n}}
-              dest: spec.arguments.parameters.0.value
-"#,
-        ledger.display()
-    );
-    std::fs::write(folder.path().join("all.yaml"), text).unwrap();
-    folder
-}
 
 /// Posts event `n` through the API's port, and again until it is answered 200.
 fn post(local: &Local, n: usize) {
     until("a 200", || {
         let headers = [("Content-Type", "application/json"), ("X-Id", &format!("native-{n}"))];
-        let body = json!({"n": n}).to_string();
+        let body = json!({"n": n, "skip": false}).to_string();
         let answer = local.send("POST", "/events/default/in/e", &headers, body.as_bytes()).ok()?;
         (answer.status == 200).then_some(())
     });
@@ -86,7 +36,7 @@ fn all_succeeded(local: &Local, count: usize) {
 fn every_service_may_be_killed_and_is_revived() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = folder.path().join("ledger");
-    let Some(local) = Local::start(manifests(&ledger, "true").path()) else { return };
+    let Some(local) = Local::start(counting(&ledger, "true").path()) else { return };
     post(&local, 0);
     all_succeeded(&local, 1);
     assert_eq!(local.up(), Vec::<String>::new(), "what runs is left alone");
@@ -116,7 +66,7 @@ fn every_service_may_be_killed_and_is_revived() {
 fn senders_are_answered_while_nats_is_away() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = folder.path().join("ledger");
-    let Some(local) = Local::start(manifests(&ledger, "true").path()) else { return };
+    let Some(local) = Local::start(counting(&ledger, "true").path()) else { return };
     local.kill("nats");
     let began = Instant::now();
     for n in 0..50 {
@@ -144,7 +94,7 @@ fn senders_are_answered_while_nats_is_away() {
 fn an_event_source_that_starts_while_nats_is_away_answers() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = folder.path().join("ledger");
-    let Some(local) = Local::start(manifests(&ledger, "true").path()) else { return };
+    let Some(local) = Local::start(counting(&ledger, "true").path()) else { return };
     local.kill("nats");
     local.kill("eventsource");
     local.up_without_nats("eventsource");
@@ -162,7 +112,7 @@ fn an_event_source_that_starts_while_nats_is_away_answers() {
 fn an_owner_that_was_stopped_and_goes_on_does_nothing_twice() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = folder.path().join("ledger");
-    let Some(local) = Local::start(manifests(&ledger, "sleep 0.3").path()) else { return };
+    let Some(local) = Local::start(counting(&ledger, "sleep 0.3").path()) else { return };
     for n in 0..5 {
         post(&local, n);
     }

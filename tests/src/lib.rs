@@ -1,10 +1,12 @@
 //! What the tests share: the built binary, a running server, waiting for conditions, servers of others.
 
+pub mod counting;
 pub mod local;
 pub mod others;
 pub mod server;
 pub mod wait;
 
+pub use counting::counting;
 pub use local::Local;
 pub use server::Server;
 pub use wait::until;

@@ -109,8 +109,8 @@ async fn pass_on(State(way): State<Arc<Way>>, request: Request) -> Response {
     response
 }
 
-/// Headers that concern more than one connection. What is not JSON by its length stays: senders keep a connection
-/// only where an empty answer says that it is empty.
+/// Headers that concern more than one connection. The length stays: senders keep a connection only where an empty
+/// answer says that it is empty.
 fn end_to_end(mut headers: HeaderMap) -> HeaderMap {
     for name in [header::CONNECTION, header::TRANSFER_ENCODING, header::UPGRADE, header::HOST] {
         headers.remove(name);
