@@ -46,11 +46,11 @@ fn an_aws_compatible_api_goes_into_postgresql() {
     let environment = [("DATABASE_URL", database.url.as_str())];
     let server = Server::with(&root().join("examples/asset-inventory"), &[], &environment);
     let seed = std::process::Command::new(tiphys_tests::binary())
-        .args(["tool", "http", "-X", "PUT", &format!("{}/evidence-bucket", aws.url)])
+        .args(["tool", "http", "-X", "PUT", &format!("{}/evidence-bucket", aws.url())])
         .output()
         .unwrap();
     assert!(seed.status.success(), "{}", String::from_utf8_lossy(&seed.stderr));
-    let endpoint = format!("aws-endpoint={}", aws.url);
+    let endpoint = format!("aws-endpoint={}", aws.url());
     for _ in 0..2 {
         server.ok(&["submit", "--from", "cronwf/asset-inventory", "-p", &endpoint, "--wait"]);
     }

@@ -4,12 +4,11 @@ pub mod counting;
 pub mod local;
 pub mod others;
 pub mod server;
-pub mod wait;
 
 pub use counting::counting;
 pub use local::Local;
 pub use server::Server;
-pub use wait::until;
+pub use tiphys_servers::until;
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -16,10 +16,16 @@ pub use proxy::Proxy;
 pub use pubsub::{PubSub, pubsub, pubsub_at};
 pub use sqs::{ElasticMq, Moto, elasticmq, moto, moto_with_keys};
 
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher as _, Hasher as _};
 use std::net::TcpListener;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::process::Child;
 use std::time::{Duration, Instant};
+
+/// Ports for servers.
+const PORTS: Range<u16> = 20_000..32_000;
 
 /// Says that a test cannot run here.
 ///
@@ -46,14 +52,19 @@ pub fn program(name: &str) -> Option<PathBuf> {
     folders.chain(std::env::split_paths(&path)).map(|folder| folder.join(name)).find(|file| file.is_file())
 }
 
-/// A port that was free a moment ago, for servers that cannot pick one.
+/// A port that was free a moment ago, for servers that cannot pick one. It lies below those from which the system takes
+/// ports for connections, so that none of these has it by the time the server wants it.
 ///
 /// # Panics
 /// When there is none.
 #[must_use]
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address").port()
+    let port = || {
+        let number = RandomState::new().build_hasher().finish() % u64::from(PORTS.end - PORTS.start);
+        PORTS.start + u16::try_from(number).expect("a small number")
+    };
+    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    std::iter::repeat_with(port).take(1000).find(free).expect("a port")
 }
 
 /// Looks until there is something, for at most 60 s.
