@@ -10,6 +10,7 @@ pub mod error;
 pub mod finding;
 #[cfg(feature = "jetstream")]
 pub mod jetstream;
+mod layer;
 mod log;
 pub mod members;
 mod memory;
@@ -21,6 +22,7 @@ pub mod streams;
 
 pub use error::BusError;
 pub use finding::Finding;
+pub use layer::Layer;
 pub use memory::{memory, memory_with};
 pub use options::Options;
 pub use port::{

@@ -23,10 +23,8 @@ use tokio_util::sync::CancellationToken;
 use self::cursor::Cursor;
 use self::forward::Forwarder;
 use crate::error::BusError;
-use crate::finding::Finding;
-use crate::port::{
-    Acked, Bus, Claim, Consumer, ConsumerConfig, ConsumerInfo, Message, Publish, StreamConfig, StreamInfo,
-};
+use crate::layer::Layer;
+use crate::port::{Acked, Bus, Message, Publish, StreamConfig};
 use crate::streams;
 
 /// Carries the id in a form that can be read back.
@@ -167,10 +165,11 @@ impl Spool {
     }
 }
 
+/// Everything but events and blobs is the bus's.
 #[async_trait]
-impl Bus for Spool {
-    async fn ensure_stream(&self, config: &StreamConfig) -> Result<(), BusError> {
-        self.remote.ensure_stream(config).await
+impl Layer for Spool {
+    async fn enter(&self) -> Result<&dyn Bus, BusError> {
+        Ok(self.remote.as_ref())
     }
 
     async fn publish(&self, message: Publish) -> Result<Acked, BusError> {
@@ -180,56 +179,10 @@ impl Bus for Spool {
         self.remote.publish(message).await
     }
 
-    async fn last(&self, subject: &str) -> Result<Option<Message>, BusError> {
-        self.remote.last(subject).await
-    }
-
     /// Of EVENTS: by the sequence that [`Bus::publish`] of this spool gave.
     async fn get(&self, stream: &str, sequence: u64) -> Result<Option<Message>, BusError> {
         let bus = if stream == streams::EVENTS { &self.local } else { &self.remote };
         bus.get(stream, sequence).await
-    }
-
-    async fn read(
-        &self,
-        stream: &str,
-        filter: &str,
-        from: u64,
-        max: usize,
-    ) -> Result<Vec<Message>, BusError> {
-        self.remote.read(stream, filter, from, max).await
-    }
-
-    async fn wait_for(&self, stream: &str, after: u64, wait: Duration) -> Result<u64, BusError> {
-        self.remote.wait_for(stream, after, wait).await
-    }
-
-    async fn purge(&self, stream: &str, filter: &str, up_to: Option<u64>) -> Result<u64, BusError> {
-        self.remote.purge(stream, filter, up_to).await
-    }
-
-    async fn info(&self, stream: &str) -> Result<StreamInfo, BusError> {
-        self.remote.info(stream).await
-    }
-
-    async fn consumer(&self, stream: &str, config: ConsumerConfig) -> Result<Box<dyn Consumer>, BusError> {
-        self.remote.consumer(stream, config).await
-    }
-
-    async fn consumer_info(&self, stream: &str, name: &str) -> Result<Option<ConsumerInfo>, BusError> {
-        self.remote.consumer_info(stream, name).await
-    }
-
-    async fn delete_consumer(&self, stream: &str, name: &str) -> Result<(), BusError> {
-        self.remote.delete_consumer(stream, name).await
-    }
-
-    async fn claim(&self, key: &str, owner: &str, for_time: Duration) -> Result<Option<Claim>, BusError> {
-        self.remote.claim(key, owner, for_time).await
-    }
-
-    async fn release(&self, claim: &Claim) -> Result<(), BusError> {
-        self.remote.release(claim).await
     }
 
     /// Kept here, and noted, so that it is on the bus before any event that is stored later.
@@ -238,18 +191,6 @@ impl Bus for Spool {
         let note = Publish::new(streams::subject(BLOBS, &["note"]), reference.clone());
         self.local.publish(note).await?;
         Ok(reference)
-    }
-
-    async fn get_blob(&self, reference: &str) -> Result<Option<Bytes>, BusError> {
-        self.remote.get_blob(reference).await
-    }
-
-    async fn tend(&self) -> Result<(), BusError> {
-        self.remote.tend().await
-    }
-
-    async fn findings(&self) -> Vec<Finding> {
-        self.remote.findings().await
     }
 
     /// Closes the log of our own; the bus belongs to others.

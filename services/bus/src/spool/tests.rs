@@ -38,20 +38,14 @@ fn away() -> BusError {
     BusError::Unavailable { reason: "away".into() }
 }
 
-impl Far {
-    fn reachable(&self) -> Result<(), BusError> {
-        if self.away.load(Ordering::SeqCst) { Err(away()) } else { Ok(()) }
-    }
-}
-
 #[async_trait]
-impl Bus for Far {
-    async fn ensure_stream(&self, config: &StreamConfig) -> Result<(), BusError> {
-        self.inner.ensure_stream(config).await
+impl Layer for Far {
+    async fn enter(&self) -> Result<&dyn Bus, BusError> {
+        if self.away.load(Ordering::SeqCst) { Err(away()) } else { Ok(self.inner.as_ref()) }
     }
+
     async fn publish(&self, message: Publish) -> Result<Acked, BusError> {
-        self.reachable()?;
-        let acked = self.inner.publish(message).await?;
+        let acked = self.enter().await?.publish(message).await?;
         let lost = self.lose.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
         if lost == Ok(1) {
             self.away.store(true, Ordering::SeqCst);
@@ -59,54 +53,7 @@ impl Bus for Far {
         }
         Ok(acked)
     }
-    async fn last(&self, subject: &str) -> Result<Option<Message>, BusError> {
-        self.inner.last(subject).await
-    }
-    async fn get(&self, stream: &str, sequence: u64) -> Result<Option<Message>, BusError> {
-        self.inner.get(stream, sequence).await
-    }
-    async fn read(
-        &self,
-        stream: &str,
-        filter: &str,
-        from: u64,
-        max: usize,
-    ) -> Result<Vec<Message>, BusError> {
-        self.reachable()?;
-        self.inner.read(stream, filter, from, max).await
-    }
-    async fn wait_for(&self, stream: &str, after: u64, wait: Duration) -> Result<u64, BusError> {
-        self.inner.wait_for(stream, after, wait).await
-    }
-    async fn purge(&self, stream: &str, filter: &str, up_to: Option<u64>) -> Result<u64, BusError> {
-        self.inner.purge(stream, filter, up_to).await
-    }
-    async fn info(&self, stream: &str) -> Result<StreamInfo, BusError> {
-        self.reachable()?;
-        self.inner.info(stream).await
-    }
-    async fn consumer(&self, stream: &str, config: ConsumerConfig) -> Result<Box<dyn Consumer>, BusError> {
-        self.inner.consumer(stream, config).await
-    }
-    async fn consumer_info(&self, stream: &str, name: &str) -> Result<Option<ConsumerInfo>, BusError> {
-        self.inner.consumer_info(stream, name).await
-    }
-    async fn delete_consumer(&self, stream: &str, name: &str) -> Result<(), BusError> {
-        self.inner.delete_consumer(stream, name).await
-    }
-    async fn claim(&self, key: &str, owner: &str, for_time: Duration) -> Result<Option<Claim>, BusError> {
-        self.inner.claim(key, owner, for_time).await
-    }
-    async fn release(&self, claim: &Claim) -> Result<(), BusError> {
-        self.inner.release(claim).await
-    }
-    async fn put_blob(&self, content: Bytes) -> Result<String, BusError> {
-        self.reachable()?;
-        self.inner.put_blob(content).await
-    }
-    async fn get_blob(&self, reference: &str) -> Result<Option<Bytes>, BusError> {
-        self.inner.get_blob(reference).await
-    }
+
     async fn close(&self) {}
 }
 

@@ -3,14 +3,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use tiphys_bus::{
-    Acked, Bus, BusError, Claim, Consumer, ConsumerConfig, ConsumerInfo, Message, Publish, StreamConfig,
-    StreamInfo, memory,
-};
+use tiphys_bus::{Acked, Bus, BusError, Layer, Publish, memory};
 use tokio::sync::{OwnedRwLockWriteGuard, RwLock};
 
 pub(crate) struct Faulty {
@@ -73,7 +68,11 @@ fn unavailable() -> BusError {
 }
 
 #[async_trait]
-impl Bus for Faulty {
+impl Layer for Faulty {
+    async fn enter(&self) -> Result<&dyn Bus, BusError> {
+        Ok(self.inner.as_ref())
+    }
+
     async fn publish(&self, message: Publish) -> Result<Acked, BusError> {
         if !message.subject.starts_with("events.") {
             return self.inner.publish(message).await;
@@ -97,71 +96,5 @@ impl Bus for Faulty {
             Ok(_) => Err(unavailable()),
             Err(_) => answer,
         }
-    }
-
-    async fn ensure_stream(&self, config: &StreamConfig) -> Result<(), BusError> {
-        self.inner.ensure_stream(config).await
-    }
-
-    async fn last(&self, subject: &str) -> Result<Option<Message>, BusError> {
-        self.inner.last(subject).await
-    }
-
-    async fn get(&self, stream: &str, sequence: u64) -> Result<Option<Message>, BusError> {
-        self.inner.get(stream, sequence).await
-    }
-
-    async fn read(
-        &self,
-        stream: &str,
-        filter: &str,
-        from: u64,
-        max: usize,
-    ) -> Result<Vec<Message>, BusError> {
-        self.inner.read(stream, filter, from, max).await
-    }
-
-    async fn wait_for(&self, stream: &str, after: u64, wait: Duration) -> Result<u64, BusError> {
-        self.inner.wait_for(stream, after, wait).await
-    }
-
-    async fn purge(&self, stream: &str, filter: &str, to: Option<u64>) -> Result<u64, BusError> {
-        self.inner.purge(stream, filter, to).await
-    }
-
-    async fn info(&self, stream: &str) -> Result<StreamInfo, BusError> {
-        self.inner.info(stream).await
-    }
-
-    async fn consumer(&self, stream: &str, config: ConsumerConfig) -> Result<Box<dyn Consumer>, BusError> {
-        self.inner.consumer(stream, config).await
-    }
-
-    async fn consumer_info(&self, stream: &str, name: &str) -> Result<Option<ConsumerInfo>, BusError> {
-        self.inner.consumer_info(stream, name).await
-    }
-
-    async fn delete_consumer(&self, stream: &str, name: &str) -> Result<(), BusError> {
-        self.inner.delete_consumer(stream, name).await
-    }
-
-    async fn claim(&self, key: &str, owner: &str, time: Duration) -> Result<Option<Claim>, BusError> {
-        self.inner.claim(key, owner, time).await
-    }
-
-    async fn release(&self, claim: &Claim) -> Result<(), BusError> {
-        self.inner.release(claim).await
-    }
-
-    async fn put_blob(&self, content: Bytes) -> Result<String, BusError> {
-        self.inner.put_blob(content).await
-    }
-
-    async fn get_blob(&self, reference: &str) -> Result<Option<Bytes>, BusError> {
-        self.inner.get_blob(reference).await
-    }
-
-    async fn close(&self) {
-        self.inner.close().await;
     }
 }

@@ -5,10 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use tiphys_bus::{
-    Acked, Bus, BusError, Claim, Consumer, ConsumerConfig, ConsumerInfo, Delivery, Message, Publish,
-    StreamConfig, StreamInfo,
+    Acked, Bus, BusError, Consumer, ConsumerConfig, ConsumerInfo, Delivery, Layer, Message, Publish,
 };
 
 /// Where it fails.
@@ -75,87 +73,28 @@ impl Faulty {
 }
 
 #[async_trait]
-impl Bus for Faulty {
-    async fn ensure_stream(&self, config: &StreamConfig) -> Result<(), BusError> {
-        self.inner.ensure_stream(config).await
+impl Layer for Faulty {
+    async fn enter(&self) -> Result<&dyn Bus, BusError> {
+        self.plan.check()?;
+        Ok(self.inner.as_ref())
     }
 
     async fn publish(&self, message: Publish) -> Result<Acked, BusError> {
-        self.plan.check()?;
+        let bus = self.enter().await?;
         let below = |root: &str| message.subject.starts_with(root);
         match self.plan.point {
             Point::BeforePublish(root, nth) if below(root) && self.plan.is_now(nth) => Err(away()),
             Point::AfterPublish(root, nth) if below(root) && self.plan.is_now(nth) => {
-                self.inner.publish(message).await?;
+                bus.publish(message).await?;
                 Err(away())
             }
-            _ => self.inner.publish(message).await,
+            _ => bus.publish(message).await,
         }
     }
 
-    async fn last(&self, subject: &str) -> Result<Option<Message>, BusError> {
-        self.plan.check()?;
-        self.inner.last(subject).await
-    }
-
-    async fn get(&self, stream: &str, sequence: u64) -> Result<Option<Message>, BusError> {
-        self.inner.get(stream, sequence).await
-    }
-
-    async fn read(
-        &self,
-        stream: &str,
-        filter: &str,
-        from: u64,
-        max: usize,
-    ) -> Result<Vec<Message>, BusError> {
-        self.plan.check()?;
-        self.inner.read(stream, filter, from, max).await
-    }
-
-    async fn wait_for(&self, stream: &str, after: u64, wait: Duration) -> Result<u64, BusError> {
-        self.inner.wait_for(stream, after, wait).await
-    }
-
-    async fn purge(&self, stream: &str, filter: &str, up_to: Option<u64>) -> Result<u64, BusError> {
-        self.plan.check()?;
-        self.inner.purge(stream, filter, up_to).await
-    }
-
-    async fn info(&self, stream: &str) -> Result<StreamInfo, BusError> {
-        self.inner.info(stream).await
-    }
-
     async fn consumer(&self, stream: &str, config: ConsumerConfig) -> Result<Box<dyn Consumer>, BusError> {
-        let inner = self.inner.consumer(stream, config).await?;
+        let inner = self.enter().await?.consumer(stream, config).await?;
         Ok(Box::new(FaultyConsumer { inner, plan: self.plan.clone() }))
-    }
-
-    async fn consumer_info(&self, stream: &str, name: &str) -> Result<Option<ConsumerInfo>, BusError> {
-        self.inner.consumer_info(stream, name).await
-    }
-
-    async fn delete_consumer(&self, stream: &str, name: &str) -> Result<(), BusError> {
-        self.inner.delete_consumer(stream, name).await
-    }
-
-    async fn claim(&self, key: &str, owner: &str, for_time: Duration) -> Result<Option<Claim>, BusError> {
-        self.plan.check()?;
-        self.inner.claim(key, owner, for_time).await
-    }
-
-    async fn release(&self, claim: &Claim) -> Result<(), BusError> {
-        self.plan.check()?;
-        self.inner.release(claim).await
-    }
-
-    async fn put_blob(&self, content: Bytes) -> Result<String, BusError> {
-        self.plan.check()?;
-        self.inner.put_blob(content).await
-    }
-
-    async fn get_blob(&self, reference: &str) -> Result<Option<Bytes>, BusError> {
-        self.inner.get_blob(reference).await
     }
 
     async fn close(&self) {
