@@ -1,4 +1,4 @@
-//! Every file of Argo's own examples loads, where they are at hand.
+//! Every file of Argo's own examples loads, where they are at hand, and every example in our documents.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -72,5 +72,53 @@ fn tricky_files_load_without_a_word() {
         let said: Vec<String> = loaded.diagnostics.iter().map(diagnostic::short).collect();
         assert_eq!(said, Vec::<String>::new());
         assert!(!loaded.objects.is_empty());
+    }
+}
+
+/// The examples in a document: what stands between fences that say `yaml`.
+fn examples(text: &str) -> impl Iterator<Item = &str> {
+    text.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap())
+}
+
+/// A whole object of an example: what is a part of one gets the rest.
+fn whole(example: &str) -> String {
+    let within = |above: &str, by: usize| {
+        let lines = example.lines().map(|line| format!("\n{}{line}", " ".repeat(by)));
+        format!("apiVersion: argoproj.io/v1alpha1\n{above}{}\n", lines.collect::<String>())
+    };
+    let sensor = "kind: Sensor\nmetadata: {name: s}\nspec:\n  dependencies:\n    - {name: dep, eventSourceName: a, eventName: b}\n    - {name: alert, eventSourceName: a, eventName: c}";
+    match example.split(':').next().unwrap() {
+        "apiVersion" => example.to_owned(),
+        "auth" => {
+            within("kind: EventSource\nmetadata: {name: e}\nspec:\n  webhook:\n    x:\n      endpoint: /x", 6)
+        }
+        "triggers" => within(sensor, 2),
+        _ => within(&format!("{sensor}\n  triggers:\n    - template:\n        name: t"), 8),
+    }
+}
+
+/// Whoever copies an example out of a document finds that it is right.
+#[test]
+fn the_examples_in_our_documents_are_valid() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    for (folder, at_least) in [("docs/sources", 7), ("docs/triggers", 8)] {
+        let mut seen = 0;
+        for entry in std::fs::read_dir(root.join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            let text = text_of(&path);
+            for example in examples(&text) {
+                let loaded = load(&path.display().to_string(), &whole(example), &LoadOptions::default());
+                let mut findings = loaded.diagnostics;
+                let objects: Vec<_> = loaded.objects.into_iter().map(Arc::new).collect();
+                assert!(!objects.is_empty(), "{}: {example}", path.display());
+                findings.extend(lint::check(&objects));
+                // What stands in other files is not here.
+                findings.retain(|finding| !["TIP-MAN-020", "TIP-MAN-025"].contains(&finding.code.as_str()));
+                let said: Vec<String> = findings.iter().map(diagnostic::short).collect();
+                assert_eq!(said, Vec::<String>::new(), "{example}");
+                seen += 1;
+            }
+        }
+        assert!(seen >= at_least, "{seen} examples in {folder}");
     }
 }

@@ -1,6 +1,7 @@
 //! The main port: API, webhooks' canonical addresses and probes on one listener, with limits on slow clients.
 
 use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +27,16 @@ const MAX_HEADER_BYTES: usize = 32 * 1024;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections under way may take so long to end at shutdown.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// The address that a client on this machine asks. One that listens on every address is found on loopback too.
+pub(crate) fn base(listens: SocketAddr) -> String {
+    let ip = match listens.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    format!("http://{}", SocketAddr::new(ip, listens.port()))
+}
 
 /// Serves until `stop`, then lets open requests end.
 pub(crate) async fn serve(
@@ -95,4 +106,21 @@ fn endable(answer: Response, stop: CancellationToken) -> Response {
         return answer;
     }
     answer.map(|body| Body::from_stream(body.into_data_stream().take_until(stop.cancelled_owned())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_on_every_address_is_found_on_loopback() {
+        for (listens, expected) in [
+            ("0.0.0.0:2746", "http://127.0.0.1:2746"),
+            ("[::]:2746", "http://[::1]:2746"),
+            ("192.0.2.7:80", "http://192.0.2.7:80"),
+            ("127.0.0.1:1", "http://127.0.0.1:1"),
+        ] {
+            assert_eq!(base(listens.parse().unwrap()), expected);
+        }
+    }
 }

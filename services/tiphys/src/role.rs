@@ -9,6 +9,7 @@ mod connect;
 mod door;
 mod keeper;
 mod late;
+mod passage;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -216,8 +217,8 @@ impl Service<'_> {
         let said = json!({
             "role": self.role.as_str(),
             "pid": std::process::id(),
-            "admin": format!("http://{admin}"),
-            "address": address.map(|address| format!("http://{address}")),
+            "admin": crate::http::base(admin),
+            "address": address.map(crate::http::base),
         });
         self.data.announce_role(self.role.as_str(), &said)?;
         let outcome = self.until_stopped(rooms).await;

@@ -67,8 +67,8 @@ impl Roles {
         let surroundings = Surroundings {
             data: &self.data,
             manifests: &self.dir,
-            server: format!("http://{}", self.address),
-            webhooks: format!("http://{}", self.address),
+            server: crate::http::base(self.address),
+            webhooks: crate::http::base(self.address),
             choice: self.launcher,
         };
         let watched = watching.clone();
@@ -141,7 +141,7 @@ impl Roles {
     }
 
     fn announce(&self, catalog: &Catalog) -> anyhow::Result<()> {
-        let base = format!("http://{}", self.address);
+        let base = crate::http::base(self.address);
         let banner = Banner {
             base: &base,
             data: &self.data.path().display().to_string(),

@@ -1,13 +1,15 @@
 //! One partition: what waits, and a batch of it at a time on its way to the bus.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::StreamExt as _;
 use tiphys_core::{Classify as _, Fault};
 use tiphys_manifest::event_source::Kafka as Config;
+use tokio::sync::oneshot;
 
 use super::message::Received;
 use crate::emit::Emitter;
@@ -96,14 +98,21 @@ pub(super) async fn work(mut batch: Batch) -> Done {
     let limit = batch.config.limit_events_per_second.and_then(|limit| u32::try_from(limit).ok());
     let pause = limit.filter(|limit| *limit > 0).map(|limit| Duration::from_secs(1) / limit);
     let at_once = if pause.is_some() { 1 } else { AT_ONCE };
-    let messages = std::mem::take(&mut batch.messages);
+    let messages = in_turn(std::mem::take(&mut batch.messages));
     let batch = &batch;
-    let stored = futures::stream::iter(messages).map(|message| async move {
+    let stored = futures::stream::iter(messages).map(|(message, mut turn)| async move {
+        let offset = message.offset;
+        if !turn.comes().await {
+            return (offset, Ok(false));
+        }
         let stored = store(batch, &message).await;
+        if matches!(stored, Ok(true)) {
+            turn.pass();
+        }
         if let Some(pause) = pause {
             tokio::time::sleep(pause).await;
         }
-        (message.offset, stored)
+        (offset, stored)
     });
     let mut stored = std::pin::pin!(stored.buffered(at_once));
     let mut done =
@@ -120,6 +129,48 @@ pub(super) async fn work(mut batch: Batch) -> Done {
         }
     }
     done
+}
+
+/// The turn of a message among those with its key: after the one before, whatever the bus does meanwhile.
+#[derive(Default)]
+struct Turn {
+    before: Option<oneshot::Receiver<()>>,
+    after: Option<oneshot::Sender<()>>,
+}
+
+impl Turn {
+    /// Waits for it. False where the message before is not stored: then this one must not be either.
+    async fn comes(&mut self) -> bool {
+        match self.before.take() {
+            Some(before) => before.await.is_ok(),
+            None => true,
+        }
+    }
+
+    /// The message is stored.
+    fn pass(self) {
+        if let Some(after) = self.after {
+            let _ = after.send(());
+        }
+    }
+}
+
+/// Gives each message its turn. Messages without a key have no order among themselves that anybody could mean.
+fn in_turn(messages: Vec<Received>) -> Vec<(Received, Turn)> {
+    let mut last: HashMap<Bytes, usize> = HashMap::new();
+    let mut turns: Vec<(Received, Turn)> = Vec::with_capacity(messages.len());
+    for message in messages {
+        let mut turn = Turn::default();
+        if !message.key().is_empty()
+            && let Some(before) = last.insert(message.key().clone(), turns.len())
+        {
+            let (after, mine) = oneshot::channel();
+            turns[before].1.after = Some(after);
+            turn.before = Some(mine);
+        }
+        turns.push((message, turn));
+    }
+    turns
 }
 
 /// Stores one message, however long the bus is away. False: told to stop.

@@ -45,6 +45,11 @@ impl Received {
         self.value.as_deref().unwrap_or_default()
     }
 
+    /// Empty where there is none.
+    pub(super) const fn key(&self) -> &Bytes {
+        &self.key
+    }
+
     /// The message's own id. With its time, offsets of a topic that was made anew are others.
     pub(super) fn native(&self, cluster: &str, topic: &str, partition: i32) -> String {
         format!("{cluster}/{topic}/{partition}/{}/{}", self.offset, self.time)
