@@ -77,7 +77,7 @@ fn tricky_files_load_without_a_word() {
 
 /// The examples in a document: what stands between fences that say `yaml`.
 fn examples(text: &str) -> impl Iterator<Item = &str> {
-    text.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap())
+    text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next())
 }
 
 /// A whole object of an example: what is a part of one gets the rest.
@@ -87,7 +87,7 @@ fn whole(example: &str) -> String {
         format!("apiVersion: argoproj.io/v1alpha1\n{above}{}\n", lines.collect::<String>())
     };
     let sensor = "kind: Sensor\nmetadata: {name: s}\nspec:\n  dependencies:\n    - {name: dep, eventSourceName: a, eventName: b}\n    - {name: alert, eventSourceName: a, eventName: c}";
-    match example.split(':').next().unwrap() {
+    match example.split(':').next().unwrap_or_default() {
         "apiVersion" => example.to_owned(),
         "auth" => {
             within("kind: EventSource\nmetadata: {name: e}\nspec:\n  webhook:\n    x:\n      endpoint: /x", 6)

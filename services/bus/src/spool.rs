@@ -23,7 +23,6 @@ use tokio_util::sync::CancellationToken;
 use self::cursor::Cursor;
 use self::forward::Forwarder;
 use crate::error::BusError;
-use crate::layer::Layer;
 use crate::port::{Acked, Bus, Message, Publish, StreamConfig};
 use crate::streams;
 
@@ -167,7 +166,7 @@ impl Spool {
 
 /// Everything but events and blobs is the bus's.
 #[async_trait]
-impl Layer for Spool {
+impl crate::Layer for Spool {
     async fn enter(&self) -> Result<&dyn Bus, BusError> {
         Ok(self.remote.as_ref())
     }

@@ -39,13 +39,13 @@ fn away() -> BusError {
 }
 
 #[async_trait]
-impl Layer for Far {
+impl crate::Layer for Far {
     async fn enter(&self) -> Result<&dyn Bus, BusError> {
         if self.away.load(Ordering::SeqCst) { Err(away()) } else { Ok(self.inner.as_ref()) }
     }
 
     async fn publish(&self, message: Publish) -> Result<Acked, BusError> {
-        let acked = self.enter().await?.publish(message).await?;
+        let acked = crate::Layer::enter(self).await?.publish(message).await?;
         let lost = self.lose.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
         if lost == Ok(1) {
             self.away.store(true, Ordering::SeqCst);

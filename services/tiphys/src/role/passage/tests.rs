@@ -53,7 +53,7 @@ async fn a_webhook_and_its_answer_pass_as_they_are() {
         assert!(!parts.headers.contains_key("connection"), "it concerns another connection");
         (StatusCode::UNAUTHORIZED, [("x-event-id", key)], told)
     };
-    tokio::spawn(async { axum::serve(listener, Router::new().fallback(echo)).await });
+    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(echo)).await });
     let answer = post(Some(base), Duration::from_secs(60)).await;
     assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
     assert_eq!(answer.headers()["x-event-id"], "k");
