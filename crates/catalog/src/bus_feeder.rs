@@ -58,11 +58,13 @@ impl BusFeeder {
     /// Never by itself: a bus that is away is waited for, and what was read stays in force.
     pub async fn follow(mut self, stop: CancellationToken) -> Result<(), CatalogError> {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+        let mut failed = false;
         loop {
             let step = tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                step = self.step() => step,
+                step = self.step(failed) => step,
             };
+            failed = step.is_err();
             match step {
                 Ok(()) => backoff.reset(),
                 Err(BusError::Closed) if stop.is_cancelled() => return Ok(()),
@@ -78,8 +80,13 @@ impl BusFeeder {
         }
     }
 
-    async fn step(&mut self) -> Result<(), BusError> {
-        let last = self.bus.wait_for(streams::CATALOG, self.position, WAIT).await?;
+    /// Waits for news and reads it. After a failure there may be none for long, and that the bus is back is news enough.
+    async fn step(&mut self, failed: bool) -> Result<(), BusError> {
+        let last = if failed {
+            self.bus.info(streams::CATALOG).await?.last
+        } else {
+            self.bus.wait_for(streams::CATALOG, self.position, WAIT).await?
+        };
         self.catch_up(last).await
     }
 

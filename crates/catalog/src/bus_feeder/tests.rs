@@ -106,6 +106,18 @@ async fn what_is_applied_is_seen_and_survives() {
 }
 
 #[tokio::test]
+async fn a_bus_that_is_back_is_told_of_without_news() {
+    let bus = bus().await;
+    let (catalog, health) = (Catalog::new(), Health::default());
+    let opened = BusFeeder::open(bus.clone(), catalog.feeder(), health.clone()).await;
+    let mut feeder = opened.expect("readable");
+    health.failing(PART, "the bus was away");
+    let step = tokio::time::timeout(WAIT / 2, feeder.step(true)).await;
+    step.expect("no wait for news").expect("no failure");
+    assert!(health.problems().is_empty());
+}
+
+#[tokio::test]
 async fn a_text_with_errors_is_refused_as_a_whole() {
     let bus = bus().await;
     let text = format!("{}---\napiVersion: v1\nkind: ConfigMap\n", config_map("a", "1"));
