@@ -11,3 +11,4 @@ mod queues;
 mod response;
 mod scan;
 mod services;
+mod sidekick;

@@ -63,19 +63,40 @@ fn scanned(server: &Server, queue: &str) {
     assert!(story.contains("sensor-ticketing"), "{story}");
 }
 
-fn create_topic(url: &str) {
+/// Makes a topic of three partitions in Kafka.
+pub(crate) fn create_topic(url: &str, name: &str) {
     let admin: AdminClient<DefaultClientContext> =
         ClientConfig::new().set("bootstrap.servers", url).create().unwrap();
-    let topic = [NewTopic::new("tickets", 3, TopicReplication::Fixed(1))];
+    let topic = [NewTopic::new(name, 3, TopicReplication::Fixed(1))];
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let made = runtime.block_on(admin.create_topics(&topic, &AdminOptions::new())).unwrap();
     assert!(made.iter().all(Result::is_ok), "{made:?}");
 }
 
+/// Makes a queue in what speaks as SQS does.
+pub(crate) fn create_queue(url: &str, name: &str) {
+    let authority = url.trim_start_matches("http://");
+    let request = format!(
+        "GET /?Action=CreateQueue&QueueName={name} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n"
+    );
+    let made = tiphys_tests::server::exchange(authority, request.as_bytes()).unwrap();
+    assert_eq!(made.status, 200, "{}", made.body);
+}
+
+/// Makes a topic in the Pub/Sub emulator.
+pub(crate) fn create_pubsub_topic(authority: &str, project: &str, topic: &str) {
+    let request = format!(
+        "PUT /v1/projects/{project}/topics/{topic} HTTP/1.1\r\nHost: {authority}\r\nContent-Length: 0\r\n\
+         Connection: close\r\n\r\n"
+    );
+    let made = tiphys_tests::server::exchange(authority, request.as_bytes()).unwrap();
+    assert_eq!(made.status, 200, "{}", made.body);
+}
+
 #[test]
 fn a_ticket_goes_through_kafka() {
     let Some(broker) = tiphys_servers::kafka() else { return };
-    create_topic(&broker.url());
+    create_topic(&broker.url(), "tickets");
     let manifests = manifests("kafka", |text| text.replace("127.0.0.1:9092", &broker.url()));
     scanned(&Server::start(manifests.path()), "kafka");
 }
@@ -83,12 +104,7 @@ fn a_ticket_goes_through_kafka() {
 #[test]
 fn a_ticket_goes_through_sqs() {
     let Some(queue) = tiphys_servers::sqs::elasticmq() else { return };
-    let authority = queue.url().trim_start_matches("http://").to_owned();
-    let request = format!(
-        "GET /?Action=CreateQueue&QueueName=tickets HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n"
-    );
-    let made = tiphys_tests::server::exchange(&authority, request.as_bytes()).unwrap();
-    assert_eq!(made.status, 200, "{}", made.body);
+    create_queue(&queue.url(), "tickets");
     let manifests = manifests("sqs", |text| text.replace("http://127.0.0.1:9324", &queue.url()));
     scanned(&Server::start(manifests.path()), "sqs");
 }
@@ -97,12 +113,7 @@ fn a_ticket_goes_through_sqs() {
 fn a_ticket_goes_through_pubsub() {
     let Some(emulator) = tiphys_servers::pubsub() else { return };
     let authority = emulator.host();
-    let request = format!(
-        "PUT /v1/projects/security-automation/topics/tickets HTTP/1.1\r\nHost: {authority}\r\nContent-Length: 0\r\n\
-         Connection: close\r\n\r\n"
-    );
-    let made = tiphys_tests::server::exchange(&authority, request.as_bytes()).unwrap();
-    assert_eq!(made.status, 200, "{}", made.body);
+    create_pubsub_topic(&authority, "security-automation", "tickets");
     let manifests = manifests("pubsub", |text| text);
     let environment = [("PUBSUB_EMULATOR_HOST", authority.as_str())];
     scanned(&Server::with(manifests.path(), &[], &environment), "pubSub");
