@@ -4,6 +4,7 @@
 mod api;
 mod argo;
 mod commands;
+mod containers;
 mod follow;
 mod inventory;
 mod live;

@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, reason = "a test that cannot start its server has failed")]
 
 pub mod cluster;
+pub mod docker;
 pub mod kafka;
 pub mod nats;
 pub mod proxy;
@@ -10,6 +11,7 @@ pub mod pubsub;
 pub mod sqs;
 
 pub use cluster::{Cluster, cluster};
+pub use docker::{Docker, docker};
 pub use kafka::{Kafka, kafka, kafka_with_tls};
 pub use nats::{Nats, nats, nats_with};
 pub use proxy::Proxy;

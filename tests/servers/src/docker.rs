@@ -1,0 +1,196 @@
+//! A Docker engine that nobody else has: its folder, its socket, and a network of its own, so that its bridges and rules
+//! never touch the machine's. It asks no registry for anything: images are imported and built.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::fd::AsFd as _;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use tempfile::TempDir;
+
+use crate::{missing, program, tools, until};
+
+/// A running engine.
+#[derive(Debug)]
+pub struct Docker {
+    child: Child,
+    folder: TempDir,
+}
+
+/// Starts an engine; only root can.
+///
+/// # Panics
+/// When it does not start, or is missing under CI.
+#[must_use]
+pub fn docker() -> Option<Docker> {
+    let needed = ["dockerd", "docker", "docker-compose", "busybox", "nats-server", "unshare", "ip"];
+    let absent = needed.into_iter().find(|name| program(name).is_none());
+    let absent = absent.or_else(|| debian().is_none().then_some("an archive of Debian"));
+    let absent = absent.or_else(|| (!rustix::process::geteuid().is_root()).then_some("root"));
+    if let Some(name) = absent {
+        missing(&format!("{name}, for containers,"));
+        return None;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut engine = Docker { child: launch(folder.path()), folder };
+    engine.wait();
+    Some(engine)
+}
+
+/// A Debian as an archive, for images to be built upon.
+fn debian() -> Option<PathBuf> {
+    tools().map(|tools| tools.join("debian.tar")).filter(|file| file.is_file())
+}
+
+impl Docker {
+    /// Makes the images that are taken from a registry elsewhere: Debian, and NATS as its image is built on Alpine.
+    ///
+    /// # Panics
+    /// When it cannot.
+    pub fn import_public(&self) {
+        self.import(&debian().expect("Debian"), "debian:bookworm-slim", &[]);
+        let nats = self.folder.path().join("nats");
+        std::fs::create_dir_all(nats.join("bin")).expect("a folder");
+        for (name, path) in [("busybox", "bin/busybox"), ("nats-server", "bin/nats-server")] {
+            std::fs::copy(program(name).expect(name), nats.join(path)).expect("a copy");
+        }
+        for name in ["sh", "wget"] {
+            std::os::unix::fs::symlink("busybox", nats.join("bin").join(name)).expect("a link");
+        }
+        self.import_folder(&nats, "nats:2.12-alpine", &["ENTRYPOINT [\"nats-server\"]"]);
+    }
+
+    /// Makes an image of a folder.
+    ///
+    /// # Panics
+    /// When it cannot.
+    pub fn import_folder(&self, folder: &Path, image: &str, changes: &[&str]) {
+        let archive = self.folder.path().join("image.tar");
+        let mut tar = Command::new("tar");
+        run(tar.arg("-C").arg(folder).args(["--owner=0", "--group=0", "-cf"]).arg(&archive).arg("."));
+        self.import(&archive, image, changes);
+    }
+
+    fn import(&self, archive: &Path, image: &str, changes: &[&str]) {
+        let mut import = self.docker(&["import"]);
+        for change in changes {
+            import.args(["--change", change]);
+        }
+        run(import.arg(archive).arg(image));
+    }
+
+    /// A command of the client.
+    #[must_use]
+    pub fn docker(&self, arguments: &[&str]) -> Command {
+        // Debian's own can build with BuildKit; others need a plugin for that.
+        let own = PathBuf::from("/usr/bin/docker");
+        let client = if own.is_file() { own } else { program("docker").expect("docker") };
+        self.command(&client, arguments)
+    }
+
+    /// A command of compose.
+    #[must_use]
+    pub fn compose(&self, arguments: &[&str]) -> Command {
+        self.command(&program("docker-compose").expect("docker-compose"), arguments)
+    }
+
+    fn command(&self, program: &Path, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
+        let host = format!("unix://{}", self.socket().display());
+        command.args(arguments).env("DOCKER_HOST", host).env("DOCKER_BUILDKIT", "1").stdin(Stdio::null());
+        command
+    }
+
+    /// Does something where the published ports are.
+    ///
+    /// # Panics
+    /// When the engine is gone, or `act` panics.
+    pub fn within<T: Send>(&self, act: impl FnOnce() -> T + Send) -> T {
+        let network = File::open(format!("/proc/{}/ns/net", self.child.id())).expect("the engine's network");
+        let acted = std::thread::scope(|scope| {
+            let inside = scope.spawn(|| {
+                let kind = Some(LinkNameSpaceType::Network);
+                move_into_link_name_space(network.as_fd(), kind).expect("the engine's network");
+                act()
+            });
+            inside.join()
+        });
+        acted.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join("docker.sock")
+    }
+
+    fn wait(&mut self) {
+        let (log, socket, child) = (self.folder.path().join("log"), self.socket(), &mut self.child);
+        until("the Docker engine", || {
+            if let Some(status) = child.try_wait().expect("a status") {
+                panic!("dockerd ended: {status}: {}", std::fs::read_to_string(&log).unwrap_or_default());
+            }
+            answers(&socket)
+        });
+    }
+}
+
+impl Drop for Docker {
+    /// The engine ends its own child, and takes back its mounts, only when it is asked.
+    fn drop(&mut self) {
+        let listed = self.docker(&["ps", "--all", "--quiet"]).output();
+        let listed = listed.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+        let containers: Vec<String> = listed.unwrap_or_default().lines().map(str::to_owned).collect();
+        if !containers.is_empty() {
+            let _ = self.docker(&["rm", "--force"]).args(containers).stdout(Stdio::null()).status();
+        }
+        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        let _ = self.child.wait();
+        let mounts = std::fs::read_to_string("/proc/mounts").unwrap_or_default();
+        let folder = self.folder.path().display().to_string();
+        let ours = mounts.lines().filter_map(|line| line.split(' ').nth(1));
+        for mount in ours.filter(|mount| mount.starts_with(&folder)).collect::<Vec<_>>().into_iter().rev() {
+            let _ = Command::new("umount").arg(mount).status();
+        }
+    }
+}
+
+/// Runs a command to its end; gives standard output.
+///
+/// # Panics
+/// When it fails, with what it said.
+pub fn run(command: &mut Command) -> String {
+    let output = command.output().expect("the command starts");
+    let [out, err] = [output.stdout, output.stderr].map(|part| String::from_utf8_lossy(&part).into_owned());
+    assert!(output.status.success(), "{command:?}: {out}{err}");
+    out
+}
+
+fn launch(folder: &Path) -> Child {
+    let log = File::create(folder.join("log")).expect("a log");
+    // `ip netns exec` would mount another /sys over the control groups.
+    let script = "ip link set lo up && sysctl -qw net.ipv4.ip_forward=1 && exec dockerd \"$@\"";
+    let at = |name: &str| folder.join(name).display().to_string();
+    Command::new("unshare")
+        .args(["--net", "sh", "-c", script, "dockerd"])
+        .args(["--host", &format!("unix://{}", at("docker.sock"))])
+        .args(["--data-root", &at("data"), "--exec-root", &at("exec"), "--pidfile", &at("pid")])
+        .args(["--bip", "172.30.99.1/24", "--dns", "127.0.0.1", "--log-level", "warn"])
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().expect("a log"))
+        .stderr(log)
+        .spawn()
+        .expect("dockerd starts")
+}
+
+/// Whether it says that it is well.
+fn answers(socket: &Path) -> Option<()> {
+    let mut stream = UnixStream::connect(socket).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+    stream.write_all(b"GET /_ping HTTP/1.0\r\n\r\n").ok()?;
+    let mut start = [0_u8; 12];
+    stream.read_exact(&mut start).ok()?;
+    start.ends_with(b" 200").then_some(())
+}
