@@ -11,6 +11,7 @@ pub mod event;
 pub mod fault;
 pub mod firing;
 pub mod id;
+pub mod trace;
 pub mod verdict;
 pub mod workflow;
 
@@ -20,4 +21,5 @@ pub use fault::{Classify, Fault, chain};
 pub use firing::{DeadLetter, EventRef, Firing, Operation, Value};
 pub use id::{EventId, FiringId, PodKey};
 pub use jiff::Timestamp;
+pub use trace::Trace;
 pub use verdict::{Clause, Outcome, TriggerVerdict, Verdict};

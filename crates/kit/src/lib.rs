@@ -1,4 +1,4 @@
-//! What every process needs: task group, drain, backoff, tracing, metrics, probes.
+//! What every process needs: task group, drain, backoff, logs, traces, metrics, probes.
 
 pub mod accept;
 pub mod attend;
@@ -16,6 +16,7 @@ pub mod sqs;
 pub mod telemetry;
 #[cfg(feature = "tls")]
 pub mod tls;
+pub mod trace;
 
 pub use accept::accept;
 pub use attend::attend;
