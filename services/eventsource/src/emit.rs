@@ -17,6 +17,7 @@ use tracing::{debug, info, warn};
 use crate::error::Error;
 use crate::filter::Filter;
 use crate::meter::Meter;
+use crate::receipt::Receipt;
 
 /// Header of the bus message that holds the fingerprint of the sender's body.
 const FINGERPRINT: &str = "tiphys-body";
@@ -166,19 +167,33 @@ impl Emitter {
         );
     }
 
-    async fn store(&self, draft: Draft) -> Result<Emitted, Error> {
+    async fn store(&self, mut draft: Draft) -> Result<Emitted, Error> {
         let received = self.now();
         let native = match &draft.native {
             Some(native) => native.id.clone(),
             None => fresh_id(received),
         };
         let id = self.event_id(&native);
+        let what = (self.0.kind, &self.0.origin, &id);
+        let receipt = Receipt::begin(what, received, &mut draft.attributes);
+        let outcome = self.store_as(id.clone(), &native, draft, received).await;
+        receipt.end(self.now(), &outcome);
+        outcome
+    }
+
+    async fn store_as(
+        &self,
+        id: EventId,
+        native: &str,
+        draft: Draft,
+        received: Timestamp,
+    ) -> Result<Emitted, Error> {
         if !self.wanted(&draft.payload, received, &id) {
             return Ok(Emitted::Filtered);
         }
         let mut attributes = draft.attributes;
         if draft.native.is_some() && native.len() <= SHOWN_ID {
-            attributes.insert("nativeid".into(), native.clone());
+            attributes.insert("nativeid".into(), native.to_owned());
         }
         if let Some((name, content)) = draft.blob {
             let put = self.0.bus.put_blob(content);
@@ -202,7 +217,7 @@ impl Emitter {
         }
         match print {
             Some(print) if self.differs(acked.sequence, &print).await? => {
-                self.store_conflict(event, &native, &print).await
+                self.store_conflict(event, native, &print).await
             }
             _ => Ok(Emitted::Duplicate(event.id)),
         }

@@ -28,6 +28,7 @@ mod json;
 mod kind;
 mod meter;
 mod poison;
+mod receipt;
 mod report;
 mod secret;
 mod service;

@@ -25,6 +25,7 @@ pub mod status;
 pub mod submit;
 mod substitute;
 pub mod time;
+mod trace;
 
 pub use error::Error;
 pub use service::{Config, Deps, run};

@@ -34,6 +34,7 @@ use crate::journal::{Change, State, Update};
 use crate::launcher::{PodResult, PodSpec};
 use crate::node::{Node, NodeKind, Phase};
 use crate::scope::PathOf;
+pub use crate::trace::Place;
 
 /// What the world around the workflow looks like.
 #[derive(Clone, Copy)]
@@ -48,6 +49,8 @@ pub struct Context<'a> {
     pub archive_logs: bool,
     /// Between TERM and KILL.
     pub grace: Duration,
+    /// Where the workflow stands in a trace.
+    pub trace: Option<Place>,
 }
 
 /// What was seen of a pod.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use tiphys_bus::{Bus, BusError, Publish, streams};
 use tiphys_core::id::{digest, uuid};
+use tiphys_core::trace::ANNOTATION;
 use tiphys_core::workflow::{Command, Submission, Verb, WorkflowRecord};
 use tiphys_core::{FiringId, Timestamp};
 use tiphys_manifest::{Kind, Object};
@@ -259,6 +260,10 @@ pub fn resubmission(object: &Value) -> Value {
         members.retain(|key, _| !SERVER_METADATA.contains(&key.as_str()) && key != "name");
         members.insert("generateName".into(), json!(prefix));
     }
+    if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
+        // What caused the first run did not cause this one.
+        annotations.remove(ANNOTATION);
+    }
     if let Some(labels) = metadata["labels"].as_object_mut() {
         labels.retain(|key, _| !RUN_LABELS.contains(&key.as_str()));
         labels.insert("workflows.argoproj.io/resubmitted-from-workflow".into(), json!(name));
@@ -373,11 +378,12 @@ mod tests {
     #[test]
     fn a_resubmission_has_no_trace_of_the_run() {
         let again = resubmission(&json!({"metadata": {"name": "x-1", "generateName": "x-", "uid": "u",
-            "labels": {"workflows.argoproj.io/phase": "Failed", "a": "b"}}, "spec": {}, "status": {}}));
+            "labels": {"workflows.argoproj.io/phase": "Failed", "a": "b"},
+            "annotations": {ANNOTATION: "00-1", "c": "d"}}, "spec": {}, "status": {}}));
         assert_eq!(
             again["metadata"],
             json!({"generateName": "x-", "labels": {"a": "b",
-            "workflows.argoproj.io/resubmitted-from-workflow": "x-1"}})
+            "workflows.argoproj.io/resubmitted-from-workflow": "x-1"}, "annotations": {"c": "d"}})
         );
         assert!(again.get("status").is_none());
     }

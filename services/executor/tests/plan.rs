@@ -8,6 +8,7 @@ use common::{Simulator, catalog, failed, good, workflow};
 use serde_json::json;
 use tiphys_core::workflow::Verb;
 use tiphys_executor::node::Phase;
+use tiphys_executor::plan::Place;
 use tiphys_executor::{names, status};
 
 fn run<'a>(text: &str) -> Simulator<'a> {
@@ -42,6 +43,29 @@ fn a_pod_is_the_whole_workflow() {
     let object = status::object(&simulator.state);
     assert_eq!(object["status"]["progress"], "1/1");
     assert_eq!(object["metadata"]["labels"]["workflows.argoproj.io/completed"], "true");
+}
+
+#[test]
+fn a_step_is_given_its_place_in_the_trace() {
+    let trace = tiphys_core::Trace { id: 1, span: 2, sampled: true };
+    let env = |text: &str, place| {
+        let simulator = Simulator::new(&workflow(text), catalog(&[]), |_, now| good(now));
+        let decided = common::with_trace(&simulator.catalog, simulator.now, place, |context| {
+            tiphys_executor::plan::plan(&simulator.state, &[], context)
+        });
+        (decided.starts[0].key.clone(), decided.starts[0].container["env"].clone())
+    };
+    assert_eq!(env(ONE, None).1, json!(null));
+    let below = json!([{"name": "TRACEPARENT", "value": trace.to_string()}]);
+    assert_eq!(env(ONE, Some(Place::Below(trace))).1, below);
+    let (key, own) = env(ONE, Some(Place::Span { parent: None, own: trace }));
+    assert_eq!(own[0]["value"], format!("00-{:032x}-{key}-01", 1));
+    let named = |variables: &str| ONE.replace("image: x,", &format!("image: x, env: {variables},"));
+    let author = named("[{name: TRACEPARENT, value: mine}]");
+    assert_eq!(env(&author, Some(Place::Below(trace))).1, json!([{"name": "TRACEPARENT", "value": "mine"}]));
+    let other = env(&named("[{name: A, value: b}]"), Some(Place::Below(trace))).1;
+    assert_eq!(other[0], below[0]);
+    assert_eq!(other[1]["name"], "A");
 }
 
 const STEPS: &str = "

@@ -27,6 +27,8 @@ pub struct Compiled {
     pub revision: String,
     /// What works, but not as its author may believe.
     pub warnings: Vec<Diagnostic>,
+    /// Whether its decisions are spans of the traces of their events.
+    pub traced: bool,
     pub(crate) dependencies: Vec<Dependency>,
     pub(crate) triggers: Vec<CompiledTrigger>,
 }
@@ -114,6 +116,7 @@ pub fn compile(object: &Object) -> Result<Compiled, Vec<Diagnostic>> {
         uid: object.uid.clone(),
         revision: object.revision.clone(),
         warnings: report.found,
+        traced: false,
         dependencies,
         triggers,
     })

@@ -92,7 +92,7 @@ fn complete(
         Ok(firing) => {
             let (id, firing) = (firing.id.clone(), Arc::new(firing));
             state.outbox.firings.push(firing.clone());
-            decision.firings.push(firing);
+            decision.fire(sensor, firing, &set);
             Outcome::Fired { firing: id, consumed }
         }
         Err(failure) => {

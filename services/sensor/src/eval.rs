@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tiphys_core::{Classify, Clause, DeadLetter, Event, Firing, Outcome, Timestamp, TriggerVerdict, Verdict};
+use tiphys_kit::trace::Span;
 
 use crate::compile::Compiled;
 use crate::condition;
@@ -12,6 +13,7 @@ use crate::filter::Judgement;
 use crate::parameter::EventSet;
 use crate::parsed::Parsed;
 use crate::state::ConditionState;
+use crate::trace;
 use crate::trigger::CompiledTrigger;
 
 #[cfg(test)]
@@ -48,6 +50,18 @@ pub struct Decision {
     pub dead: Vec<DeadLetter>,
     /// The triggers whose state changed.
     pub changed: BTreeSet<String>,
+    /// The spans of the firings, where they are traced.
+    pub spans: Vec<Span>,
+}
+
+impl Decision {
+    /// Notes a firing.
+    pub(crate) fn fire(&mut self, sensor: &Compiled, firing: Arc<Firing>, set: &EventSet<'_>) {
+        if sensor.traced {
+            self.spans.extend(trace::span(&firing, set));
+        }
+        self.firings.push(firing);
+    }
 }
 
 /// Judges one input. `state` becomes the state after it.
@@ -125,7 +139,7 @@ fn at_once(
     match trigger.fire(sensor, &set, now) {
         Ok(firing) => {
             let id = firing.id.clone();
-            decision.firings.push(Arc::new(firing));
+            decision.fire(sensor, Arc::new(firing), &set);
             Outcome::Fired { firing: id, consumed: vec![format!("{dependency}={}", event.event.id)] }
         }
         Err(failure) => {

@@ -25,6 +25,7 @@ pub mod service;
 mod state;
 #[cfg(test)]
 mod testing;
+mod trace;
 mod trigger;
 
 pub use compile::{Compiled, compile};

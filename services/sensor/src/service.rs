@@ -225,7 +225,8 @@ impl Service {
     }
 
     /// Makes the consumer, so that no event from here on is missed.
-    async fn open(&self, compiled: Compiled) -> Result<Worker, BusError> {
+    async fn open(&self, mut compiled: Compiled) -> Result<Worker, BusError> {
+        compiled.traced = tiphys_kit::trace::tracer().is_some();
         let worker = Worker::open(compiled, &self.config, &self.deps, &self.members).await?;
         self.registry.note(worker.namespace(), worker.name()).await?;
         Ok(worker)

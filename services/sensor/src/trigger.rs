@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
-use tiphys_core::{Event, Firing, FiringId, Timestamp, Value};
+use tiphys_core::{Firing, FiringId, Timestamp, Value};
 use tiphys_lang::condition::Condition;
 use tiphys_lang::cron::Schedule;
 use tiphys_manifest::sensor::{Trigger, TriggerParameter, TriggerTemplate};
@@ -13,12 +13,10 @@ use crate::apply::apply;
 use crate::compile::{Compiled, Report};
 use crate::failure::Failure;
 use crate::parameter::{EventSet, Parameter, Purpose};
+use crate::trace;
 
 /// What a firing may have in bytes; a message on the bus may have 1 MiB.
 const LARGEST: usize = 1_000_000;
-
-/// Attributes of an event that go on with its firing.
-const TRACE: [&str; 2] = ["traceparent", "tracestate"];
 
 /// A compiled trigger.
 #[derive(Debug)]
@@ -136,13 +134,16 @@ impl CompiledTrigger {
         if size > LARGEST {
             return Err(Failure::TooLarge { size, limit: LARGEST });
         }
-        let dead_letter = self.dead_letter.as_ref().and_then(|next| next.after(self, sensor, set, now, size));
         let replay = set.0.iter().map(|(_, parsed)| parsed.replay()).max().unwrap_or(0);
         let ids: Vec<_> = set.0.iter().map(|(name, parsed)| (*name, &parsed.event.id)).collect();
-        let events = set.0.iter().map(|(_, parsed)| &parsed.event);
+        let id = FiringId::derive(&sensor.namespace, &sensor.name, &self.name, &ids, replay);
+        let attributes = trace::attributes(set, &id, sensor.traced);
+        let next = self.dead_letter.as_ref();
+        let dead_letter = next.and_then(|next| next.after(self, &attributes, sensor, set, now, size));
+        let received = set.0.iter().map(|(_, parsed)| parsed.event.received);
         Ok(Firing {
             version: 1,
-            id: FiringId::derive(&sensor.namespace, &sensor.name, &self.name, &ids, replay),
+            id,
             namespace: sensor.namespace.clone(),
             sensor: sensor.name.clone(),
             sensor_uid: sensor.uid.clone(),
@@ -151,12 +152,12 @@ impl CompiledTrigger {
             events: set.0.iter().map(|(name, parsed)| parsed.reference(name)).collect(),
             replay,
             decided: now,
-            received: events.clone().map(|event| event.received).min().unwrap_or(now),
+            received: received.min().unwrap_or(now),
             trigger_spec,
             parameters,
             payload,
             headers,
-            attributes: trace(events),
+            attributes,
             dead_letter,
         })
     }
@@ -166,12 +167,15 @@ impl CompiledTrigger {
     fn after(
         &self,
         first: &Self,
+        attributes: &BTreeMap<String, String>,
         sensor: &Compiled,
         set: &EventSet<'_>,
         now: Timestamp,
         size: usize,
     ) -> Option<Box<Firing>> {
         let mut next = self.fire(sensor, set, now).ok()?;
+        // One decision made both.
+        next.attributes.clone_from(attributes);
         // Its name may be that of another trigger.
         next.id = FiringId(tiphys_core::id::digest(&["dlq", &first.name, &next.id.0], 16));
         let fits = serde_json::to_string(&next).is_ok_and(|text| text.len() + size <= LARGEST);
@@ -283,14 +287,6 @@ fn values(list: &[Parameter], set: &EventSet<'_>) -> Result<Vec<Value>, Failure>
         values.extend(parameter.value(set)?);
     }
     Ok(values)
-}
-
-/// The trace context of the events.
-fn trace<'a>(events: impl Iterator<Item = &'a Event>) -> BTreeMap<String, String> {
-    let all = events.flat_map(|event| &event.attributes);
-    all.filter(|(name, _)| TRACE.contains(&name.as_str()))
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect()
 }
 
 fn headers(list: &[Parameter], set: &EventSet<'_>) -> Result<Vec<(String, String)>, Failure> {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use tiphys_bus::{Bus, BusError, Message, Publish, streams};
 use tiphys_catalog::Catalog;
-use tiphys_core::{Clock, Timestamp};
+use tiphys_core::trace::TRACEPARENT;
+use tiphys_core::{Clock, Timestamp, Trace};
 use tiphys_executor::launcher::Launcher;
 use tiphys_kit::{Group, Health};
 use tiphys_manifest::Diagnostic;
@@ -120,6 +121,8 @@ pub struct Caller {
     pub by: String,
     /// Why; may be empty.
     pub reason: String,
+    /// Within which trace.
+    pub trace: Option<Trace>,
 }
 
 impl<S: Send + Sync> axum::extract::FromRequestParts<S> for Caller {
@@ -132,7 +135,11 @@ impl<S: Send + Sync> axum::extract::FromRequestParts<S> for Caller {
             value.unwrap_or_default().chars().filter(|c| !c.is_control()).take(200).collect::<String>()
         };
         let by = text(CALLER_HEADER);
-        Ok(Self { by: if by.is_empty() { "api".into() } else { by }, reason: text(REASON_HEADER) })
+        Ok(Self {
+            by: if by.is_empty() { "api".into() } else { by },
+            reason: text(REASON_HEADER),
+            trace: Trace::read(&text(TRACEPARENT)),
+        })
     }
 }
 

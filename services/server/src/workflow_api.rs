@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tiphys_core::trace::ANNOTATION;
 use tiphys_core::workflow::{Command, Submission, Verb};
 use tiphys_executor::{Error, submit};
 use tiphys_manifest::Kind;
@@ -176,7 +177,13 @@ async fn start(
     caller: &Caller,
 ) -> Answer {
     let (seed, dry_run) = (seed()?, options.dry_run || options.server_dry_run);
-    let submission = submit::prepare(&workflow, namespace, &options.read(&caller.by)?, shared.now(), &seed)
+    let mut options = options.read(&caller.by)?;
+    // What the author writes comes first.
+    let traced = workflow.pointer("/metadata/annotations").is_some_and(|all| all.get(ANNOTATION).is_some());
+    if let Some(trace) = caller.trace.filter(|_| !traced) {
+        options.annotations.entry(ANNOTATION.into()).or_insert_with(|| trace.to_string());
+    }
+    let submission = submit::prepare(&workflow, namespace, &options, shared.now(), &seed)
         .map_err(|error| ApiError::invalid(tiphys_core::chain(&error)))?;
     labels::check(&submission.workflow["metadata"]["labels"])?;
     if dry_run {

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
+use tiphys_core::Trace;
+use tiphys_core::trace::{TRACEPARENT, VARIABLE};
 
 use crate::cli::Connection;
 use crate::exit::{Code, Failure};
@@ -79,11 +81,18 @@ impl Client {
 
     fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         let caller = std::env::var("USER").unwrap_or_else(|_| "unknown".into());
-        self.http
+        // Of a step that asks: what it causes stays in its trace.
+        let trace = std::env::var(VARIABLE).ok().and_then(|text| Trace::read(&text));
+        let request = self
+            .http
             .request(method, format!("{}{path}", self.base))
             .bearer_auth(&self.token.text)
             .header("x-tiphys-caller", format!("cli/{caller}"))
-            .header("x-tiphys-reason", self.reason.as_str())
+            .header("x-tiphys-reason", self.reason.as_str());
+        match trace {
+            Some(trace) => request.header(TRACEPARENT, trace.to_string()),
+            None => request,
+        }
     }
 
     /// GET of a JSON answer.

@@ -49,6 +49,7 @@ async fn serve(args: &DevArgs, connection: &Connection) -> Result<(), Failure> {
     let data = DataFolder::open(connection.data.clone().unwrap_or_else(|| beside(&dir)))?;
     let listener = bind(args).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    tiphys_kit::trace::install("dev", &crate::role::instance()?, |name| std::env::var(name).ok());
     let bus = open_bus(args, &data, &clock)?;
     for stream in streams::all() {
         bus.ensure_stream(&stream).await.context("the streams")?;
@@ -65,6 +66,7 @@ async fn serve(args: &DevArgs, connection: &Connection) -> Result<(), Failure> {
     };
     let outcome = roles.run(listener).await;
     bus.close().await;
+    tiphys_kit::trace::flush().await;
     Ok(outcome?)
 }
 

@@ -113,6 +113,7 @@ async fn serve(role: Role, args: &RoleArgs, connection: &Connection) -> anyhow::
         background: Group::new(CancellationToken::new()),
         stop: CancellationToken::new(),
     };
+    service.trace();
     let admin = service.open_admin().await?;
     let (signalled, samples) = (service.stop.clone(), service.metrics.clone());
     service.background.spawn("signals", move |until| tiphys_kit::signal::watch(signalled, until));
@@ -128,11 +129,12 @@ async fn serve(role: Role, args: &RoleArgs, connection: &Connection) -> anyhow::
     let outcome = service.work(&plan, bus.clone(), &catalog, admin).await;
     service.data.withdraw_role(role.as_str());
     bus.close().await;
+    tiphys_kit::trace::flush().await;
     outcome
 }
 
 /// A name that no other process has, also none that had this number before.
-fn instance() -> anyhow::Result<String> {
+pub(crate) fn instance() -> anyhow::Result<String> {
     let mut bytes = [0_u8; 4];
     getrandom::fill(&mut bytes).map_err(|error| anyhow!("no randomness: {error}"))?;
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
@@ -140,6 +142,13 @@ fn instance() -> anyhow::Result<String> {
 }
 
 impl Service<'_> {
+    /// Traces what the role does with events, firings and workflows.
+    fn trace(&self) {
+        if !matches!(self.role, Role::Bus | Role::Server) {
+            tiphys_kit::trace::install(self.role.as_str(), &self.instance, |name| std::env::var(name).ok());
+        }
+    }
+
     /// Probes and metrics, on a port of their own.
     async fn open_admin(&mut self) -> anyhow::Result<std::net::SocketAddr> {
         let listener = TcpListener::bind(self.args.admin).await;

@@ -48,6 +48,8 @@ pub struct Context<'a> {
     pub client: &'a reqwest::Client,
     /// The time now.
     pub now: Timestamp,
+    /// The trace context that goes with what is done, as W3C writes it.
+    pub trace: Option<&'a str>,
 }
 
 impl Context<'_> {

@@ -20,6 +20,7 @@ mod rate;
 mod retry;
 mod service;
 mod source;
+mod trace;
 mod work;
 
 pub use error::Error;

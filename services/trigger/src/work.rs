@@ -16,6 +16,7 @@ use crate::kind::{self, Context, TriggerKind};
 use crate::ledger::{Effect, Entry, Ledger, State};
 use crate::metric;
 use crate::retry::Schedule;
+use crate::trace::Act;
 
 /// A delivery that is neither answered nor kept alive for so long comes again: what a dead process had under way.
 pub(crate) const ACK_WAIT: Duration = Duration::from_secs(5);
@@ -71,8 +72,10 @@ impl Shared {
         }
         let mut entry = entry.unwrap_or_else(|| Entry::new(&firing, self.clock.now()));
         let begun = tokio::time::Instant::now();
-        let result = self.fire(&firing, delivery).await;
         entry.attempts = entry.attempts.saturating_add(1);
+        let act = Act::begin(&firing, entry.attempts, self.clock.now());
+        let result = self.fire(&firing, &act, delivery).await;
+        act.end(self.clock.now(), &result);
         match result {
             Ok(effect) => {
                 metric::triggered(&firing, begun.elapsed());
@@ -97,7 +100,7 @@ impl Shared {
     }
 
     /// Acts, and keeps the delivery alive meanwhile.
-    async fn fire(&self, firing: &Firing, delivery: &dyn Delivery) -> Result<Effect, Error> {
+    async fn fire(&self, firing: &Firing, act: &Act, delivery: &dyn Delivery) -> Result<Effect, Error> {
         let snapshot = self.catalog.snapshot();
         let template = firing.trigger_spec.get("template").unwrap_or(&Json::Null);
         let kind = kind::choose(&self.kinds, template)?;
@@ -109,6 +112,7 @@ impl Shared {
             catalog: &snapshot,
             client: &self.client,
             now: self.clock.now(),
+            trace: act.context(),
         });
         tokio::pin!(acting);
         loop {
@@ -247,7 +251,8 @@ impl Shared {
     }
 }
 
-fn describe(effect: &Effect) -> String {
+/// What was done, for people.
+pub(crate) fn describe(effect: &Effect) -> String {
     match effect {
         Effect::Workflow { namespace, name, .. } => format!("workflow {namespace}/{name}"),
         Effect::Command { namespace, name, verb } => format!("{verb} workflow {namespace}/{name}"),

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
-use tiphys_core::PodKey;
+use tiphys_core::trace::VARIABLE;
+use tiphys_core::{PodKey, Trace};
 use tiphys_manifest::workflow::Artifact;
 
 use super::Context;
@@ -55,7 +56,10 @@ pub(super) fn spec(
         }),
         ..Scope::of(state, context.now, &node.name)
     };
-    let (container, script) = container(&scope, def, key, context)?;
+    let (mut container, script) = container(&scope, def, key, context)?;
+    if let Some(place) = context.trace {
+        pass_on(&mut container, place.step(key));
+    }
     let labels = metadata(&scope, state, def, "labels")?;
     let annotations = metadata(&scope, state, def, "annotations")?;
     let prefix = format!("{}/{}/{name}", state.submission.namespace, state.submission.name);
@@ -108,6 +112,21 @@ fn container(
         members.insert("name".into(), json!("main"));
     }
     Ok((replaced, source))
+}
+
+/// Gives the step its place in the trace, unless its author names another. First of all, so that other variables may
+/// refer to it.
+fn pass_on(container: &mut Value, trace: Trace) {
+    let Some(members) = container.as_object_mut() else { return };
+    let list = members.entry("env").or_insert(Value::Null);
+    if list.is_null() {
+        *list = json!([]);
+    }
+    if let Some(list) = list.as_array_mut()
+        && list.iter().all(|variable| variable["name"] != VARIABLE)
+    {
+        list.insert(0, json!({"name": VARIABLE, "value": trace.to_string()}));
+    }
 }
 
 /// Members of a container in which `$(NAME)` is replaced when it starts.

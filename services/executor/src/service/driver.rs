@@ -20,6 +20,7 @@ use crate::node::{Node, NodeKind, Phase};
 use crate::plan::{Context, Observed, Plan, Seen, plan, pod};
 use crate::projection::Key;
 use crate::submit;
+use crate::trace::{self, Place};
 
 /// Records read at once.
 const BATCH: usize = 256;
@@ -133,7 +134,10 @@ impl Driver {
         if !decided.changes.is_empty() {
             self.bind(&mut decided);
             match self.append(state.sequence, &decided).await {
-                Ok(sequence) => decided.state.sequence = sequence,
+                Ok(sequence) => {
+                    decided.state.sequence = sequence;
+                    trace::tell_steps(&decided.state, &decided.changes);
+                }
                 Err(error) => {
                     let again = self.not_appended(error).await;
                     self.inbox.put_back(pods, seen);
@@ -283,6 +287,7 @@ impl Driver {
             path_of: &path_of,
             archive_logs: service.config.archive_logs,
             grace: service.config.grace,
+            trace: self.state.as_ref().and_then(Place::of),
         })
     }
 
@@ -364,6 +369,7 @@ impl Driver {
         }
         let phase = state.phase.map_or("", Phase::as_str);
         info!(workflow = self.name(), phase, message = state.message, "a workflow ended");
+        trace::tell_workflow(state);
         metrics::counter!("argo_workflows_total_count", "phase" => phase,
             "namespace" => self.key.0.clone())
         .increment(1);

@@ -12,7 +12,7 @@ use tiphys_core::{PodKey, Timestamp};
 use tiphys_executor::journal::{self, State};
 use tiphys_executor::launcher::{PodResult, PodSpec, PodVerdict};
 use tiphys_executor::node::{Node, Phase};
-use tiphys_executor::plan::{Context, Observed, Plan, Seen, plan};
+use tiphys_executor::plan::{Context, Observed, Place, Plan, Seen, plan};
 use tiphys_executor::{status, submit};
 use tiphys_manifest::load::{LoadOptions, load};
 
@@ -216,6 +216,16 @@ pub fn seen(pod: &PodSpec, result: PodResult) -> Seen {
 }
 
 pub fn with_context<T>(catalog: &Snapshot, now: Timestamp, body: impl FnOnce(&Context<'_>) -> T) -> T {
+    with_trace(catalog, now, None, body)
+}
+
+pub fn with_trace<T>(
+    catalog: &Snapshot,
+    now: Timestamp,
+    trace: Option<Place>,
+    body: impl FnOnce(&Context<'_>) -> T,
+) -> T {
     let path_of = |key: &PodKey, path: &str| format!("/steps/{key}{path}");
-    body(&Context { now, catalog, path_of: &path_of, archive_logs: false, grace: Duration::from_secs(30) })
+    let grace = Duration::from_secs(30);
+    body(&Context { now, catalog, path_of: &path_of, archive_logs: false, grace, trace })
 }

@@ -1,7 +1,7 @@
 //! Whole decisions.
 
 use serde_json::json;
-use tiphys_core::{FiringId, Outcome};
+use tiphys_core::{FiringId, Outcome, Trace};
 
 use super::State;
 use crate::testing::{dependency, event, feed, sensor, trigger, wrong};
@@ -89,6 +89,48 @@ fn a_firing_has_the_identity_of_its_event_set() {
     let replayed = feed(&sensor, &mut State::new(), 9, sent.clone());
     assert_eq!(replayed.firings[0].id, FiringId::derive("ns", "watch", "t", &[("d", &sent.id)], 2));
     assert_eq!(replayed.verdict.unwrap().replay, 2);
+}
+
+const OUTSIDE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+const OTHER: &str = "00-0af7651916cd43dd8448eb211c80319d-b7ad6b7169203332-01";
+
+#[test]
+fn a_traced_decision_stands_between_its_events_and_its_firing() {
+    let mut with_dlq = trigger("t", "a && b");
+    with_dlq["dlqTrigger"] = trigger("told", "");
+    let mut sensor =
+        sensor(json!({"dependencies": [dependency("a"), dependency("b")], "triggers": [with_dlq]}));
+    let decide = |sensor: &crate::compile::Compiled| {
+        let mut state = State::new();
+        for (sequence, (name, trace)) in [("b", OTHER), ("a", OUTSIDE)].into_iter().enumerate() {
+            let mut sent = event(name, name, "{}");
+            sent.attributes.insert("traceparent".into(), trace.into());
+            sent.attributes.insert("tracestate".into(), name.into());
+            let mut decision = feed(sensor, &mut state, sequence as u64 + 1, sent);
+            if let Some(firing) = decision.firings.pop() {
+                return (firing, decision.spans);
+            }
+        }
+        panic!("nothing was fired");
+    };
+    let (plain, spans) = decide(&sensor);
+    // The context of one event, not a mixture of two.
+    assert_eq!(
+        (plain.attributes["traceparent"].as_str(), plain.attributes["tracestate"].as_str()),
+        (OUTSIDE, "a")
+    );
+    assert!(spans.is_empty());
+    sensor.traced = true;
+    let (traced, spans) = decide(&sensor);
+    let [span] = spans.as_slice() else { panic!("{spans:#?}") };
+    assert_eq!(span.name, "decide watch/t");
+    assert_eq!(span.parent.unwrap().to_string(), OUTSIDE);
+    assert_eq!(span.links, [Trace::read(OTHER).unwrap()]);
+    assert_eq!(traced.attributes["traceparent"], span.trace.to_string());
+    assert_eq!(traced.dead_letter.as_ref().unwrap().attributes, traced.attributes);
+    // Nobody's identity depends on it, and judged again it is the same.
+    assert_eq!(traced.id, plain.id);
+    assert_eq!(decide(&sensor), (traced, spans));
 }
 
 #[test]

@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tiphys_bus::{Message, streams};
 use tiphys_core::{DeadLetter, Firing, Timestamp, TriggerVerdict, Verdict};
+use tiphys_kit::trace::Span;
 
 use crate::compile::Compiled;
 use crate::eval::{Decision, dead_letter, dead_outcome, empty_verdict};
@@ -27,6 +28,7 @@ pub(super) struct Round {
     pub(super) dead: Vec<DeadLetter>,
     pub(super) changed: BTreeSet<String>,
     pub(super) received: Vec<Timestamp>,
+    pub(super) spans: Vec<Span>,
 }
 
 impl Round {
@@ -35,6 +37,7 @@ impl Round {
         self.verdicts.extend(decision.verdict);
         self.dead.extend(decision.dead);
         self.changed.extend(decision.changed);
+        self.spans.extend(decision.spans);
     }
 
     pub(super) const fn is_full(&self) -> bool {

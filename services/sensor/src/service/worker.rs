@@ -13,6 +13,7 @@ use futures::future::join_all;
 use tiphys_bus::members::Members;
 use tiphys_bus::{BusError, Consumer, ConsumerConfig, Delivery, Start, streams};
 use tiphys_core::{Event, Verdict};
+use tiphys_kit::trace::{Span, tracer};
 use tiphys_kit::{Backoff, CancellationToken};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -227,6 +228,9 @@ impl Worker {
         self.outlet.publish(&round.firings, &round.verdicts, &round.dead, resets.as_ref()).await?;
         self.clear_outboxes();
         let now = self.deps.clock.now();
+        if let Some(tracer) = tracer() {
+            round.spans.into_iter().for_each(|span| tracer.tell(Span { ended: now, ..span }));
+        }
         for received in round.received {
             metric::decided(self.namespace(), self.name(), received, now);
         }

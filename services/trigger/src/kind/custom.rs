@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use secrecy::ExposeSecret as _;
 use serde_json::Value as Json;
 use tiphys_core::chain;
+use tiphys_core::trace::TRACEPARENT;
 use tiphys_proto::triggers::trigger_client::TriggerClient;
 use tiphys_proto::triggers::{ApplyPolicyRequest, ExecuteRequest, FetchResourceRequest};
 use tonic::metadata::MetadataValue;
@@ -39,7 +40,7 @@ impl TriggerKind for Custom {
 
     async fn fire(&self, context: Context<'_>) -> Result<Effect, Error> {
         let server = text(context.template, "serverURL");
-        let call = Call { server, firing: &context.firing.id.0 };
+        let call = Call { server, firing: &context.firing.id.0, trace: context.trace };
         let mut client = TriggerClient::new(self.channel(&context, server)?);
 
         let resource = spec(context.template).into();
@@ -142,6 +143,7 @@ fn parameterise(resource: &[u8], context: &Context<'_>) -> Result<Vec<u8>, Error
 struct Call<'a> {
     server: &'a str,
     firing: &'a str,
+    trace: Option<&'a str>,
 }
 
 impl Call<'_> {
@@ -150,6 +152,9 @@ impl Call<'_> {
         let id: MetadataValue<_> =
             self.firing.parse().map_err(|_| Error::Template("the firing's id is no metadata".into()))?;
         request.metadata_mut().insert("tiphys-firing-id", id);
+        if let Some(trace) = self.trace.and_then(|trace| trace.parse::<MetadataValue<_>>().ok()) {
+            request.metadata_mut().insert(TRACEPARENT, trace);
+        }
         Ok(request)
     }
 

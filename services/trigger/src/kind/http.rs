@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use reqwest::{Method, Url};
 use serde_json::Value as Json;
+use tiphys_core::trace::TRACEPARENT;
 use tiphys_manifest::Kind;
 
 use super::{Context, TriggerKind};
@@ -44,7 +45,11 @@ impl TriggerKind for Http {
             .timeout(timeout(&template))
             .header("Idempotency-Key", context.firing.id.0.as_str())
             .header("webhook-id", context.firing.id.0.as_str());
-        for (name, value) in headers(&context, &template)? {
+        let named = headers(&context, &template)?;
+        if let Some(trace) = context.trace.filter(|_| !named.iter().any(|(name, _)| is_trace(name))) {
+            request = request.header(TRACEPARENT, trace);
+        }
+        for (name, value) in named {
             request = request.header(name, value);
         }
         if let Some((user, password)) = basic_auth(&context, &template)? {
@@ -69,6 +74,11 @@ impl TriggerKind for Http {
         judge(&shown, status, context.policy)?;
         Ok(Effect::Http { request: shown, status })
     }
+}
+
+/// The author's own header comes first.
+const fn is_trace(name: &str) -> bool {
+    name.eq_ignore_ascii_case(TRACEPARENT)
 }
 
 /// Whether a status is success.

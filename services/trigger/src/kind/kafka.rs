@@ -8,11 +8,12 @@ use async_trait::async_trait;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::message::{Header, Headers as _, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::types::RDKafkaErrorCode as Code;
 use secrecy::ExposeSecret as _;
 use serde_json::Value as Json;
+use tiphys_core::trace::TRACEPARENT;
 use tiphys_manifest::Kind;
 use tracing::debug;
 
@@ -173,6 +174,10 @@ fn headers(context: &Context<'_>, template: &Json) -> Result<OwnedHeaders, Error
             (None, selector) => context.value(Kind::ConfigMap, selector.unwrap_or(&Json::Null))?,
         };
         all = add(all, key, &value);
+    }
+    let is_traced = all.iter().any(|header| header.key == TRACEPARENT);
+    if let Some(trace) = context.trace.filter(|_| !is_traced) {
+        all = add(all, TRACEPARENT, trace);
     }
     Ok(add(all, FIRING, &context.firing.id.0))
 }

@@ -6,8 +6,10 @@ mod link;
 
 use std::sync::Arc;
 
+use async_nats::HeaderMap;
 use async_trait::async_trait;
 use serde_json::Value as Json;
+use tiphys_core::trace::TRACEPARENT;
 use tokio::sync::OnceCell;
 
 use self::link::{Link, Settings};
@@ -41,10 +43,20 @@ impl TriggerKind for Nats {
         };
         let settings = Settings::of(&context, &template)?;
         let link = self.link(&settings).await?;
-        let receipt =
-            link.publish(subject, &context.firing.id.0, body.into(), stream_wanted(&template)).await?;
+        let receipt = link.publish(subject, headers(&context), body.into(), stream_wanted(&template)).await?;
         Ok(Effect::Published { to: format!("{} subject {subject}", link.shown()), receipt })
     }
+}
+
+fn headers(context: &Context<'_>) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for name in ["Nats-Msg-Id", "Tiphys-Firing-Id"] {
+        headers.insert(name, context.firing.id.0.as_str());
+    }
+    if let Some(trace) = context.trace {
+        headers.insert(TRACEPARENT, trace);
+    }
+    headers
 }
 
 /// Whether the manifest says that a stream takes the message, or that none does.

@@ -12,6 +12,7 @@ use google_cloud_pubsub::error::PublishError;
 use google_cloud_pubsub::model::Message;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value as Json;
+use tiphys_core::trace::TRACEPARENT;
 use tiphys_kit::google::{self, Access};
 use tokio::sync::OnceCell;
 
@@ -79,8 +80,8 @@ fn message(context: &Context<'_>, template: &Json) -> Result<Message, Error> {
     for (name, value) in template.get("attributes").and_then(Json::as_object).into_iter().flatten() {
         message.attributes.insert(name.clone(), text(Some(value)));
     }
-    if let Some(trace) = firing.attributes.get("traceparent") {
-        message.attributes.entry("traceparent".into()).or_insert_with(|| trace.clone());
+    if let Some(trace) = context.trace {
+        message.attributes.entry(TRACEPARENT.into()).or_insert_with(|| trace.to_owned());
     }
     message.attributes.insert(FIRING.into(), firing.id.0.clone());
     Ok(message.set_ordering_key(text(template.get("orderingKey"))))

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde_json::Value as Json;
+use tiphys_core::trace::TRACEPARENT;
 use tokio::sync::OnceCell;
 
 use self::link::{Letter, Link, Settings};
@@ -73,9 +74,8 @@ fn letter(context: &Context<'_>, template: &Json, is_fifo: bool) -> Result<Lette
     };
     let group = template.get("messageGroupId").map(text).filter(|group| !group.is_empty());
     let mut attributes = attributes(template)?;
-    let trace = firing.attributes.get("traceparent").filter(|_| attributes.len() + 1 < ATTRIBUTES);
-    if let Some(trace) = trace {
-        attributes.entry("traceparent".into()).or_insert_with(|| ("String", trace.clone()));
+    if let Some(trace) = context.trace.filter(|_| attributes.len() + 1 < ATTRIBUTES) {
+        attributes.entry(TRACEPARENT.into()).or_insert_with(|| ("String", trace.to_owned()));
     }
     Ok(Letter {
         body,

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value as Json, json};
 use tiphys_bus::{BusError, Publish, streams};
+use tiphys_core::trace::ANNOTATION;
 use tiphys_core::workflow::{Submission, WorkflowRecord};
 
 use super::Context;
@@ -54,6 +55,10 @@ pub(super) async fn submit(context: &Context<'_>, mut workflow: Json, wish: &Wis
     metadata.insert("name".into(), name.clone().into());
     metadata.insert("namespace".into(), namespace.clone().into());
     label(context, nested(metadata, "labels")?);
+    if let Some(trace) = context.trace {
+        // The author's own comes first.
+        nested(metadata, "annotations")?.entry(ANNOTATION).or_insert_with(|| trace.into());
+    }
     // Derived from the firing, so that a retry gives the same one.
     let uid = tiphys_core::id::uuid(&["workflow", &firing.id.0]);
     let record = WorkflowRecord::Submitted(Submission {

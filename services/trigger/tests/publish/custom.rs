@@ -17,9 +17,9 @@ use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Identity, ServerTlsConfig};
 use tonic::{Request, Response, Status};
 
-use crate::world::{World, firing};
+use crate::world::{TRACE, World, firing};
 
-/// What was executed: the firing's id, the resource, the payload.
+/// What was executed: the firing's id and trace context, the resource, the payload.
 type Executed = Arc<Mutex<Vec<(String, String, String)>>>;
 
 #[derive(Clone, Default)]
@@ -45,7 +45,8 @@ impl Trigger for Service {
     }
 
     async fn execute(&self, request: Request<ExecuteRequest>) -> Result<Response<ExecuteResponse>, Status> {
-        let id = request.metadata().get("tiphys-firing-id").unwrap().to_str().unwrap().to_owned();
+        let said = |name: &str| request.metadata().get(name).unwrap().to_str().unwrap().to_owned();
+        let id = format!("{} {}", said("tiphys-firing-id"), said("traceparent"));
         let request = request.into_inner();
         self.executed.lock().unwrap().push((id, text(&request.resource), text(&request.payload)));
         match self.failures.lock().unwrap().pop() {
@@ -105,6 +106,7 @@ fn calling(server: SocketAddr, name: &str, payload: &str) -> Firing {
         operation: Operation::Overwrite,
         value: json!(value).to_string(),
     };
+    firing.attributes.insert("traceparent".into(), TRACE.into());
     firing.parameters.push(value("metadata.namespace", "red"));
     firing.payload.push(value("a", payload));
     firing
@@ -121,7 +123,7 @@ async fn the_three_calls_carry_what_argo_sends_and_one_id() {
     let entry = world.until(&firing.id, State::Done).await;
     assert!(matches!(entry.effect, Some(Effect::Custom { message, .. }) if message == "started"));
     let resource = r#"{"kind":"Run","from":"here","metadata":{"namespace":"red"}}"#;
-    let once = (firing.id.0.clone(), resource.to_owned(), r#"{"a":"x"}"#.to_owned());
+    let once = (format!("{} {TRACE}", firing.id), resource.to_owned(), r#"{"a":"x"}"#.to_owned());
     assert_eq!(*service.executed.lock().unwrap(), vec![once; 3]);
 
     // The server dies and comes back; the connection with it.

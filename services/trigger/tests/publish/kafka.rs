@@ -16,7 +16,7 @@ use tiphys_servers::{Kafka, kafka, kafka_with_tls};
 use tiphys_trigger::dlq;
 use tiphys_trigger::ledger::{Effect, Ledger, State};
 
-use crate::world::{World, firing, within};
+use crate::world::{TRACE, World, firing, within};
 
 const BODY: &[u8] = br#"{"a":{"n":1795348800123456789}}"#;
 
@@ -120,7 +120,8 @@ async fn the_key_is_the_firings_id_unless_the_manifest_names_one() {
         "topic": "t", "partitioningKey": "host-7", "compress": true, "requiredAcks": 1, "flushFrequency": 5,
         "headers": {"team": "red"}, "secureHeaders": secure, "version": "2.0.0",
     });
-    let keyed = publishing(&server.url(), "keyed", &keyed);
+    let mut keyed = publishing(&server.url(), "keyed", &keyed);
+    keyed.attributes.insert("traceparent".into(), TRACE.into());
     world.fire(&keyed, "2").await;
     world.until(&keyed.id, State::Done).await;
     let all = tokio::task::block_in_place(|| read(&server, "t"));
@@ -129,6 +130,8 @@ async fn the_key_is_the_firings_id_unless_the_manifest_names_one() {
     assert!(all.iter().all(|one| one.body == BODY));
     assert_eq!(all.iter().map(|one| one.headers["Tiphys-Firing-Id"].as_str()).collect::<Vec<_>>(), ids);
     assert_eq!((all[1].headers["team"].as_str(), all[1].headers["who"].as_str()), ("red", "wanted"));
+    assert_eq!(all[0].headers.get("traceparent"), None);
+    assert_eq!(all[1].headers["traceparent"], TRACE);
     world.end().await;
 }
 

@@ -9,7 +9,7 @@ use tiphys_servers::{Nats, nats, nats_with};
 use tiphys_trigger::dlq;
 use tiphys_trigger::ledger::{Effect, State};
 
-use crate::world::{World, firing, within};
+use crate::world::{TRACE, World, firing, within};
 
 /// A firing that publishes `{"a":{"n":1795348800123456789}}`, and is tried for long.
 fn publishing(server: &Nats, name: &str, template: &Json) -> Firing {
@@ -54,6 +54,7 @@ async fn a_listener_gets_the_message_with_the_firings_id() {
     client.flush().await.unwrap();
     let world = World::start().await;
     let mut firing = publishing(&server, "t", &json!({"subject": "told"}));
+    firing.attributes.insert("traceparent".into(), TRACE.into());
     firing.parameters.push(Value {
         dest: "subject".into(),
         operation: Operation::Append,
@@ -64,6 +65,7 @@ async fn a_listener_gets_the_message_with_the_firings_id() {
     assert_eq!(&message.payload[..], BODY);
     assert_eq!(header(&message, "Nats-Msg-Id"), firing.id.0);
     assert_eq!(header(&message, "Tiphys-Firing-Id"), firing.id.0);
+    assert_eq!(header(&message, "traceparent"), TRACE);
     let effect = world.until(&firing.id, State::Done).await.effect.unwrap();
     assert!(matches!(effect, Effect::Published { to, .. } if to.ends_with("subject told.red")));
     world.end().await;

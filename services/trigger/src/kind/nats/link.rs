@@ -200,7 +200,7 @@ impl Link {
     pub(super) async fn publish(
         &self,
         subject: &str,
-        id: &str,
+        headers: HeaderMap,
         body: Bytes,
         stream: Option<bool>,
     ) -> Result<String, Error> {
@@ -212,9 +212,6 @@ impl Link {
                 body.len()
             )));
         }
-        let mut headers = HeaderMap::new();
-        headers.insert("Nats-Msg-Id", id);
-        headers.insert("Tiphys-Firing-Id", id);
         let known = self.known(subject);
         let stream = match stream.or(known) {
             Some(stream) => stream,
