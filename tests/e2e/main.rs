@@ -13,3 +13,4 @@ mod response;
 mod scan;
 mod services;
 mod sidekick;
+mod trace;
