@@ -28,7 +28,16 @@ pub struct Kafka {
 /// When it does not start, or is missing under CI.
 #[must_use]
 pub fn kafka() -> Option<Kafka> {
-    start(None)
+    start(None, None)
+}
+
+/// Starts a broker that listens on a further port, for clients that come through `proxy`, a port that leads to it.
+///
+/// # Panics
+/// As [`kafka`].
+#[must_use]
+pub fn kafka_behind(proxy: u16, port: u16) -> Option<Kafka> {
+    start(None, Some(Behind { proxy, port }))
 }
 
 /// Starts a broker that has a port with TLS, too, and lets in only who shows a certificate of the authority there. All
@@ -38,17 +47,23 @@ pub fn kafka() -> Option<Kafka> {
 /// As [`kafka`].
 #[must_use]
 pub fn kafka_with_tls(identity: &str, authority: &str) -> Option<Kafka> {
-    start(Some((identity, authority)))
+    start(Some((identity, authority)), None)
 }
 
-fn start(tls: Option<(&str, &str)>) -> Option<Kafka> {
+/// A port of the broker that it tells clients by another number.
+struct Behind {
+    proxy: u16,
+    port: u16,
+}
+
+fn start(tls: Option<(&str, &str)>, behind: Option<Behind>) -> Option<Kafka> {
     let (Some(java), Some(jars)) = (program("java"), jars()) else {
         missing("Kafka, or java,");
         return None;
     };
     let folder = tempfile::tempdir().expect("a folder");
     let (port, asking, secret) = (free_port(), free_port(), free_port());
-    configure(folder.path(), port, asking, tls.map(|tls| (secret, tls)));
+    configure(folder.path(), port, asking, tls.map(|tls| (secret, tls)), behind.as_ref());
     let formatted = jvm(&java, &jars)
         .args(["kafka.tools.StorageTool", "format", "-t", "dGlwaHlzdGVzdGNsdXN0ZQ", "-c"])
         .arg(folder.path().join("server.properties"))
@@ -117,7 +132,13 @@ impl Kafka {
     }
 }
 
-fn configure(folder: &Path, port: u16, asking: u16, tls: Option<(u16, (&str, &str))>) {
+fn configure(
+    folder: &Path,
+    port: u16,
+    asking: u16,
+    tls: Option<(u16, (&str, &str))>,
+    behind: Option<&Behind>,
+) {
     let (data, control) = (folder.join("data"), free_port());
     let (listener, settings) = tls.map_or_else(Default::default, |(port, (identity, authority))| {
         let files = [("key", identity), ("trust", authority)].map(|(store, pem)| {
@@ -131,14 +152,17 @@ fn configure(folder: &Path, port: u16, asking: u16, tls: Option<(u16, (&str, &st
             files.concat() + "listener.name.secret.ssl.client.auth=required\n",
         )
     });
+    let further = |port: &u16| format!(",BEHIND://127.0.0.1:{port}");
+    let listeners = listener.clone() + &behind.map(|behind| further(&behind.port)).unwrap_or_default();
+    let advertised = listener + &behind.map(|behind| further(&behind.proxy)).unwrap_or_default();
     let text = format!(
         "process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{control}
 controller.listener.names=CONTROL
-listeners=PLAINTEXT://127.0.0.1:{port},ASKING://127.0.0.1:{asking},CONTROL://127.0.0.1:{control}{listener}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port},ASKING://127.0.0.1:{asking}{listener}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROL:PLAINTEXT,ASKING:SASL_PLAINTEXT,SECRET:SSL
+listeners=PLAINTEXT://127.0.0.1:{port},ASKING://127.0.0.1:{asking},CONTROL://127.0.0.1:{control}{listeners}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},ASKING://127.0.0.1:{asking}{advertised}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROL:PLAINTEXT,ASKING:SASL_PLAINTEXT,SECRET:SSL,BEHIND:PLAINTEXT
 inter.broker.listener.name=PLAINTEXT
 sasl.enabled.mechanisms=SCRAM-SHA-256,SCRAM-SHA-512,PLAIN
 listener.name.asking.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;

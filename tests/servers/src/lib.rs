@@ -12,7 +12,7 @@ pub mod sqs;
 
 pub use cluster::{Cluster, cluster};
 pub use docker::{Docker, docker};
-pub use kafka::{Kafka, kafka, kafka_with_tls};
+pub use kafka::{Kafka, kafka, kafka_behind, kafka_with_tls};
 pub use nats::{Nats, nats, nats_with};
 pub use proxy::Proxy;
 pub use pubsub::{PubSub, pubsub, pubsub_at};
