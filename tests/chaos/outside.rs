@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tiphys_bus::jetstream::{self, Credentials, JetStreamConfig};
 use tiphys_bus::{Bus, Message, Options, Publish};
 use tiphys_core::Event;
-use tiphys_tests::Local;
+use tiphys_tests::{Local, until};
 use tokio::runtime::Runtime;
 
 /// A client of the NATS server of a set of services.
@@ -32,12 +32,13 @@ impl Outside {
         Self { runtime, bus }
     }
 
-    /// Everything that a stream holds, in its order.
+    /// Everything that a stream holds, in its order; asked again while the bus is away.
     pub(crate) fn all(&self, stream: &str) -> Vec<Message> {
         let mut all: Vec<Message> = Vec::new();
         loop {
             let from = all.last().map_or(0, |message| message.sequence) + 1;
-            let more = self.runtime.block_on(self.bus.read(stream, "", from, 1000)).unwrap();
+            let more =
+                until("a stream", || self.runtime.block_on(self.bus.read(stream, "", from, 1000)).ok());
             if more.is_empty() {
                 return all;
             }

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tiphys_tests::until;
 
 use self::again::COPIES;
-use self::scene::Scene;
+use self::scene::{LANES, Scene};
 use crate::judge::compare;
 use crate::outside::{Outside, Stored};
 
@@ -27,9 +27,9 @@ const RATE: u32 = 500;
 const WORKFLOW_EVERY: usize = 100;
 const SENDERS: usize = 16;
 /// So long may last what is under way after the last fault.
-const DRAIN: Duration = Duration::from_secs(120);
+const DRAIN: Duration = Duration::from_secs(180);
 /// Nothing is waited for after this time, so that a run that has failed ends.
-const LONGEST: Duration = Duration::from_secs(400);
+const LONGEST: Duration = Duration::from_secs(500);
 
 /// What a run is about, and how far it came.
 struct Run {
@@ -94,8 +94,9 @@ fn send(scene: &Scene, n: usize) -> String {
         let said: Value = serde_json::from_slice(&file).ok()?;
         let authority = said["address"].as_str()?.trim_start_matches("http://").to_owned();
         let request = format!(
-            "POST /events/default/in/e HTTP/1.1\r\nHost: {authority}\r\nX-Id: native-{n}\r\nContent-Type: application/json\r\n\
+            "POST /events/default/in/e{} HTTP/1.1\r\nHost: {authority}\r\nX-Id: native-{n}\r\nContent-Type: application/json\r\n\
              Connection: close\r\nContent-Length: {}\r\n\r\n{body}",
+            n % LANES,
             body.len()
         );
         let answer = tiphys_tests::server::exchange(&authority, request.as_bytes()).ok()?;
@@ -129,31 +130,40 @@ fn senders<'scope>(scope: &'scope Scope<'scope, '_>, scene: &'scope Scene, run: 
     }
 }
 
-/// Waits until the bus has everything that senders were told is safe: the spool may have it first.
-fn arrived(outside: &Outside, run: &Run) -> Vec<Stored> {
+/// Looks until there is something, for as long as anything may be under way.
+fn patiently<T>(mut look: impl FnMut() -> Result<T, String>) -> T {
     let deadline = Instant::now() + DRAIN;
     loop {
-        let stored = outside.events();
-        let numbers: BTreeSet<usize> = stored.iter().map(|event| number(&event.native)).collect();
-        if numbers.len() >= run.events || Instant::now() > deadline {
-            return stored;
+        match look() {
+            Ok(found) => return found,
+            Err(why) => assert!(Instant::now() < deadline, "{why}"),
         }
         std::thread::sleep(Duration::from_millis(500));
     }
 }
 
+/// Waits until the bus has everything that senders were told is safe: the spool may have it first.
+fn arrived(outside: &Outside, run: &Run) -> Vec<Stored> {
+    patiently(|| {
+        let stored = outside.events();
+        let numbers: BTreeSet<usize> = stored.iter().map(|event| number(&event.native)).collect();
+        let why = format!("{} of {} events are on the bus", numbers.len(), run.events);
+        if numbers.len() >= run.events { Ok(stored) } else { Err(why) }
+    })
+}
+
 /// Waits until everything is judged and acted on.
 fn drained(scene: &Scene, run: &Run, copies: usize) {
-    let deadline = Instant::now() + DRAIN;
-    loop {
+    patiently(|| {
         let rows = sums::rows(scene).unwrap_or_default();
-        let done = rows.iter().all(|row| row["accepted"] == run.events + copies && row["inFlight"] == 0);
-        if rows.len() == 2 && done {
-            return;
-        }
-        assert!(Instant::now() < deadline, "{copies} copies, {rows:#?}\n{}", scene.logs());
-        std::thread::sleep(Duration::from_millis(200));
-    }
+        let sum = |trigger: &str, bucket: &str| {
+            let of_trigger = rows.iter().filter(|row| row["trigger"] == trigger);
+            of_trigger.map(|row| usize::try_from(row[bucket].as_u64().unwrap()).unwrap()).sum::<usize>()
+        };
+        let all_of =
+            |trigger| sum(trigger, "accepted") == run.events + copies && sum(trigger, "inFlight") == 0;
+        if all_of("tell") && all_of("run") { Ok(()) } else { Err(format!("{copies} copies, {rows:#?}")) }
+    });
 }
 
 /// Each event is stored once, but for those of the stretch: of these the copies are stored, too, as the same event.

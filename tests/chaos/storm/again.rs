@@ -8,9 +8,8 @@ use std::time::Duration;
 use serde_json::Value;
 use tiphys_bus::{Message, Publish, streams};
 use tiphys_core::Event;
-use tiphys_tests::until;
 
-use super::{Run, number};
+use super::{Run, number, patiently};
 use crate::draw;
 use crate::outside::Outside;
 
@@ -18,19 +17,18 @@ use crate::outside::Outside;
 pub(super) const COPIES: usize = 10;
 /// The bus forgets ids of events after this time; the manifests say so.
 pub(super) const WINDOW: Duration = Duration::from_secs(2);
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// Puts events and firings of the stretch on the bus again.
 pub(super) fn storm(outside: &Outside, run: &Run) {
     run.wait_for(run.stretch.end + 16);
-    let events = until("the stretch", || {
+    let events = patiently(|| {
         let all = outside.all(streams::EVENTS).into_iter().filter_map(|message| {
             let event = Event::decode(&message.payload).ok()?;
             let native = event.attributes.get("nativeid")?;
             run.stretch.contains(&number(native)).then_some((event.id.0, message))
         });
         let all: Vec<(String, Message)> = all.collect();
-        (all.len() >= run.stretch.len()).then_some(all)
+        if all.len() >= run.stretch.len() { Ok(all) } else { Err(format!("{} of the stretch", all.len())) }
     });
     let ids: BTreeSet<String> = events.iter().map(|(id, _)| id.clone()).collect();
     eprintln!("storm: {} events come {COPIES} times again, after {:?}", events.len(), run.began.elapsed());
@@ -40,10 +38,10 @@ pub(super) fn storm(outside: &Outside, run: &Run) {
         std::thread::sleep(WINDOW);
         insist(outside, &copies);
     }
-    let firings: Vec<Publish> = until("the firings of the stretch", || {
+    let firings: Vec<Publish> = patiently(|| {
         let all = outside.all(streams::FIRINGS).into_iter().filter(|message| is_of(message, &ids));
         let all: Vec<Publish> = all.map(copy).collect();
-        (all.len() >= ids.len()).then_some(all)
+        if all.len() >= ids.len() { Ok(all) } else { Err(format!("{} firings of the stretch", all.len())) }
     });
     eprintln!("storm: {} firings come {COPIES} times again, after {:?}", firings.len(), run.began.elapsed());
     // Without an id the bus takes them for new ones, and only the ledger of effects knows them.
@@ -67,9 +65,8 @@ fn insist(outside: &Outside, copies: &[Publish]) {
     for at in (1..left.len()).rev() {
         left.swap(at, usize::try_from(draw(at as u64 + 1)).unwrap());
     }
-    until("the copies", || {
+    patiently(|| {
         outside.publish(&mut left);
-        std::thread::sleep(PAUSE);
-        left.is_empty().then_some(())
+        if left.is_empty() { Ok(()) } else { Err(format!("{} copies are not taken", left.len())) }
     });
 }

@@ -13,6 +13,8 @@ use tiphys_tests::{Local, binary};
 use super::again::WINDOW;
 use crate::sink::Sink;
 
+/// So many names the events have, each with a sensor of its own.
+pub(super) const LANES: usize = 8;
 pub(super) const ROLES: [&str; 6] = ["bus", "server", "eventsource", "sensor", "trigger", "executor"];
 
 /// The services, and who hears of their effects.
@@ -28,6 +30,17 @@ impl Deref for Scene {
 
     fn deref(&self) -> &Local {
         &self.local
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let logs = self.logs();
+            let told =
+                |line: &&str| ["---", " WARN ", " ERROR ", "panicked"].iter().any(|mark| line.contains(mark));
+            logs.lines().filter(told).for_each(|line| eprintln!("{line}"));
+        }
     }
 }
 
@@ -79,9 +92,12 @@ fn program(folder: &Path) -> PathBuf {
     file
 }
 
-/// Every event is told to the sink; one with `"skip": false` starts a workflow, whose step appends its number to `ledger`.
+/// Events of several names, so that several are on their way to the bus at once: of one name it is one.
 fn text(ledger: &Path, sink: &str) -> String {
-    let (ledger, window) = (ledger.display(), WINDOW.as_secs());
+    let window = WINDOW.as_secs();
+    let events =
+        (0..LANES).map(|lane| format!("    e{lane}: {{endpoint: /e{lane}, method: POST, idHeader: X-Id}}\n"));
+    let sensors = (0..LANES).map(|lane| sensor(lane, ledger, sink));
     format!(
         r#"
 apiVersion: argoproj.io/v1alpha1
@@ -94,17 +110,27 @@ kind: EventSource
 metadata: {{name: in}}
 spec:
   webhook:
-    e: {{endpoint: /e, method: POST, idHeader: X-Id}}
----
+{}{}"#,
+        events.collect::<String>(),
+        sensors.collect::<String>()
+    )
+}
+
+/// Tells the sink of every event of a name; one with `"skip": false` starts a workflow, too, whose step appends its
+/// number to `ledger`.
+fn sensor(lane: usize, ledger: &Path, sink: &str) -> String {
+    let ledger = ledger.display();
+    format!(
+        r#"---
 apiVersion: argoproj.io/v1alpha1
 kind: Sensor
-metadata: {{name: s}}
+metadata: {{name: s{lane}}}
 spec:
   dependencies:
-    - {{name: each, eventSourceName: in, eventName: e}}
+    - {{name: each, eventSourceName: in, eventName: e{lane}}}
     - name: some
       eventSourceName: in
-      eventName: e
+      eventName: e{lane}
       filters:
         data: [{{path: body.skip, type: bool, value: ["false"]}}]
   triggers:
