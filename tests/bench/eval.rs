@@ -3,14 +3,13 @@
 use std::hint::black_box;
 
 use anyhow::{Context as _, anyhow};
-use rustix::thread::ClockId;
 use tiphys_core::{Event, Timestamp};
 use tiphys_sensor::{Compiled, Input, State, compile, eval};
 
+use crate::alerts::{SENSOR, alert};
 use crate::effort::Effort;
-use crate::latency::{SENSOR, alert};
 use crate::line::{Better, Pairs, Words};
-use crate::stage;
+use crate::{processor, stage};
 
 const WORDS: Words = Words {
     name: "sensor eval, one filter, two parameters, 2 KiB",
@@ -44,27 +43,21 @@ fn decided(sensor: &Compiled, events: &[Event], count: usize) -> anyhow::Result<
     let mut state = State::new();
     let now = Timestamp::now();
     let mut firings = 0;
-    let begin = processor_seconds();
+    let begin = processor::of_thread();
     for (sequence, event) in (1..).zip(events.iter().cycle().take(count)) {
         let input = Input::Event { event: event.clone(), sequence };
         let decision = black_box(eval(sensor, &mut state, now, input));
         firings += decision.firings.len();
     }
-    let taken = processor_seconds() - begin;
+    let taken = processor::of_thread() - begin;
     anyhow::ensure!(firings == count, "{firings} firings of {count} events");
     Ok(count as f64 / taken)
 }
 
 fn read(events: &[Event], count: usize) -> anyhow::Result<f64> {
-    let begin = processor_seconds();
+    let begin = processor::of_thread();
     for event in events.iter().cycle().take(count) {
         black_box(serde_json::from_slice::<serde_json::Value>(&event.data)?);
     }
-    Ok(count as f64 / (processor_seconds() - begin))
-}
-
-/// What others do on the machine at the same time does not count.
-fn processor_seconds() -> f64 {
-    let now = rustix::time::clock_gettime(ClockId::ThreadCPUTime);
-    now.tv_sec as f64 + now.tv_nsec as f64 / 1e9
+    Ok(count as f64 / (processor::of_thread() - begin))
 }

@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use bytes::Bytes;
 use tiphys_bus::{Bus, Consumer, ConsumerConfig, Message, Publish, Start, streams};
-use tiphys_core::{Event, EventId, Firing, Origin, Timestamp};
+use tiphys_core::{Event, EventId, Firing};
 use tokio::runtime::Runtime;
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::alerts::{SENSOR, alert};
 use crate::effort::Effort;
 use crate::line::{Better, Pairs, Words, median};
+use crate::rooms;
 use crate::stage::{self, Stage};
 
 const WORDS: Words = Words {
@@ -25,36 +26,6 @@ const EVERY: Duration = Duration::from_millis(10);
 const EVENTS: usize = 100;
 /// Short rounds, and so many more of them: a disk is slow for seconds, and both sides must meet that.
 const ROUNDS: usize = 3;
-
-/// A sensor with one filter and two parameters.
-pub(crate) const SENSOR: &str = r"
-apiVersion: argoproj.io/v1alpha1
-kind: Sensor
-metadata: {name: bench}
-spec:
-  dependencies:
-    - name: alert
-      eventSourceName: bench
-      eventName: alerts
-      filters:
-        data: [{path: body.priority, type: string, value: [Critical, Emergency]}]
-  triggers:
-    - template:
-        name: respond
-        argoWorkflow:
-          operation: submit
-          source:
-            resource:
-              apiVersion: argoproj.io/v1alpha1
-              kind: Workflow
-              metadata: {generateName: respond-}
-              spec:
-                workflowTemplateRef: {name: respond}
-                arguments: {parameters: [{name: pid}, {name: rule}]}
-          parameters:
-            - {src: {dependencyName: alert, dataKey: body.output_fields.proc\.pid}, dest: spec.arguments.parameters.0.value}
-            - {src: {dependencyName: alert, dataKey: body.rule}, dest: spec.arguments.parameters.1.value}
-";
 
 struct Probe {
     runtime: Runtime,
@@ -87,14 +58,7 @@ pub(crate) fn run(effort: Effort) -> anyhow::Result<()> {
 type Opened = (Stage, Box<dyn Consumer>, Box<dyn Consumer>);
 
 async fn open(folder: &std::path::Path) -> anyhow::Result<Opened> {
-    let mut stage = Stage::open(stage::durable(folder)?, SENSOR).await?;
-    let deps = tiphys_sensor::Deps {
-        bus: stage.bus.clone(),
-        catalog: stage.catalog.clone(),
-        clock: stage.clock.clone(),
-        health: stage.health.clone(),
-    };
-    stage.group.spawn("sensor", move |stop| tiphys_sensor::run(tiphys_sensor::Config::default(), deps, stop));
+    let stage = rooms::sensor(stage::durable(folder)?, SENSOR).await?;
     stage.ready("sensor").await?;
     let firings = consumer(&stage.bus, streams::FIRINGS, "firings.>").await?;
     let unwatched = streams::subject(streams::EVENTS, &["default", "bench", "unwatched"]);
@@ -174,19 +138,4 @@ fn event_of(message: &Message, firing: bool) -> anyhow::Result<EventId> {
     let firing: Firing = serde_json::from_slice(&message.payload)?;
     let event = firing.events.into_iter().next();
     Ok(event.context("a firing without event")?.id)
-}
-
-/// An event as the webhook makes it.
-pub(crate) fn alert(event: &str, number: usize) -> Event {
-    let data =
-        format!(r#"{{"header":{{"Content-Type":["application/json"]}},"body":{}}}"#, stage::alert(number));
-    Event {
-        id: EventId::derive("default", "bench", event, &number.to_string()),
-        origin: Origin { namespace: "default".into(), source: "bench".into(), event: event.into() },
-        kind: "webhook".into(),
-        occurred: None,
-        received: Timestamp::now(),
-        attributes: std::collections::BTreeMap::new(),
-        data: Bytes::from(data),
-    }
 }

@@ -38,31 +38,24 @@ pub(crate) struct Words {
 pub(crate) struct Pairs(Vec<(f64, f64)>);
 
 impl Pairs {
-    /// Measures in turn, and the other way round in each second round, so that neither side always
-    /// finds the machine as the other left it.
+    /// Measures in turn, as [`in_turn`] does.
     pub(crate) fn measure<C>(
         rounds: usize,
         context: &mut C,
         ours: impl Fn(&mut C) -> anyhow::Result<f64>,
         baseline: impl Fn(&mut C) -> anyhow::Result<f64>,
     ) -> anyhow::Result<Self> {
-        let mut pairs = Self::default();
-        for round in 0..rounds {
-            let pair = if round % 2 == 0 {
-                let first = ours(context)?;
-                (first, baseline(context)?)
-            } else {
-                let first = baseline(context)?;
-                (ours(context)?, first)
-            };
-            pairs.0.push(pair);
-        }
-        Ok(pairs)
+        in_turn(rounds, context, ours, baseline).map(Self)
     }
 
     /// One measurement of each.
     pub(crate) fn of(ours: f64, baseline: f64) -> Self {
         Self(vec![(ours, baseline)])
+    }
+
+    /// One number of each measurement.
+    pub(crate) fn pick<T>(pairs: &[(T, T)], number: impl Fn(&T) -> f64) -> Self {
+        Self(pairs.iter().map(|(ours, baseline)| (number(ours), number(baseline))).collect())
     }
 
     /// Adds those of another.
@@ -90,6 +83,35 @@ impl Pairs {
         println!("{}", serde_json::to_string(&line)?);
         Ok(())
     }
+}
+
+/// Measures in turn, and the other way round in each second round, so that neither side always finds the machine as the
+/// other left it.
+pub(crate) fn in_turn<C, T>(
+    rounds: usize,
+    context: &mut C,
+    ours: impl Fn(&mut C) -> anyhow::Result<T>,
+    baseline: impl Fn(&mut C) -> anyhow::Result<T>,
+) -> anyhow::Result<Vec<(T, T)>> {
+    let mut pairs = Vec::with_capacity(rounds);
+    for round in 0..rounds {
+        let pair = if round % 2 == 0 {
+            let first = ours(context)?;
+            (first, baseline(context)?)
+        } else {
+            let first = baseline(context)?;
+            (ours(context)?, first)
+        };
+        pairs.push(pair);
+    }
+    Ok(pairs)
+}
+
+/// So much of the values, in hundredths, is not greater than this.
+pub(crate) fn percentile(values: &mut [f64], hundredths: usize) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let at = (values.len() * hundredths).div_ceil(100).saturating_sub(1);
+    values.get(at).copied().unwrap_or(f64::NAN)
 }
 
 /// The middle one.

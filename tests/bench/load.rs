@@ -8,8 +8,17 @@ use futures::future::try_join_all;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// Posts `body` again and again over so many connections, for `time`; gives answers per second. It has a
-/// thread of its own. An answer other than 200 is an error.
+use crate::line::percentile;
+
+/// What was answered.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Answers {
+    pub(crate) per_second: f64,
+    /// From the request to its answer, in milliseconds.
+    pub(crate) p99: f64,
+}
+
+/// Answers per second, as [`post`] counts them.
 pub(crate) fn rate(
     address: SocketAddr,
     path: &str,
@@ -17,6 +26,18 @@ pub(crate) fn rate(
     connections: usize,
     time: Duration,
 ) -> anyhow::Result<f64> {
+    post(address, path, body, connections, time).map(|answers| answers.per_second)
+}
+
+/// Posts `body` again and again over so many connections, for `time`. It has a thread of its own. An answer other than 200
+/// is an error.
+pub(crate) fn post(
+    address: SocketAddr,
+    path: &str,
+    body: &str,
+    connections: usize,
+    time: Duration,
+) -> anyhow::Result<Answers> {
     let length = body.len();
     let request = format!(
         "POST {path} HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\n\
@@ -29,9 +50,10 @@ pub(crate) fn rate(
             let opened = try_join_all((0..connections).map(|_| open(address))).await?;
             let begin = Instant::now();
             let until = begin + time;
-            let posting = opened.into_iter().map(|s| post(s, &request, until));
-            let answers: u64 = try_join_all(posting).await?.into_iter().sum();
-            Ok(answers as f64 / begin.elapsed().as_secs_f64())
+            let posting = opened.into_iter().map(|s| one_by_one(s, &request, until));
+            let mut taken = try_join_all(posting).await?.concat();
+            let per_second = taken.len() as f64 / begin.elapsed().as_secs_f64();
+            Ok(Answers { per_second, p99: percentile(&mut taken, 99) })
         })
     };
     std::thread::scope(|scope| {
@@ -46,10 +68,15 @@ async fn open(address: SocketAddr) -> anyhow::Result<TcpStream> {
     Ok(stream)
 }
 
-async fn post(mut stream: TcpStream, request: &str, until: Instant) -> anyhow::Result<u64> {
-    let mut answers = 0;
+/// How long each took, in milliseconds.
+async fn one_by_one(mut stream: TcpStream, request: &str, until: Instant) -> anyhow::Result<Vec<f64>> {
+    let mut answers = Vec::new();
     let mut answer = [0_u8; 1024];
-    while Instant::now() < until {
+    loop {
+        let begin = Instant::now();
+        if begin >= until {
+            return Ok(answers);
+        }
         stream.write_all(request.as_bytes()).await?;
         let mut read = 0;
         // The answers have no body.
@@ -63,7 +90,6 @@ async fn post(mut stream: TcpStream, request: &str, until: Instant) -> anyhow::R
         if !answer.starts_with(b"HTTP/1.1 200") {
             bail!("refused: {}", String::from_utf8_lossy(&answer[..read]));
         }
-        answers += 1;
+        answers.push(begin.elapsed().as_secs_f64() * 1000.0);
     }
-    Ok(answers)
 }

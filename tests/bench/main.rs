@@ -1,12 +1,23 @@
 //! How fast it is, against a baseline that is measured in the same run. One JSON line per bench; no gate.
 
+mod act;
+mod alerts;
+mod drain;
+mod durable;
 mod effort;
 mod eval;
+mod hops;
+mod ingest;
 mod latency;
 mod line;
 mod load;
+mod nats;
+mod processor;
 mod program;
+mod queues;
 mod restart;
+mod rooms;
+mod sink;
 mod stage;
 mod steps;
 mod unstored;
@@ -31,16 +42,34 @@ Measures Tiphys against a baseline, both sides in one run, and prints one JSON l
     chain         the same with ten steps, one after another
     restart       from start to ready with 10,000 events and 1,000 ended workflows, in time and memory;
                   against a start on an empty folder
+    drain         the sensor service on 50,000 events that wait on JetStream, per core-second and per second;
+                  against a bare client that pulls and acks
+    act           sensor and HTTP trigger on 20,000 that wait, to a sink that answers at once, rate and
+                  processor time; against a bare client that pulls, posts and acks
+    slow          the same with a sink that takes 20 ms
+    ingest        webhook to JetStream, rate and p99; against a bare publisher and an empty handler together
+    hops          event, and webhook's request, to the trigger's request at 100/s on JetStream;
+                  against a bare client's publication to delivery
+    durable       webhook on the embedded bus; against the same on JetStream, sync always and default
+    kafka, pubsub, sqs
+                  the event source; against a bare client that receives and acks on the same server
 
-Without a name all are run. --quick runs each once and briefly: to see that they work, not how fast.
+Without a name all are run. Servers of others are those that `tests/run` installs (TIPHYS_TEST_TOOLS). --quick runs each once and briefly: to see that they work, not how fast.
 A line holds name, ours, baseline, ratio (the median of the rounds), worst (the ratio of the worst
 round), unit, aim, and against what. Aims are not judged here. Numbers of a debug build mean nothing.
 ";
 
 fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    // Not for people: a bench starts itself so.
+    if let [first, delay] = arguments.as_slice()
+        && first == sink::ARGUMENT
+    {
+        return ended(sink::serve(delay));
+    }
     let mut effort = Effort::full();
     let mut names = Vec::new();
-    for argument in std::env::args().skip(1) {
+    for argument in arguments {
         match argument.as_str() {
             "--quick" => effort = Effort::quick(),
             "-h" | "--help" => {
@@ -50,7 +79,11 @@ fn main() -> ExitCode {
             name => names.push(name.to_owned()),
         }
     }
-    match run(&names, effort) {
+    ended(run(&names, effort))
+}
+
+fn ended(outcome: anyhow::Result<()>) -> ExitCode {
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bench: {error:#}");
@@ -61,13 +94,22 @@ fn main() -> ExitCode {
 
 type Bench = fn(Effort) -> anyhow::Result<()>;
 
-const BENCHES: [(&str, Bench); 6] = [
+const BENCHES: [(&str, Bench); 15] = [
     ("webhook", webhook::run),
     ("latency", latency::run),
     ("eval", eval::run),
     ("steps", steps::one),
     ("chain", steps::chain),
     ("restart", restart::run),
+    ("drain", drain::run),
+    ("act", act::fast),
+    ("slow", act::slow),
+    ("ingest", ingest::run),
+    ("hops", hops::run),
+    ("durable", durable::run),
+    ("kafka", queues::kafka),
+    ("pubsub", queues::pubsub),
+    ("sqs", queues::sqs),
 ];
 
 fn run(names: &[String], effort: Effort) -> anyhow::Result<()> {

@@ -6,11 +6,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
-use futures::{StreamExt as _, TryStreamExt as _, stream};
-use tiphys_bus::{Publish, streams};
 
+use crate::alerts::{self, SENSOR};
 use crate::effort::Effort;
-use crate::latency::{SENSOR, alert};
 use crate::line::{Better, Pairs, Words};
 use crate::program;
 use crate::stage::DEADLINE;
@@ -74,18 +72,7 @@ fn fill(data: &Path, effort: Effort) -> anyhow::Result<()> {
     let mut plant = Plant::open(data)?;
     plant.through(1, effort.count(WORKFLOWS))?;
     let bus = plant.stage.bus.clone();
-    let publish = |number| {
-        let (bus, event) = (bus.clone(), alert("alerts", number));
-        async move {
-            let subject = streams::subject(streams::EVENTS, &["default", "bench", "alerts"]);
-            let message = Publish::new(subject, event.encode()?).id(event.id.0);
-            bus.publish(message).await?;
-            anyhow::Ok(())
-        }
-    };
-    let events = stream::iter(0..effort.count(EVENTS)).map(publish);
-    let stored = events.buffer_unordered(256).try_collect::<Vec<()>>();
-    plant.runtime.block_on(stored)?;
+    plant.runtime.block_on(alerts::store(&bus, effort.count(EVENTS)))?;
     drop(bus);
     plant.close()
 }

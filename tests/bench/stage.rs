@@ -29,9 +29,7 @@ pub(crate) struct Stage {
 impl Stage {
     /// A stage on this bus, with these manifests.
     pub(crate) async fn open(bus: Arc<dyn Bus>, manifests: &str) -> anyhow::Result<Self> {
-        for stream in streams::all() {
-            bus.ensure_stream(&stream).await?;
-        }
+        make_streams(&bus).await?;
         let catalog = Catalog::new();
         let feeder = catalog.feeder();
         let stop = CancellationToken::new();
@@ -67,6 +65,14 @@ impl Stage {
         self.bus.close().await;
         joined.map_err(|reason| anyhow!(reason))
     }
+}
+
+/// Makes what is missing of the streams.
+pub(crate) async fn make_streams(bus: &Arc<dyn Bus>) -> anyhow::Result<()> {
+    for stream in streams::all() {
+        bus.ensure_stream(&stream).await?;
+    }
+    Ok(())
 }
 
 /// The embedded bus in a folder.

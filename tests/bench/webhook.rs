@@ -1,14 +1,11 @@
 //! What durability costs a sender: the same webhook on a synced bus, and on one that stores nothing.
 
-use std::net::SocketAddr;
 use std::time::Duration;
-
-use anyhow::Context as _;
-use tiphys_eventsource::{Config, Deps, Ingress};
 
 use crate::effort::Effort;
 use crate::line::{Better, Pairs, Words};
-use crate::stage::{self, Stage};
+use crate::rooms::Door;
+use crate::stage;
 use crate::unstored::Unstored;
 use crate::{line, load};
 
@@ -20,12 +17,6 @@ const WORDS: Words = Words {
     against: "the same webhook on a bus that answers without storing",
     better: Better::Higher,
 };
-
-/// A webhook that can be posted to.
-struct Door {
-    address: SocketAddr,
-    stage: Stage,
-}
 
 struct Doors {
     durable: Door,
@@ -58,30 +49,4 @@ pub(crate) fn run(effort: Effort) -> anyhow::Result<()> {
         doors.unstored.stage.close().await
     })?;
     Pairs::print(&pairs, WORDS)
-}
-
-impl Door {
-    async fn open(bus: std::sync::Arc<dyn tiphys_bus::Bus>) -> anyhow::Result<Self> {
-        let port = tiphys_tests::others::free_port();
-        let manifest = format!(
-            "apiVersion: argoproj.io/v1alpha1\nkind: EventSource\nmetadata: {{name: bench}}\n\
-             spec:\n  webhook:\n    alerts: {{port: \"{port}\", endpoint: /alerts, method: POST}}\n"
-        );
-        let mut stage = Stage::open(bus, &manifest).await?;
-        let config = Config::default();
-        let ingress = Ingress::new(config.clone());
-        let deps = Deps {
-            spool: None,
-            bus: stage.bus.clone(),
-            catalog: stage.catalog.clone(),
-            clock: stage.clock.clone(),
-            health: stage.health.clone(),
-        };
-        let door = ingress.clone();
-        stage.group.spawn("eventsource", move |stop| tiphys_eventsource::run(config, deps, door, stop));
-        stage.ready("eventsource").await?;
-        let open = ingress.listeners().into_iter().next();
-        let (_, address) = open.with_context(|| format!("{:?}", ingress.diagnostics()))?;
-        Ok(Self { address, stage })
-    }
 }
