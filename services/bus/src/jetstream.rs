@@ -10,6 +10,7 @@ mod consumer;
 mod link;
 mod names;
 mod permissions;
+mod place;
 mod publish;
 mod pull;
 mod read;

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use async_nats::Message as Raw;
 use async_nats::jetstream::consumer::{AckPolicy, Config, DeliverPolicy, Info};
-use async_nats::jetstream::message::Message as Delivered;
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::json;
@@ -15,6 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::link::{Failure, Link, code, unavailable};
+use super::place::{Place, places};
 use super::pull::{Puller, nanoseconds};
 use super::{read, wire};
 use crate::error::BusError;
@@ -207,29 +207,18 @@ impl RemoteConsumer {
         })
     }
 
-    fn delivery(&self, raw: Raw) -> Result<Box<dyn Delivery>, BusError> {
-        let strange = |error: &dyn std::fmt::Display| {
-            unavailable(format!("a delivery that is not understood: {error}"))
+    fn delivery(&self, place: Place, raw: Raw) -> Result<Box<dyn Delivery>, BusError> {
+        let Some(answer_to) = raw.reply.as_ref().map(ToString::to_string) else {
+            return Err(unavailable("a delivery that cannot be acked"));
         };
-        let client = async_nats::jetstream::new(self.link.client.clone());
-        let delivered = Delivered { message: raw, context: client };
-        let (sequence, attempt, stored) = {
-            let info = delivered.info().map_err(|error| strange(&error))?;
-            let stored = wire::time(info.published.unix_timestamp_nanos())?;
-            (info.stream_sequence, info.delivered, stored)
-        };
-        let raw = delivered.message;
-        let Some(answer_to) = raw.reply.clone() else {
-            return Err(strange(&"it cannot be acked"));
-        };
-        if attempt > 1 {
+        if place.attempt > 1 {
             self.known.redelivered.fetch_add(1, Ordering::Relaxed);
         }
         let subject = raw.subject.clone();
         Ok(Box::new(RemoteDelivery {
-            message: wire::message(&self.link.names, &subject, sequence, stored, raw)?,
-            attempt: u32::try_from(attempt).unwrap_or(u32::MAX),
-            answer_to: answer_to.to_string(),
+            message: wire::message(&self.link.names, &subject, place.sequence, place.stored, raw)?,
+            attempt: u32::try_from(place.attempt).unwrap_or(u32::MAX),
+            answer_to,
             link: Arc::clone(&self.link),
             known: Arc::clone(&self.known),
             consumer: self.name.clone(),
@@ -253,7 +242,8 @@ impl Consumer for RemoteConsumer {
             () = self.known.gone.cancelled() => return Err(missing(&self.name)),
             taken = taking => taken?,
         };
-        taken.into_iter().map(|raw| self.delivery(raw)).collect()
+        let placed = places(&self.link, taken)?;
+        placed.into_iter().map(|(place, raw)| self.delivery(place, raw)).collect()
     }
 
     async fn info(&self) -> Result<ConsumerInfo, BusError> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_nats::client::{Request, RequestErrorKind};
 use async_nats::connection::State;
-use async_nats::jetstream::Error as Refusal;
+use async_nats::jetstream::{self, Context, Error as Refusal};
 use async_nats::{Client, ConnectErrorKind, Event, HeaderMap, Message, ServerError};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -106,6 +106,8 @@ pub(super) enum Answer<T> {
 /// A connection that comes back by itself.
 pub(super) struct Link {
     pub(super) client: Client,
+    /// The library's own way to streams.
+    pub(super) context: Context,
     pub(super) names: Names,
     pub(super) closed: CancellationToken,
     /// After so long without an answer a result is unknown.
@@ -162,6 +164,7 @@ impl Link {
             });
         }
         Ok(Self {
+            context: jetstream::new(client.clone()),
             client,
             names: Names::new(&config.root()),
             closed: CancellationToken::new(),

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, Config, DeliverPolicy, Info};
-use async_nats::jetstream::message::Message as Delivered;
 use serde_json::json;
 use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 
-use super::link::{Link, unavailable};
+use super::link::Link;
+use super::place::places;
 use super::pull::Puller;
 use super::read;
 use crate::error::BusError;
@@ -121,11 +121,9 @@ impl Ear {
     }
 
     async fn listen(&mut self, link: &Link) -> Result<(), BusError> {
-        for message in self.puller.pull(BATCH, LISTENS).await? {
-            let notice = Delivered { message, context: async_nats::jetstream::new(link.client.clone()) };
-            let info = notice.info();
-            let info = info.map_err(|error| unavailable(format!("a strange notice: {error}")))?;
-            self.heard = self.heard.max(info.stream_sequence);
+        let arrived = self.puller.pull(BATCH, LISTENS).await?;
+        for (place, _) in places(link, arrived)? {
+            self.heard = self.heard.max(place.sequence);
         }
         Ok(())
     }
