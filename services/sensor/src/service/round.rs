@@ -16,6 +16,8 @@ use crate::parameter::EventSet;
 
 /// A round ends when so much is decided, so that the records of conditions stay small.
 const ROUND_FIRINGS: usize = 16;
+/// Without conditions there are no such records; what is decided is told many at once.
+const FREE_FIRINGS: usize = 256;
 const ROUND_BYTES: usize = 4 << 20;
 
 /// What a round decided.
@@ -40,8 +42,10 @@ impl Round {
         self.spans.extend(decision.spans);
     }
 
-    pub(super) const fn is_full(&self) -> bool {
-        self.firings.len() >= ROUND_FIRINGS || self.bytes >= ROUND_BYTES
+    /// Whether it ends here; of a sensor with conditions sooner.
+    pub(super) const fn is_full(&self, conditions: bool) -> bool {
+        let most = if conditions { ROUND_FIRINGS } else { FREE_FIRINGS };
+        self.firings.len() >= most || self.bytes >= ROUND_BYTES
     }
 }
 

@@ -194,7 +194,7 @@ impl Worker {
                     round.add(unreadable(&self.compiled, message, &error.to_string(), now));
                 }
             }
-            if round.is_full() {
+            if round.is_full(self.compiled.has_state()) {
                 break;
             }
         }
