@@ -70,13 +70,13 @@ async fn measure(server: &Server, effort: Effort) -> anyhow::Result<()> {
     let mut course = Course::open(server).await?;
     let count = effort.count(EVENTS);
     // Warm.
-    course.from_request(count / 4).await?;
+    course.requests(count / 4).await?;
     course.bare(count / 4).await?;
     let (mut start, mut middle, mut tail) = (Pairs::default(), Pairs::default(), Pairs::default());
     for _ in 0..effort.rounds {
-        let mut event = course.from_event(count).await?;
+        let mut event = course.events(count).await?;
         let mut bare = course.bare(count).await?;
-        let mut request = course.from_request(count).await?;
+        let mut request = course.requests(count).await?;
         let bare_middle = percentile(&mut bare, 50);
         start.extend(Pairs::of(percentile(&mut event, 50), bare_middle));
         middle.extend(Pairs::of(percentile(&mut request, 50), bare_middle));
@@ -121,7 +121,7 @@ impl Course {
     }
 
     /// Milliseconds from the publication of an event to the trigger's request, of each.
-    async fn from_event(&mut self, count: usize) -> anyhow::Result<Vec<f64>> {
+    async fn events(&mut self, count: usize) -> anyhow::Result<Vec<f64>> {
         let subject = streams::subject(streams::EVENTS, &["default", "bench", "alerts"]);
         let (mut sent, mut every) = (Vec::with_capacity(count), calmly());
         for number in self.next(count) {
@@ -135,7 +135,7 @@ impl Course {
     }
 
     /// Milliseconds from a request to the webhook to the trigger's request, of each.
-    async fn from_request(&mut self, count: usize) -> anyhow::Result<Vec<f64>> {
+    async fn requests(&mut self, count: usize) -> anyhow::Result<Vec<f64>> {
         let url = format!("http://{}/alerts", self.door.address);
         let (mut sent, mut every) = (Vec::with_capacity(count), calmly());
         for number in self.next(count) {

@@ -1,6 +1,5 @@
 //! A webhook whose bus is a NATS server, against what its parts cost.
 
-use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -134,20 +133,12 @@ pub(crate) async fn serve(tasks: &Tasks, routes: Router) -> anyhow::Result<Socke
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     let stop = tasks.stop().clone();
-    tasks.spawn("http", served(listener, routes, stop));
-    Ok(address)
-}
-
-fn served(
-    listener: tokio::net::TcpListener,
-    routes: Router,
-    stop: CancellationToken,
-) -> impl Future<Output = ()> + Send {
-    async move {
+    tasks.spawn("http", async move {
         let serving = axum::serve(listener, routes).into_future();
         tokio::select! {
             () = stop.cancelled() => {}
             _ = serving => {}
         }
-    }
+    });
+    Ok(address)
 }
