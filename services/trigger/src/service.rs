@@ -47,6 +47,10 @@ pub struct Deps {
     pub health: Health,
 }
 
+/// A trigger that has less than this part of its slots free waits a moment for more, rather than ask for one firing at a
+/// time: each question is two to the bus.
+const FEW: usize = 4;
+const MOMENT: Duration = Duration::from_millis(1);
 /// How long it is waited for what comes.
 const WAIT: Duration = Duration::from_secs(30);
 
@@ -268,28 +272,33 @@ impl Worker {
         };
         let consumer = self.shared.bus.consumer(streams::FIRINGS, config).await?;
         let (mut pace, mut limited) = (Pace::default(), false);
+        self.wait_while_paused().await?;
         loop {
-            self.wait_while_paused().await?;
             let Ok(slot) = self.slots.acquire().await else { return Ok(()) };
             drop(slot);
+            if self.slots.available_permits() * FEW < self.concurrency {
+                tokio::time::sleep(MOMENT).await;
+            }
             // Under a rate limit one at a time, so that none grows stale while it waits for its turn.
             let most = if limited { 1 } else { self.slots.available_permits().max(1) };
             let deliveries = consumer.fetch(most, Duration::from_secs(30)).await?;
             limited |= deliveries.iter().any(|delivery| !rate_limited(delivery.as_ref()).is_null());
+            if deliveries.is_empty() {
+                continue;
+            }
+            // Asked once a batch, and after it came: a fetch may stand for long.
+            if self.paused().await? {
+                for delivery in deliveries {
+                    delivery.nack(Duration::ZERO).await?;
+                }
+                self.wait_while_paused().await?;
+                continue;
+            }
             self.dispatch(deliveries, &mut pace).await?;
         }
     }
 
     async fn dispatch(&self, deliveries: Vec<Box<dyn Delivery>>, pace: &mut Pace) -> Result<(), BusError> {
-        if deliveries.is_empty() {
-            return Ok(());
-        }
-        if self.paused().await? {
-            for delivery in deliveries {
-                delivery.nack(Duration::ZERO).await?;
-            }
-            return Ok(());
-        }
         for delivery in deliveries {
             let wait = pace.take(&rate_limited(delivery.as_ref()), tokio::time::Instant::now());
             if !wait.is_zero() {
