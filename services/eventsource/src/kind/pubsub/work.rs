@@ -18,8 +18,9 @@ use super::site::Site;
 use super::store::Store;
 use crate::error::Error;
 
-/// So many messages are held at most.
-pub(super) const HELD: i64 = 256;
+/// So many messages are held at most. The client tells the service of acks ten times a second, and no sooner does that
+/// send more: ten times as many are the most that come in a second.
+pub(super) const HELD: i64 = 1000;
 /// The subscription is looked at once in this time.
 const LOOK: Duration = Duration::from_secs(10);
 /// A look that failed is taken again after this time, before anybody is told.
