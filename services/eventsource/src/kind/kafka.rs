@@ -19,6 +19,7 @@ use rdkafka::Message as _;
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer as _;
 use tiphys_manifest::event_source::Kafka as Config;
+use tokio::time::{Instant, sleep_until};
 use tracing::{debug, warn};
 
 use self::client::{Client, said};
@@ -30,6 +31,10 @@ use crate::insist::Insist;
 
 /// The kind.
 pub(crate) struct Kafka;
+
+/// A partition that is full for so long is paused, so that the others go on without it. Until then none is received: the
+/// library throws away what it has fetched of a partition that is paused, and fetches it again.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Messages under way may take so long to be stored at the end; what is not comes again.
 const GRACE: Duration = Duration::from_secs(5);
@@ -48,7 +53,8 @@ impl SourceKind for Kafka {
         };
         scope.up();
         let insist = Insist::new(scope.stop.clone());
-        let work = Work { config: Arc::new(config), scope, emitter, insist, client, lanes: HashMap::new() };
+        let config = Arc::new(config);
+        let work = Work { config, scope, emitter, insist, client, lanes: HashMap::new(), full: None };
         work.run().await
     }
 }
@@ -90,6 +96,8 @@ struct Work {
     insist: Insist,
     client: Client,
     lanes: HashMap<i32, Lane>,
+    /// Since when a partition is full.
+    full: Option<Instant>,
 }
 
 impl Work {
@@ -101,6 +109,7 @@ impl Work {
             for partition in partitions {
                 busy.extend(self.next_batch(partition).map(lane::work));
             }
+            let full = self.full();
             tokio::select! {
                 () = self.scope.stop.cancelled() => break None,
                 Some(done) = busy.next() => {
@@ -108,7 +117,8 @@ impl Work {
                         break Some(failure);
                     }
                 }
-                received = self.client.consumer.recv() => match received {
+                () = sleep_until(full.unwrap_or_else(Instant::now)), if full.is_some() => self.pause(),
+                received = self.client.consumer.recv(), if full.is_none() => match received {
                     Ok(message) => {
                         let (partition, received) = (message.partition(), message::Received::of(&message));
                         self.queue(partition, received);
@@ -128,11 +138,21 @@ impl Work {
     /// partition that came back, and must not go with what waited of the partition before.
     fn queue(&mut self, partition: i32, received: message::Received) {
         self.drop_revoked();
-        let lane = self.lanes.entry(partition).or_default();
-        lane.put(received);
-        if lane.is_full() && !lane.paused {
+        self.lanes.entry(partition).or_default().put(received);
+    }
+
+    /// Until when it is waited for a partition that is full.
+    fn full(&mut self) -> Option<Instant> {
+        let full = self.lanes.values().any(|lane| lane.is_full() && !lane.paused);
+        self.full = full.then(|| self.full.unwrap_or_else(Instant::now));
+        self.full.map(|since| since + PATIENCE)
+    }
+
+    /// Pauses what is full.
+    fn pause(&mut self) {
+        for (partition, lane) in self.lanes.iter_mut().filter(|(_, lane)| lane.is_full() && !lane.paused) {
             lane.paused = true;
-            self.client.pause(partition);
+            self.client.pause(*partition);
         }
     }
 

@@ -19,7 +19,7 @@ use crate::kind::Scope;
 
 /// Messages of a partition on their way to the bus at once.
 const AT_ONCE: usize = 64;
-/// A partition with so many waiting is paused, and goes on when there are fewer.
+/// A partition with so many waiting is full; one that was paused goes on when there are fewer.
 const FULL: usize = 512;
 const ROOM: usize = 128;
 /// The same in bytes.
