@@ -3,12 +3,18 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use crate::error::BusError;
 use crate::store::disk::{read_mark, sync_folder, unavailable};
 
 /// The format that this version writes, and the newest it reads.
 const FORMAT: u32 = 1;
+
+/// A folder that is in use is waited for so long. Who was killed while it started a child left the lock to that, until
+/// the child is the program that it was to be; on a busy machine that takes its time.
+const PATIENCE: Duration = Duration::from_secs(3);
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// A data folder that is ours alone.
 pub(super) struct Folder {
@@ -47,10 +53,16 @@ fn take(folder: &Path) -> Result<File, BusError> {
                 reason: format!("the data folder `{}` cannot be used: {error}", folder.display()),
             },
         )?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(BusError::Locked { path: folder.display().to_string() }),
-        Err(TryLockError::Error(error)) => Err(unavailable(error)),
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(lock),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(PAUSE),
+            Err(TryLockError::WouldBlock) => {
+                return Err(BusError::Locked { path: folder.display().to_string() });
+            }
+            Err(TryLockError::Error(error)) => return Err(unavailable(error)),
+        }
     }
 }
 

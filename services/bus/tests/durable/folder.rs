@@ -20,6 +20,21 @@ async fn a_second_instance_is_refused() {
     open(folder.path()).await.close().await;
 }
 
+/// A child that a killed process was about to start has the lock for a moment.
+#[test]
+fn a_lock_that_goes_away_is_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(try_open(folder.path()).unwrap());
+    let held = fs::File::options().write(true).open(folder.path().join("lock")).unwrap();
+    held.try_lock().unwrap();
+    let gone = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(300));
+        drop(held);
+    });
+    try_open(folder.path()).unwrap();
+    gone.join().unwrap();
+}
+
 #[tokio::test]
 async fn a_dropped_bus_frees_its_folder_and_keeps_its_acks() {
     let folder = tempfile::tempdir().unwrap();
