@@ -35,10 +35,22 @@ pub fn docker() -> Option<Docker> {
         missing(&format!("{name}, for containers,"));
         return None;
     }
+    if !may_have_networks() {
+        eprintln!(
+            "SKIPPED: this machine lets not even root make a network namespace, so no engine can run on it"
+        );
+        return None;
+    }
     let folder = tempfile::tempdir().expect("a folder");
     let mut engine = Docker { child: launch(folder.path()), folder };
     engine.wait();
     Some(engine)
+}
+
+/// Whether the kernel allows what an engine needs: nothing that could be installed helps where it does not.
+fn may_have_networks() -> bool {
+    let tried = Command::new("unshare").args(["--net", "--mount", "true"]).stderr(Stdio::null()).status();
+    tried.is_ok_and(|status| status.success())
 }
 
 /// A Debian as an archive, for images to be built upon.
