@@ -5,7 +5,8 @@
 //! after a long absence. The forwarder therefore looks, whenever it does not know, into the bus: each event that it
 //! forwards carries its id as a header, and what was stored since the last one that it knows of is read back.
 //!
-//! Of one subject one event is under way at a time: that keeps the order whatever a connection loses.
+//! Of one subject one event is under way at a time, and expects the one before it: that keeps the order whatever a
+//! connection loses, and refuses what arrives later than anybody waited for it.
 
 mod cursor;
 mod forward;

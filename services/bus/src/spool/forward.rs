@@ -1,6 +1,6 @@
 //! Takes the log of our own to the bus.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +36,8 @@ pub(super) struct Forwarder {
     told: Option<Instant>,
     /// Whether events after the cursor may be on the bus already.
     unsure: bool,
+    /// The last sequence that the bus holds of a subject, as far as is known.
+    lasts: HashMap<String, u64>,
     blobs: u64,
 }
 
@@ -43,8 +45,8 @@ pub(super) struct Forwarder {
 struct Progress {
     /// Sequences in the local log that are on the bus.
     done: HashSet<u64>,
-    /// The highest sequence that the bus gave.
-    highest: u64,
+    /// The last sequence that the bus gave for each subject.
+    lasts: HashMap<String, u64>,
     failure: Option<BusError>,
 }
 
@@ -52,7 +54,17 @@ impl Forwarder {
     pub(super) fn new(spool: Arc<Spool>) -> Self {
         let cursor = spool.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner).cursor;
         let now = Instant::now();
-        Self { spool, cursor, saved: cursor, saved_at: now, tidied: now, told: None, unsure: true, blobs: 0 }
+        Self {
+            spool,
+            cursor,
+            saved: cursor,
+            saved_at: now,
+            tidied: now,
+            told: None,
+            unsure: true,
+            lasts: HashMap::new(),
+            blobs: 0,
+        }
     }
 
     pub(super) async fn run(mut self, stop: CancellationToken) -> Result<(), BusError> {
@@ -74,6 +86,10 @@ impl Forwarder {
                 Some(failure) => failure,
             };
             self.unsure = true;
+            if matches!(failure, BusError::Conflict { .. }) {
+                // Another one wrote to the subject, or what we sent before arrived late: looking tells.
+                continue;
+            }
             self.failed(&failure);
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -111,21 +127,24 @@ impl Forwarder {
         if let Err(failure) = self.forward_blobs().await {
             return Ok(Some(failure));
         }
-        let known = if self.unsure { self.look(&batch).await } else { Ok(HashSet::new()) };
-        let known = match known {
+        let known = match self.look(&batch).await {
             Ok(known) => known,
             Err(failure) => return Ok(Some(failure)),
         };
+        let none_known = known.is_empty();
         let sequences: Vec<u64> = batch.iter().map(|message| message.sequence).collect();
-        let progress = self.send(batch, known).await;
+        let progress = self.send(batch, &known).await;
+        let highest = progress.lasts.values().copied().max().unwrap_or_default();
+        self.lasts.extend(progress.lasts);
         let through = sequences.iter().take_while(|sequence| progress.done.contains(sequence)).last();
         if let Some(through) = through {
             self.cursor.local = *through;
         }
-        if progress.failure.is_none() {
-            // Nothing is under way: what comes next will stand behind what the bus gave.
+        if progress.failure.is_none() && none_known {
+            // Nothing is under way, and nothing further was ever sent: what comes next will stand behind what is there.
+            // A batch of which the bus knew a part may be followed by another one, since the cursor is not saved with each.
             self.unsure = false;
-            self.cursor.remote = self.cursor.remote.max(progress.highest);
+            self.cursor.remote = self.cursor.remote.max(highest);
         }
         let cursor = self.cursor;
         self.spool.set(|state| state.cursor = cursor);
@@ -133,56 +152,77 @@ impl Forwarder {
     }
 
     /// Subject by subject at once, each in its order.
-    async fn send(&self, batch: Vec<Message>, known: HashSet<String>) -> Progress {
+    async fn send(&self, batch: Vec<Message>, known: &HashSet<String>) -> Progress {
         let mut lanes: BTreeMap<String, Vec<Message>> = BTreeMap::new();
         for message in batch {
             lanes.entry(message.subject.clone()).or_default().push(message);
         }
-        let lanes = lanes.into_values().map(|lane| self.send_lane(lane, &known));
-        let mut all = Progress { done: HashSet::new(), highest: 0, failure: None };
+        let lanes = lanes.into_iter().map(|(subject, lane)| {
+            let last = self.lasts.get(&subject).copied().unwrap_or_default();
+            self.send_lane(subject, lane, last, known)
+        });
+        let mut all = Progress { done: HashSet::new(), lasts: HashMap::new(), failure: None };
         for lane in join_all(lanes).await {
             all.done.extend(lane.done);
-            all.highest = all.highest.max(lane.highest);
+            all.lasts.extend(lane.lasts);
             all.failure = all.failure.or(lane.failure);
         }
         all
     }
 
-    async fn send_lane(&self, lane: Vec<Message>, known: &HashSet<String>) -> Progress {
-        let mut progress = Progress { done: HashSet::new(), highest: 0, failure: None };
+    /// Each event expects what it follows. So one that was given up, and arrives all the same when its id is forgotten,
+    /// finds its place taken.
+    async fn send_lane(
+        &self,
+        subject: String,
+        lane: Vec<Message>,
+        mut last: u64,
+        known: &HashSet<String>,
+    ) -> Progress {
+        let (mut done, mut failure) = (HashSet::new(), None);
         for message in lane {
             let sequence = message.sequence;
             if !message.headers.get(ID).is_some_and(|id| known.contains(id)) {
-                match self.spool.remote.publish(outward(message)).await {
-                    Ok(acked) => progress.highest = progress.highest.max(acked.sequence),
-                    Err(failure) => {
-                        progress.failure = Some(failure);
-                        return progress;
+                match self.spool.remote.publish(outward(message).expect_last(last)).await {
+                    Ok(acked) => last = last.max(acked.sequence),
+                    Err(error) => {
+                        failure = Some(error);
+                        break;
                     }
                 }
             }
-            progress.done.insert(sequence);
+            done.insert(sequence);
         }
-        progress
+        Progress { done, lasts: HashMap::from([(subject, last)]), failure }
     }
 
-    /// Which events of the batch are on the bus, by reading what its subjects got since the last that is known.
-    async fn look(&self, batch: &[Message]) -> Result<HashSet<String>, BusError> {
+    /// Where the subjects of the batch end on the bus; and, where that is not known for sure, which events of the batch
+    /// are there already, by reading what the subjects got since the last that is known.
+    async fn look(&mut self, batch: &[Message]) -> Result<HashSet<String>, BusError> {
+        if self.unsure {
+            self.lasts.clear();
+        }
         let wanted: HashSet<&str> =
             batch.iter().filter_map(|message| message.headers.get(ID).map(String::as_str)).collect();
         let subjects: HashSet<&str> = batch.iter().map(|message| message.subject.as_str()).collect();
         let mut found = HashSet::new();
         for subject in subjects {
+            if self.lasts.contains_key(subject) {
+                continue;
+            }
+            // First the end: what arrives between the two questions must not count as seen.
+            let mut last = self.spool.remote.last(subject).await?.map_or(0, |message| message.sequence);
             let mut from = self.cursor.remote + 1;
-            loop {
+            while self.unsure {
                 let page = self.spool.remote.read(streams::EVENTS, subject, from, BATCH).await?;
                 let ids = page.iter().filter_map(|message| message.headers.get(ID));
                 found.extend(ids.filter(|id| wanted.contains(id.as_str())).cloned());
                 match page.last() {
-                    Some(last) => from = last.sequence + 1,
+                    Some(end) => (from, last) = (end.sequence + 1, last.max(end.sequence)),
                     None => break,
                 }
             }
+            self.lasts.insert(subject.to_owned(), last);
         }
         Ok(found)
     }

@@ -27,11 +27,13 @@ impl Clock for Hand {
     }
 }
 
-/// A bus whose answers to publishers can be lost, and that can be away.
+/// A bus whose answers to publishers can be lost, and that can be away; and a network that keeps a message for later.
 struct Far {
     inner: Arc<dyn Bus>,
     away: AtomicBool,
     lose: AtomicU32,
+    keep: AtomicBool,
+    kept: Mutex<Option<Publish>>,
 }
 
 fn away() -> BusError {
@@ -45,7 +47,12 @@ impl crate::Layer for Far {
     }
 
     async fn publish(&self, message: Publish) -> Result<Acked, BusError> {
-        let acked = crate::Layer::enter(self).await?.publish(message).await?;
+        let bus = crate::Layer::enter(self).await?;
+        if self.keep.swap(false, Ordering::SeqCst) {
+            *self.kept.lock().unwrap() = Some(message);
+            return Err(away());
+        }
+        let acked = bus.publish(message).await?;
         let lost = self.lose.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
         if lost == Ok(1) {
             self.away.store(true, Ordering::SeqCst);
@@ -77,7 +84,14 @@ impl World {
         let mut events = streams::all().into_iter().find(|stream| stream.name == streams::EVENTS).unwrap();
         events.duplicate_window = Duration::from_secs(2);
         inner.ensure_stream(&events).await.unwrap();
-        let far = Arc::new(Far { inner, away: AtomicBool::new(false), lose: AtomicU32::new(0) });
+        let far = Far {
+            inner,
+            away: AtomicBool::new(false),
+            lose: AtomicU32::new(0),
+            keep: AtomicBool::new(false),
+            kept: Mutex::new(None),
+        };
+        let far = Arc::new(far);
         Self { folder: tempfile::tempdir().unwrap(), clock, far, config }
     }
 
@@ -213,6 +227,63 @@ async fn a_killed_service_goes_on_where_it_was_and_doubles_nothing() {
     let forwarding = tokio::spawn(spool.clone().forward(stop.clone()));
     world.emptied(&spool).await;
     assert_eq!(world.stored("events.ns.a.e").await, numbered("a", 0..100));
+    stop.cancel();
+    forwarding.await.unwrap().unwrap();
+}
+
+/// The cursor is saved now and then, so that after a kill more than one batch may be on the bus already.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_forwarded_since_the_cursor_was_saved_is_known_however_much_it_is() {
+    let world = World::new(SpoolConfig::default()).await;
+    let spool = world.spool().await;
+    for number in 0..300 {
+        spool.publish(event("a", number)).await.unwrap();
+    }
+    let forwarding = tokio::spawn(spool.clone().forward(CancellationToken::new()));
+    world.emptied(&spool).await;
+    forwarding.abort();
+    let _ = forwarding.await;
+    // As if the kill had come before the first save.
+    cursor::save(spool.local.as_ref(), Cursor::default()).await.unwrap();
+    spool.close().await;
+    drop(spool);
+    world.ids_are_forgotten().await;
+    let spool = world.spool().await;
+    let stop = CancellationToken::new();
+    let forwarding = tokio::spawn(spool.clone().forward(stop.clone()));
+    spool.publish(event("a", 300)).await.unwrap();
+    world.emptied(&spool).await;
+    assert_eq!(world.stored("events.ns.a.e").await, numbered("a", 0..301));
+    stop.cancel();
+    forwarding.await.unwrap().unwrap();
+}
+
+/// What went out over a connection that broke may arrive when its id is forgotten.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_was_given_up_and_arrives_late_finds_its_place_taken() {
+    let world = World::new(SpoolConfig::default()).await;
+    let spool = world.spool().await;
+    let stop = CancellationToken::new();
+    let forwarding = tokio::spawn(spool.clone().forward(stop.clone()));
+    for number in 0..3 {
+        spool.publish(event("a", number)).await.unwrap();
+    }
+    world.emptied(&spool).await;
+    world.far.keep.store(true, Ordering::SeqCst);
+    for number in 3..6 {
+        spool.publish(event("a", number)).await.unwrap();
+    }
+    world.emptied(&spool).await;
+    world.ids_are_forgotten().await;
+    let late = world.far.kept.lock().unwrap().take().expect("one was kept");
+    let refusal = world.far.inner.publish(late).await.unwrap_err();
+    assert!(matches!(refusal, BusError::Conflict { .. }), "{refusal}");
+    // Others may write to the subject, too: the spool goes on behind them.
+    world.far.inner.publish(event("a", 1000)).await.unwrap();
+    spool.publish(event("a", 6)).await.unwrap();
+    world.emptied(&spool).await;
+    let stored = world.stored("events.ns.a.e").await;
+    assert_eq!(stored, [numbered("a", 0..6), numbered("a", 1000..1001), numbered("a", 6..7)].concat());
     stop.cancel();
     forwarding.await.unwrap().unwrap();
 }
