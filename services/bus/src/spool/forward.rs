@@ -212,19 +212,30 @@ impl Forwarder {
             }
             // First the end: what arrives between the two questions must not count as seen.
             let mut last = self.spool.remote.last(subject).await?.map_or(0, |message| message.sequence);
-            let mut from = self.cursor.remote + 1;
-            while self.unsure {
-                let page = self.spool.remote.read(streams::EVENTS, subject, from, BATCH).await?;
-                let ids = page.iter().filter_map(|message| message.headers.get(ID));
-                found.extend(ids.filter(|id| wanted.contains(id.as_str())).cloned());
-                match page.last() {
-                    Some(end) => (from, last) = (end.sequence + 1, last.max(end.sequence)),
-                    None => break,
-                }
+            if self.unsure {
+                let since = self.since(subject).await?;
+                last = since.last().map_or(last, |(sequence, _)| last.max(*sequence));
+                found.extend(since.into_iter().map(|(_, id)| id).filter(|id| wanted.contains(id.as_str())));
             }
             self.lasts.insert(subject.to_owned(), last);
         }
         Ok(found)
+    }
+
+    /// What a subject got since the last that is known: sequences, and ids where there are any.
+    async fn since(&self, subject: &str) -> Result<Vec<(u64, String)>, BusError> {
+        let (mut since, mut from) = (Vec::new(), self.cursor.remote + 1);
+        loop {
+            let page = self.spool.remote.read(streams::EVENTS, subject, from, BATCH).await?;
+            let Some(last) = page.last() else {
+                return Ok(since);
+            };
+            from = last.sequence + 1;
+            since.extend(
+                page.into_iter()
+                    .map(|mut message| (message.sequence, message.headers.remove(ID).unwrap_or_default())),
+            );
+        }
     }
 
     /// Blobs go before the events that name them.
