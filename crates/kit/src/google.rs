@@ -76,11 +76,20 @@ pub fn credentials(text: &str) -> Result<Credentials, String> {
     built.map_err(|_| format!("the credential is not what one of type `{kind}` should be"))
 }
 
-/// The project of the machine that this runs on, if it is one of Google's.
+/// The project that the environment names, as Google's own tools take it.
+#[must_use]
+pub fn named_project() -> Option<String> {
+    std::env::var("GOOGLE_CLOUD_PROJECT").ok().filter(|project| !project.is_empty())
+}
+
+/// The project that the environment names; else that of the machine that this runs on, if it is one of Google's.
 ///
 /// # Errors
 /// In words.
 pub async fn project() -> Result<String, String> {
+    if let Some(named) = named_project() {
+        return Ok(named);
+    }
     let host = std::env::var(METADATA).unwrap_or_else(|_| "metadata.google.internal".into());
     let url = format!("http://{host}/computeMetadata/v1/project/project-id");
     let client = reqwest::Client::builder().no_proxy().timeout(std::time::Duration::from_secs(5)).build();

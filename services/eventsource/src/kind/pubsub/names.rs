@@ -26,8 +26,9 @@ impl Names {
         if !config.project_id.is_empty() {
             return Ok(Self::within(config, event, &config.project_id));
         }
-        if emulated {
-            return Err(Error::config("the `pubSub` event lacks `projectID`", "name the project"));
+        if emulated && google::named_project().is_none() {
+            let help = "name the project, there or by the variable GOOGLE_CLOUD_PROJECT";
+            return Err(Error::config("the `pubSub` event lacks `projectID`", help));
         }
         let found = google::project().await.map_err(|reason| {
             let what =
