@@ -85,8 +85,8 @@ impl Forwarder {
                 }
                 Some(failure) => failure,
             };
-            self.unsure = true;
-            if matches!(failure, BusError::Conflict { .. }) {
+            let looked = std::mem::replace(&mut self.unsure, true);
+            if !looked && matches!(failure, BusError::Conflict { .. }) {
                 // Another one wrote to the subject, or what we sent before arrived late: looking tells.
                 continue;
             }
@@ -213,28 +213,30 @@ impl Forwarder {
             // First the end: what arrives between the two questions must not count as seen.
             let mut last = self.spool.remote.last(subject).await?.map_or(0, |message| message.sequence);
             if self.unsure {
-                let since = self.since(subject).await?;
-                last = since.last().map_or(last, |(sequence, _)| last.max(*sequence));
-                found.extend(since.into_iter().map(|(_, id)| id).filter(|id| wanted.contains(id.as_str())));
+                last = last.max(self.since(subject, &wanted, &mut found).await?);
             }
             self.lasts.insert(subject.to_owned(), last);
         }
         Ok(found)
     }
 
-    /// What a subject got since the last that is known: sequences, and ids where there are any.
-    async fn since(&self, subject: &str) -> Result<Vec<(u64, String)>, BusError> {
-        let (mut since, mut from) = (Vec::new(), self.cursor.remote + 1);
+    /// Finds what is wanted in what a subject got since the last that is known; gives the last sequence of that, or 0.
+    async fn since(
+        &self,
+        subject: &str,
+        wanted: &HashSet<&str>,
+        found: &mut HashSet<String>,
+    ) -> Result<u64, BusError> {
+        let mut last = 0;
         loop {
+            let from = last.max(self.cursor.remote) + 1;
             let page = self.spool.remote.read(streams::EVENTS, subject, from, BATCH).await?;
-            let Some(last) = page.last() else {
-                return Ok(since);
+            let Some(end) = page.last() else {
+                return Ok(last);
             };
-            from = last.sequence + 1;
-            since.extend(
-                page.into_iter()
-                    .map(|mut message| (message.sequence, message.headers.remove(ID).unwrap_or_default())),
-            );
+            last = end.sequence;
+            let ids = page.iter().filter_map(|message| message.headers.get(ID));
+            found.extend(ids.filter(|id| wanted.contains(id.as_str())).cloned());
         }
     }
 

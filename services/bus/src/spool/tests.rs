@@ -34,6 +34,8 @@ struct Far {
     lose: AtomicU32,
     keep: AtomicBool,
     kept: Mutex<Option<Publish>>,
+    /// Whoever looks is told of an end that is never true.
+    fickle: AtomicBool,
 }
 
 fn away() -> BusError {
@@ -51,6 +53,9 @@ impl crate::Layer for Far {
         if self.keep.swap(false, Ordering::SeqCst) {
             *self.kept.lock().unwrap() = Some(message);
             return Err(away());
+        }
+        if self.fickle.load(Ordering::SeqCst) {
+            return Err(BusError::Conflict { subject: message.subject, expected: 0, actual: 1 });
         }
         let acked = bus.publish(message).await?;
         let lost = self.lose.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
@@ -90,6 +95,7 @@ impl World {
             lose: AtomicU32::new(0),
             keep: AtomicBool::new(false),
             kept: Mutex::new(None),
+            fickle: AtomicBool::new(false),
         };
         let far = Arc::new(far);
         Self { folder: tempfile::tempdir().unwrap(), clock, far, config }
@@ -126,6 +132,16 @@ impl World {
     async fn stored(&self, subject: &str) -> Vec<String> {
         let all = self.far.inner.read(streams::EVENTS, subject, 1, 1000).await.unwrap();
         all.iter().map(|message| String::from_utf8(message.payload.to_vec()).unwrap()).collect()
+    }
+
+    /// Waits until the spool says why it does not forward.
+    async fn held(&self, spool: &Spool) {
+        let wait = async {
+            while spool.backlog().await.unwrap().held.is_none() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), wait).await.expect("the spool says why");
     }
 
     /// Waits until the spool is empty.
@@ -185,13 +201,7 @@ async fn a_lost_answer_and_a_long_absence_double_nothing() {
     for number in 0..20 {
         spool.publish(event("a", number)).await.unwrap();
     }
-    tokio::time::timeout(Duration::from_secs(20), async {
-        while spool.backlog().await.unwrap().held.is_none() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    })
-    .await
-    .expect("the answer gets lost");
+    world.held(&spool).await;
     assert_eq!(world.stored("events.ns.a.e").await.len(), 5, "stored, though the answer was lost");
     world.ids_are_forgotten().await;
     world.go();
@@ -284,6 +294,23 @@ async fn a_message_that_was_given_up_and_arrives_late_finds_its_place_taken() {
     world.emptied(&spool).await;
     let stored = world.stored("events.ns.a.e").await;
     assert_eq!(stored, [numbered("a", 0..6), numbered("a", 1000..1001), numbered("a", 6..7)].concat());
+    stop.cancel();
+    forwarding.await.unwrap().unwrap();
+}
+
+/// Looking again helps against a conflict; where it does not, that is said, and tried with pauses.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conflict_that_stays_is_told_of() {
+    let world = World::new(SpoolConfig::default()).await;
+    let spool = world.spool().await;
+    world.far.fickle.store(true, Ordering::SeqCst);
+    let stop = CancellationToken::new();
+    let forwarding = tokio::spawn(spool.clone().forward(stop.clone()));
+    spool.publish(event("a", 0)).await.unwrap();
+    world.held(&spool).await;
+    world.far.fickle.store(false, Ordering::SeqCst);
+    world.emptied(&spool).await;
+    assert_eq!(world.stored("events.ns.a.e").await, numbered("a", 0..1));
     stop.cancel();
     forwarding.await.unwrap().unwrap();
 }
