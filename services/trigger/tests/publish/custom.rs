@@ -78,7 +78,7 @@ impl Server {
         let address: SocketAddr = address.parse().unwrap();
         let (tell, told) = tokio::sync::oneshot::channel();
         runtime.spawn(async move {
-            let listener = TcpListener::bind(address).await.unwrap();
+            let listener = free(address).await;
             tell.send(listener.local_addr().unwrap()).unwrap();
             let mut server = tonic::transport::Server::builder();
             if let Some(tls) = tls {
@@ -89,6 +89,19 @@ impl Server {
         });
         Self { address: told.await.unwrap(), runtime: Some(runtime) }
     }
+}
+
+/// The address may still be held by a server that is going.
+async fn free(address: SocketAddr) -> TcpListener {
+    for _ in 0..200 {
+        match TcpListener::bind(address).await {
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+            bound => return bound.unwrap(),
+        }
+    }
+    panic!("{address} is in use and stays so");
 }
 
 impl Drop for Server {
