@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 /// Crate by crate, the crates of ours that it may use.
-const TABLE: [(&str, &[&str]); 14] = [
+const TABLE: [(&str, &[&str]); 15] = [
     ("core", &[]),
     ("manifest", &["core"]),
     ("lang", &[]),
@@ -16,6 +16,7 @@ const TABLE: [(&str, &[&str]); 14] = [
     ("sensor", &["core", "manifest", "lang", "kit", "catalog", "bus"]),
     ("trigger", &["core", "manifest", "lang", "kit", "catalog", "bus", "proto"]),
     ("runner", &[]),
+    ("payload", &[]),
     ("executor", &["core", "manifest", "lang", "kit", "catalog", "bus", "runner"]),
     ("server", &["core", "manifest", "kit", "catalog", "bus", "sensor", "trigger", "executor"]),
     (

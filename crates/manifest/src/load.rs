@@ -92,6 +92,29 @@ pub fn load(file: &str, text: &str, options: &LoadOptions) -> Loaded {
     }
 }
 
+/// Reads one document, JSON or YAML, as a value: for texts within manifests, such as `podSpecPatch`.
+///
+/// # Errors
+/// Says where it cannot be read, and why.
+pub fn value_of(text: &str) -> Result<Value, String> {
+    if text.len() > MAX_TEXT {
+        return Err(format!("it has {} bytes; {MAX_TEXT} are allowed", text.len()));
+    }
+    let read = || match position::read(text) {
+        Ok(node) => Ok(node.value),
+        Err(broken) => match as_json(text) {
+            Some(node) if !broken.limit => Ok(node.value),
+            _ => Err(format!("line {}, column {}: {}", broken.at.line, broken.at.column, broken.reason)),
+        },
+    };
+    // As in `load`, and for the same reason.
+    std::thread::scope(|scope| {
+        let reader = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, read);
+        let reader = reader.map_err(|error| format!("no thread could be started to read it: {error}"))?;
+        reader.join().unwrap_or_else(|_| Err("its reader failed".into()))
+    })
+}
+
 fn read_all(file: &str, text: &str, options: &LoadOptions) -> Loaded {
     let mut loaded = Loaded::default();
     if text.len() > MAX_TEXT {

@@ -1,5 +1,4 @@
-//! The launcher port: four verbs, each idempotent by pod key. `process` is the first implementation;
-//! `docker` and `kubernetes` fit behind the same four.
+//! The launcher port: start, observe, stop and logs, each idempotent by pod key.
 
 pub mod process;
 
@@ -38,6 +37,10 @@ pub struct PodSpec {
     pub annotations: BTreeMap<String, String>,
     /// The container as Kubernetes knows it, as JSON; for a script its `source` is in `script`.
     pub container: serde_json::Value,
+    /// What the manifest says of the pod around that container, as Kubernetes' PodSpec knows it: `volumes`,
+    /// `initContainers`, `nodeSelector` and the like. See [`PodOptions`].
+    #[serde(default)]
+    pub pod: PodOptions,
     /// The source of a script template, to be written to a file whose path is appended to the arguments.
     pub script: Option<String>,
     /// Input artifacts.
@@ -56,6 +59,56 @@ pub struct PodSpec {
     pub grace: Duration,
     /// Whether the manifest lets this step run on the host (`tiphys.dev/launcher: process`).
     pub process_allowed: bool,
+}
+
+/// What a manifest says of a pod besides its main container, every placeholder resolved. A launcher that cannot do
+/// one of these refuses the pod by name; it ignores none in silence.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PodOptions {
+    /// Members of Kubernetes' PodSpec by their names (`volumes`, `initContainers`, `nodeSelector`, `tolerations`,
+    /// `affinity`, `securityContext`, `serviceAccountName`, `hostAliases` …), where a template's win over its workflow's.
+    pub spec: serde_json::Map<String, serde_json::Value>,
+    /// Argo's `sidecars`: containers that run beside the main one and are ended after it.
+    pub sidecars: Vec<serde_json::Value>,
+    /// Argo's `podSpecPatch`, the workflow's before the template's: strategic merge patches of the PodSpec, as JSON.
+    pub patches: Vec<serde_json::Value>,
+    /// Argo's `volumeClaimTemplates`: the workflow's pods share a volume by each, named `WORKFLOW-NAME`. It is made before
+    /// the first pod and removed by [`Launcher::over`].
+    pub claims: Vec<serde_json::Value>,
+    /// The step is done once it is ready, and goes on until its workflow's scope ends it.
+    pub daemon: bool,
+    /// Argo's `podGC`, as far as it concerns the end of this pod.
+    pub gc: PodGc,
+}
+
+/// When the pod itself goes, once its end is journalled. Its result is with the workflow; its logs stay where the launcher
+/// keeps them elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum PodGc {
+    /// With its workflow, or when that has ended ([`Launcher::over`]).
+    #[default]
+    Later,
+    /// At its end.
+    OnCompletion,
+    /// At its end, if it succeeded.
+    OnSuccess,
+}
+
+/// A workflow that has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// Uid.
+    pub uid: String,
+    /// Names of the volumes that were made for it and are to go (see [`PodOptions::claims`]).
+    pub claims: Vec<String>,
+    /// Pods that `podGC` takes away now.
+    pub collect: Vec<PodKey>,
 }
 
 /// An input artifact.
@@ -134,10 +187,19 @@ pub struct OutputArtifact {
 pub enum PodState {
     /// Nothing of that key was ever started here, or it was removed.
     Unknown,
+    /// It exists, and its main container does not run yet.
+    Pending {
+        /// What it waits for, as Argo shows it on a node (`ImagePullBackOff: …`); may be empty.
+        message: String,
+    },
     /// It runs.
     Running {
         /// Since when.
         started: Timestamp,
+        /// Whether it can be used, as its readiness probe tells; true where it has none.
+        ready: bool,
+        /// Under which address other pods of the workflow reach it, where it has one.
+        address: Option<String>,
     },
     /// It ended, and this is what came of it. Kept until [`Launcher::forget`].
     Ended(Box<PodResult>),
@@ -231,8 +293,9 @@ pub trait Launcher: Send + Sync + 'static {
     }
 
     /// Where the step will find the file that its manifest calls `path`: the same path in a container; below
-    /// the step's own folder on the host. Pure.
-    fn path_of(&self, key: &PodKey, path: &str) -> String;
+    /// the step's own folder on the host. `on_host` says whether its manifest lets it run there
+    /// ([`PodSpec::process_allowed`]). Pure.
+    fn path_of(&self, key: &PodKey, on_host: bool, path: &str) -> String;
 
     /// Starts the pod unless it was started before. Returns once its existence is durable.
     async fn start(&self, pod: &PodSpec, secrets: SecretEnvironment) -> Result<(), LaunchError>;
@@ -252,6 +315,9 @@ pub trait Launcher: Send + Sync + 'static {
 
     /// Its result is journalled: what it left may be tidied up, except its logs.
     async fn forget(&self, key: &PodKey);
+
+    /// Its workflow has ended: what its pods shared may go. Called at least once.
+    async fn over(&self, _workflow: &Ended) {}
 
     /// Another executor looks after it: what is kept of it in memory may go.
     fn leave(&self, _key: &PodKey) {}

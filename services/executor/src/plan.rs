@@ -15,6 +15,7 @@ mod hook;
 mod limits;
 mod looped;
 mod observe;
+mod options;
 mod outputs;
 pub mod pod;
 mod retry;
@@ -56,6 +57,11 @@ pub struct Context<'a> {
 /// What was seen of a pod.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Observed {
+    /// It exists, and does not run yet.
+    Waiting {
+        /// What for; may be empty.
+        message: String,
+    },
     /// It runs.
     Running {
         /// Since when.

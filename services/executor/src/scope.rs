@@ -26,7 +26,7 @@ pub(crate) enum Found {
 }
 
 /// Finds where the step finds the file that its manifest calls so.
-pub(crate) type PathOf<'a> = &'a (dyn Fn(&PodKey, &str) -> String + Sync);
+pub(crate) type PathOf<'a> = &'a (dyn Fn(&PodKey, bool, &str) -> String + Sync);
 
 /// A steps or DAG node, from the inside.
 #[derive(Clone, Copy)]
@@ -52,6 +52,8 @@ pub(crate) struct Attempt<'a> {
     pub(crate) number: Option<u32>,
     /// The attempt before.
     pub(crate) last: Option<&'a Node>,
+    /// Whether it may run on the host.
+    pub(crate) on_host: bool,
     /// Where files are.
     pub(crate) path_of: PathOf<'a>,
 }
@@ -146,7 +148,7 @@ impl<'a> Scope<'a> {
                 let declared = &attempt.def.typed.inputs.artifacts;
                 let declared = declared.iter().find(|a| a.name == name);
                 match declared.and_then(|artifact| artifact.path.as_deref()) {
-                    Some(path) => Found::Text((attempt.path_of)(attempt.key, path)),
+                    Some(path) => Found::Text((attempt.path_of)(attempt.key, attempt.on_host, path)),
                     None => Found::Wrong(format!("there is no path of input artifact `{name}`")),
                 }
             }
@@ -171,7 +173,7 @@ impl<'a> Scope<'a> {
             _ => None,
         };
         match path {
-            Some(path) => Found::Text((attempt.path_of)(attempt.key, path)),
+            Some(path) => Found::Text((attempt.path_of)(attempt.key, attempt.on_host, path)),
             None => Found::Wrong(format!("`outputs.{rest}` cannot be resolved")),
         }
     }

@@ -17,11 +17,13 @@ pub mod archive;
 pub mod durable;
 pub mod exit;
 pub mod expand;
+pub mod input;
 mod leftover;
 pub mod log;
 mod output;
 mod pipe;
 pub mod proc;
+mod program;
 pub mod spec;
 pub mod started;
 mod supervise;
@@ -31,13 +33,15 @@ use std::path::Path;
 use jiff::Timestamp;
 
 pub use exit::{Exit, Packed, Verdict};
-pub use spec::{Archive, Output, Parameter, Spec, Variable};
+pub use spec::{Archive, Input, Output, Parameter, Spec, Variable};
 pub use started::Started;
 
 /// The report is written.
 pub const DONE: i32 = 0;
 /// Another runner has the folder; this one touched nothing.
 pub const TAKEN: i32 = 3;
+/// In a container, where the step's own exit code is the runner's: something around the step failed. It is Argo's number.
+pub const AROUND: i32 = 64;
 /// The folder could not be read or written; the reason is on standard error.
 pub const UNUSABLE: i32 = 4;
 
@@ -45,8 +49,8 @@ pub const UNUSABLE: i32 = 4;
 #[must_use]
 pub fn main(dir: &Path) -> i32 {
     match attempt(dir, Timestamp::now) {
-        Ok(true) => DONE,
-        Ok(false) => TAKEN,
+        Ok(Some(code)) => code,
+        Ok(None) => TAKEN,
         Err(error) => {
             eprintln!("tiphys runner: {}: {error}", dir.display());
             UNUSABLE
@@ -54,8 +58,8 @@ pub fn main(dir: &Path) -> i32 {
     }
 }
 
-/// Returns whether the folder was ours.
-fn attempt(dir: &Path, now: fn() -> Timestamp) -> std::io::Result<bool> {
+/// Returns the exit code. `None`: the folder was not ours.
+fn attempt(dir: &Path, now: fn() -> Timestamp) -> std::io::Result<Option<i32>> {
     // A session of its own: a Ctrl-C in the terminal of whoever started us is not meant for the step. It fails
     // only where we lead one already.
     let _ = rustix::process::setsid();
@@ -70,8 +74,20 @@ fn attempt(dir: &Path, now: fn() -> Timestamp) -> std::io::Result<bool> {
     };
     let requests = supervise::Requests::catch()?;
     if !started.claim(dir)? {
-        return Ok(false);
+        return Ok(None);
     }
-    supervise::step(dir, &spec, started.time, requests, now).write(dir)?;
-    Ok(true)
+    let exit = supervise::step(dir, &spec, started.time, requests, now);
+    exit.write(dir)?;
+    Ok(Some(if spec.contained { own_code(&exit) } else { DONE }))
+}
+
+/// The runner's exit code where it is all that is seen of the step.
+fn own_code(exit: &Exit) -> i32 {
+    match (exit.verdict, exit.exit_code) {
+        (Verdict::Succeeded, _) => DONE,
+        (Verdict::Failed, Some(code)) if code != 0 => code,
+        // Out of time with a command that ended well: not a success.
+        (Verdict::Failed, _) => 1,
+        (Verdict::Error, _) => AROUND,
+    }
 }

@@ -31,9 +31,16 @@ pub struct Spec {
     pub command: Vec<String>,
     /// Where the script of a script template stands; appended to the arguments.
     pub script: Option<PathBuf>,
-    /// Working folder.
+    /// Working folder; empty: where the runner is.
     pub work: PathBuf,
-    /// The whole environment of the command, in order: a value may use `$(VAR)` of those before it.
+    /// The step is in a container with the runner: it has the runner's environment, its output is the runner's too,
+    /// and its exit code; a program without a slash is looked for in PATH there.
+    #[serde(default)]
+    pub contained: bool,
+    /// Input artifacts that the runner places; their contents lie in the folder [`crate::input::FOLDER`].
+    #[serde(default)]
+    pub inputs: Vec<Input>,
+    /// The environment of the command, in order: a value may use `$(VAR)` of those before it.
     pub environment: Vec<Variable>,
     /// Output parameters.
     pub parameters: Vec<Parameter>,
@@ -58,6 +65,22 @@ pub struct Variable {
     pub name: String,
     /// Value; a secret has none here, see [`SECRET_PREFIX`].
     pub value: Option<String>,
+}
+
+/// An input artifact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Input {
+    /// Name.
+    pub name: String,
+    /// Where it belongs.
+    pub path: PathBuf,
+    /// File mode, if the manifest gives one.
+    pub mode: Option<u32>,
+    /// How it is packed.
+    pub archive: Archive,
+    /// A part of it.
+    pub sub_path: Option<String>,
 }
 
 /// An output parameter.

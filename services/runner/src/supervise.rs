@@ -1,6 +1,6 @@
 //! The life of the command: start, logs, deadline, stop, end.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -17,7 +17,7 @@ use crate::expand::expand;
 use crate::log::{Log, Stream, Tail};
 use crate::pipe::Pipe;
 use crate::spec::{SECRET_PREFIX, STOP, Spec};
-use crate::{leftover, output};
+use crate::{input, leftover, output, program};
 
 /// What Kubernetes says of a pod that ran out of time.
 const DEADLINE: &str = "Pod was active on the node longer than the specified deadline";
@@ -101,8 +101,14 @@ struct Ending {
 
 impl<'s> Run<'s> {
     fn begin(dir: &Path, spec: &'s Spec, requests: Requests, now: fn() -> Timestamp) -> Result<Self, String> {
-        let log =
-            Log::create(dir, spec.log_limit).map_err(|error| format!("could not create the log: {error}"))?;
+        input::place(dir, &spec.inputs)?;
+        // In a container the log is what the runner writes, and is kept by whoever runs the container.
+        let log = if spec.contained && spec.log_key.is_none() {
+            Ok(Log::none())
+        } else {
+            Log::create(dir, spec.log_limit)
+        };
+        let log = log.map_err(|error| format!("could not create the log: {error}"))?;
         let deadline = spec.deadline.and_then(|deadline| {
             let left = Duration::try_from(deadline.duration_since(now())).unwrap_or_default();
             Instant::now().checked_add(left)
@@ -211,6 +217,9 @@ impl<'s> Run<'s> {
         for (pipe, stream) in [(&mut self.output, Stream::Output), (&mut self.error, Stream::Error)] {
             if let Some(bytes) = pipe.read() {
                 any = true;
+                if self.spec.contained {
+                    hand_on(stream, bytes);
+                }
                 self.log.take(stream, bytes, (self.now)());
                 if stream == Stream::Output && self.spec.capture {
                     self.tail.take(bytes);
@@ -257,7 +266,10 @@ impl<'s> Run<'s> {
 
 /// The command with its environment. Errors are messages for the user.
 fn command(spec: &Spec) -> Result<Command, String> {
-    let mut environment: Vec<(&str, String)> = Vec::with_capacity(spec.environment.len());
+    let own =
+        || std::env::vars_os().filter_map(|(n, v)| Some((n.into_string().ok()?, v.into_string().ok()?)));
+    let own: Vec<(String, String)> = if spec.contained { own().collect() } else { Vec::new() };
+    let mut environment: Vec<(&str, String)> = own.iter().map(|(n, v)| (n.as_str(), v.clone())).collect();
     for variable in &spec.environment {
         let value = match &variable.value {
             Some(text) => expand(text, |name| lookup(&environment, name)),
@@ -268,7 +280,12 @@ fn command(spec: &Spec) -> Result<Command, String> {
     }
     let mut arguments = spec.command.iter().map(|text| expand(text, |name| lookup(&environment, name)));
     // The program is a whole path, and the group comes by std: so that it is spawned, not forked.
-    let mut command = Command::new(&spec.program);
+    let program = if spec.contained {
+        program::find(&spec.program, lookup(&environment, "PATH"), &spec.work)?
+    } else {
+        spec.program.clone()
+    };
+    let mut command = Command::new(program);
     if let Some(name) = arguments.next() {
         command.arg0(name);
     }
@@ -277,12 +294,22 @@ fn command(spec: &Spec) -> Result<Command, String> {
         .args(&spec.script)
         .env_clear()
         .envs(environment.iter().map(|(name, value)| (name, value)))
-        .current_dir(&spec.work)
         .process_group(0)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
+    if !spec.work.as_os_str().is_empty() {
+        command.current_dir(&spec.work);
+    }
     Ok(command)
+}
+
+/// What the step writes is what the container writes. Whoever reads it no more is not worth the step.
+fn hand_on(stream: Stream, bytes: &[u8]) {
+    let _ = match stream {
+        Stream::Output => io::stdout().write_all(bytes).and_then(|()| io::stdout().flush()),
+        Stream::Error => io::stderr().write_all(bytes),
+    };
 }
 
 fn lookup<'e>(environment: &'e [(&str, String)], name: &str) -> Option<&'e str> {
@@ -295,7 +322,9 @@ fn refusal(spec: &Spec, error: &io::Error) -> String {
         io::ErrorKind::ArgumentListTooLong => {
             "; hand over large values as an artifact, not as an argument or variable"
         }
-        io::ErrorKind::NotFound if !spec.work.is_dir() => "; its working directory is missing",
+        io::ErrorKind::NotFound if !spec.work.as_os_str().is_empty() && !spec.work.is_dir() => {
+            "; its working directory is missing"
+        }
         io::ErrorKind::NotFound => "; a script's first line may name a program that is missing",
         _ => "",
     };

@@ -134,7 +134,9 @@ enum Pod {
 impl Pod {
     fn state(&self) -> PodState {
         match self {
-            Self::Running { runner, .. } => PodState::Running { started: runner.started },
+            Self::Running { runner, .. } => {
+                PodState::Running { started: runner.started, ready: true, address: None }
+            }
             Self::Ended(result) => PodState::Ended(Box::new(result.as_ref().clone())),
         }
     }
@@ -250,7 +252,7 @@ impl Launcher for ProcessLauncher {
         Some(self.shared.place.identity.clone())
     }
 
-    fn path_of(&self, key: &PodKey, path: &str) -> String {
+    fn path_of(&self, key: &PodKey, _on_host: bool, path: &str) -> String {
         folder::path_of(&self.shared.config.root, key, path)
     }
 

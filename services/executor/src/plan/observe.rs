@@ -24,6 +24,7 @@ impl Pass<'_> {
                 continue;
             }
             match &one.what {
+                Observed::Waiting { message } => self.waiting(&node, message),
                 Observed::Running { started } => self.running(&node, *started),
                 Observed::Ended(result) => self.ended(&node, result),
                 Observed::Refused(why) => self.end(&node.id, Phase::Error, why.clone()),
@@ -35,11 +36,23 @@ impl Pass<'_> {
         }
     }
 
+    /// Why a pod does not run yet is shown with its node.
+    fn waiting(&mut self, node: &Node, message: &str) {
+        if node.phase == Phase::Pending && node.message != message {
+            self.update(Update {
+                id: node.id.clone(),
+                message: Some(message.to_owned()),
+                ..Update::default()
+            });
+        }
+    }
+
     fn running(&mut self, node: &Node, started: Timestamp) {
         if node.phase == Phase::Pending {
             self.update(Update {
                 id: node.id.clone(),
                 phase: Some(Phase::Running),
+                message: (!node.message.is_empty()).then(String::new),
                 started: Some(started),
                 ..Update::default()
             });

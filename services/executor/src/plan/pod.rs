@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
+use tiphys_core::Trace;
 use tiphys_core::trace::VARIABLE;
-use tiphys_core::{PodKey, Trace};
 use tiphys_manifest::workflow::Artifact;
 
-use super::Context;
 use super::arguments::{archive_of, stored_key};
+use super::{Context, options};
 use crate::definition::TemplateDef;
 use crate::journal::State;
 use crate::launcher::{Archive, InputArtifact, OutputArtifact, OutputParameter, PodSpec};
@@ -43,25 +43,31 @@ pub(super) fn spec(
         return Err("the node has no pod".into());
     };
     let last = last_attempt(state, node);
-    let scope = Scope {
+    let mut attempt = Attempt {
+        node: &node.name,
+        pod: name,
+        key,
+        def,
+        number: node.attempt,
+        last,
+        on_host: false,
+        path_of: context.path_of,
+    };
+    let within = |attempt| Scope {
         inputs: Some(&node.inputs),
-        attempt: Some(Attempt {
-            node: &node.name,
-            pod: name,
-            key,
-            def,
-            number: node.attempt,
-            last,
-            path_of: context.path_of,
-        }),
+        attempt: Some(attempt),
         ..Scope::of(state, context.now, &node.name)
     };
-    let (mut container, script) = container(&scope, def, key, context)?;
+    // Where files are depends on the launcher, and that on an annotation, which so may name no file.
+    let annotations = metadata(&within(attempt), state, def, "annotations")?;
+    attempt.on_host = is_host_allowed(state, &annotations);
+    let scope = within(attempt);
+    let (mut container, script) = container(&scope, def, attempt, context)?;
+    let options = options::of(&scope, def, &container)?;
     if let Some(place) = context.trace {
         pass_on(&mut container, place.step(key));
     }
     let labels = metadata(&scope, state, def, "labels")?;
-    let annotations = metadata(&scope, state, def, "annotations")?;
     let prefix = format!("{}/{}/{name}", state.submission.namespace, state.submission.name);
     Ok(PodSpec {
         key: key.clone(),
@@ -71,10 +77,11 @@ pub(super) fn spec(
         workflow_uid: state.submission.uid.clone(),
         node_id: node.id.clone(),
         template: def.name.clone(),
-        process_allowed: is_host_allowed(state, &annotations),
+        process_allowed: attempt.on_host,
         labels,
         annotations,
         container,
+        pod: options,
         script,
         inputs: inputs(node),
         output_parameters: output_parameters(&scope, def)?,
@@ -98,13 +105,14 @@ fn last_attempt<'s>(state: &'s State, node: &Node) -> Option<&'s Node> {
 fn container(
     scope: &Scope<'_>,
     def: &TemplateDef,
-    key: &PodKey,
+    attempt: Attempt<'_>,
     context: &Context<'_>,
 ) -> Result<(Value, Option<String>), String> {
     let is_script = def.typed.script.is_some();
     let written = &def.json[if is_script { "script" } else { "container" }];
     let declared = paths::declared(&def.typed);
-    let mapped = paths::mapped(written, &declared, &|path| (context.path_of)(key, path));
+    let mapped =
+        paths::mapped(written, &declared, &|path| (context.path_of)(attempt.key, attempt.on_host, path));
     let mut replaced = replaced(scope, &mapped)?;
     let source = replaced.as_object_mut().filter(|_| is_script).map(|members| members.remove("source"));
     let source = source.map(|source| source.as_ref().map(item_text).unwrap_or_default());
@@ -132,7 +140,7 @@ fn pass_on(container: &mut Value, trace: Trace) {
 /// Members of a container in which `$(NAME)` is replaced when it starts.
 const EXPANDED: [&str; 3] = ["command", "args", "env"];
 
-fn replaced(scope: &Scope<'_>, written: &Value) -> Result<Value, String> {
+pub(super) fn replaced(scope: &Scope<'_>, written: &Value) -> Result<Value, String> {
     let Value::Object(members) = written else { return substitute::tree(scope, written) };
     let replaced = members.iter().map(|(name, value)| {
         let value = if EXPANDED.contains(&name.as_str()) {

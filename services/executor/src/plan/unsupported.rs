@@ -1,7 +1,7 @@
 //! What is valid and is not run yet: it fails clearly and by name, never in silence. Whoever implements one of
 //! these deletes its row.
 
-use tiphys_manifest::workflow::{Template, WorkflowSpec};
+use tiphys_manifest::workflow::WorkflowSpec;
 
 use crate::definition::TemplateDef;
 
@@ -17,7 +17,6 @@ pub(super) fn of_spec(spec: &WorkflowSpec) -> Option<String> {
     let hook = spec.hooks.keys().any(|name| name != "exit");
     let rows = [
         ("synchronization", spec.synchronization.is_some()),
-        ("podSpecPatch", given(spec.pod_spec_patch.as_ref())),
         ("plugins", !spec.plugins.is_empty()),
         ("hooks other than exit", hook),
     ];
@@ -39,14 +38,10 @@ pub(super) fn of_template(def: &TemplateDef) -> Option<String> {
         ("http", template.http.is_some()),
         ("plugin", template.plugin.is_some()),
         ("data", template.data.is_some()),
-        ("sidecars", !template.sidecars.is_empty()),
-        ("initContainers", !template.init_containers.is_empty()),
         ("daemon", template.daemon == Some(true)),
         ("synchronization", template.synchronization.is_some()),
         ("memoize", template.memoize.is_some()),
-        ("podSpecPatch", given(template.pod_spec_patch.as_ref())),
         ("hooks other than exit", hook),
-        ("volumeMounts", has_mounts(template)),
     ];
     if let Some(construct) = first(&rows) {
         return Some(told(construct, &place));
@@ -68,23 +63,9 @@ pub(crate) fn ignored(spec: &WorkflowSpec) -> Vec<&'static str> {
         ("artifactGC", spec.artifact_gc.is_some()),
         ("artifactRepositoryRef", spec.artifact_repository_ref.is_some()),
         ("podDisruptionBudget", spec.pod_disruption_budget.is_some()),
-        ("volumeClaimTemplates", !spec.volume_claim_templates.is_empty()),
-        ("podResources", spec.pod_resources.is_some()),
     ];
     let used = rows.into_iter().filter(|(_, used)| *used);
     used.map(|(name, _)| name).collect()
-}
-
-fn has_mounts(template: &Template) -> bool {
-    let container = template.container.as_ref();
-    let mounts = container.and_then(|c| c.volume_mounts.as_ref());
-    let script = template.script.as_ref();
-    mounts.is_some_and(|mounts| !mounts.is_empty())
-        || script.is_some_and(|script| !script.volume_mounts.is_empty())
-}
-
-fn given(text: Option<&String>) -> bool {
-    text.is_some_and(|text| !text.is_empty())
 }
 
 fn first(rows: &[(&'static str, bool)]) -> Option<&'static str> {

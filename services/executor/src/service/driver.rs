@@ -256,7 +256,14 @@ impl Driver {
             let found = found.map_err(|error| Error::Launcher(format!("{key}: {error}")))?;
             let what = match found {
                 PodState::Ended(result) => Observed::Ended(result),
-                PodState::Running { started } => {
+                PodState::Pending { message } => {
+                    self.inbox.runs(key);
+                    if node.stopping.is_some() {
+                        self.stop(key).await;
+                    }
+                    Observed::Waiting { message }
+                }
+                PodState::Running { started, .. } => {
                     self.inbox.runs(key);
                     if node.stopping.is_some() {
                         self.stop(key).await;
@@ -279,7 +286,7 @@ impl Driver {
     fn with_context<T>(&self, body: impl FnOnce(&Context<'_>) -> T) -> T {
         let service = &self.service;
         let launcher = service.deps.launcher.clone();
-        let path_of = move |key: &PodKey, path: &str| launcher.path_of(key, path);
+        let path_of = move |key: &PodKey, on_host: bool, path: &str| launcher.path_of(key, on_host, path);
         let snapshot = service.deps.catalog.snapshot();
         body(&Context {
             now: service.deps.clock.now(),
@@ -312,7 +319,7 @@ impl Driver {
             self.stop(&key).await;
         }
         for one in seen {
-            if matches!(one.what, Observed::Running { .. }) {
+            if matches!(one.what, Observed::Running { .. } | Observed::Waiting { .. }) {
                 continue;
             }
             self.inbox.ended(&one.pod);

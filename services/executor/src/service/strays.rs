@@ -52,7 +52,7 @@ impl Service {
     async fn orphan(&self, pod: &PodKey) {
         match self.deps.launcher.observe(pod).await {
             Ok(PodState::Ended(_)) => self.deps.launcher.forget(pod).await,
-            Ok(PodState::Running { .. }) => {
+            Ok(PodState::Running { .. } | PodState::Pending { .. }) => {
                 warn!(%pod, "a pod runs that no workflow waits for; it is stopped");
                 if let Err(error) = self.deps.launcher.stop(pod).await {
                     warn!(%pod, %error, "it cannot be stopped");

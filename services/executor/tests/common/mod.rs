@@ -225,7 +225,7 @@ pub fn with_trace<T>(
     trace: Option<Place>,
     body: impl FnOnce(&Context<'_>) -> T,
 ) -> T {
-    let path_of = |key: &PodKey, path: &str| format!("/steps/{key}{path}");
+    let path_of = |key: &PodKey, _: bool, path: &str| format!("/steps/{key}{path}");
     let grace = Duration::from_secs(30);
     body(&Context { now, catalog, path_of: &path_of, archive_logs: false, grace, trace })
 }

@@ -18,7 +18,7 @@ async fn make(run: &mut Run) -> PodResult {
         optional: false,
     };
     let mut make = pod("make", "");
-    let place = run.launcher.path_of(&make.key, "/tmp/out");
+    let place = run.launcher.path_of(&make.key, true, "/tmp/out");
     let script = format!(
         "cd {place}; mkdir -p tree/sub; echo deep > tree/sub/f; echo single > single; echo plain > plain; \
          echo 5 > count; chmod 750 tree/sub/f"
@@ -29,7 +29,7 @@ async fn make(run: &mut Run) -> PodResult {
         vec![output("tree", Archive::Tar), output("single", Archive::Tar), output("plain", Archive::None)];
     let parameter = |name: &str, default: Option<&str>| OutputParameter {
         name: name.into(),
-        path: run.launcher.path_of(&make.key, &format!("/tmp/out/{name}")),
+        path: run.launcher.path_of(&make.key, true, &format!("/tmp/out/{name}")),
         default: default.map(String::from),
     };
     make.output_parameters = vec![parameter("count", None), parameter("none", Some("0"))];
@@ -62,7 +62,7 @@ async fn outputs_go_into_the_store_and_come_back_as_inputs() {
         },
     };
     let mut take = pod("take", "");
-    let place = run.launcher.path_of(&take.key, "/in");
+    let place = run.launcher.path_of(&take.key, true, "/in");
     take.container["args"] = json!([format!(
         "cd {place}; cat t/sub/f s p part raw t/within; stat -c %a t/sub/f s raw; test -x raw"
     )]);

@@ -146,13 +146,13 @@ async fn scripts_and_working_directories() {
     let mut script = pod_of("script", json!({ "command": ["sh"], "args": ["-e"] }));
     script.script = Some("echo $((1+1)) \"$0\"\npwd\n".into());
     let result = run.through(&script).await;
-    let folder = run.launcher.path_of(&script.key, "/");
+    let folder = run.launcher.path_of(&script.key, true, "/");
     let folder = folder.strip_suffix("/files").unwrap();
     assert_eq!(result.result.unwrap(), format!("2 {folder}/script\n{folder}/work"));
 
     let mut own = pod_of("own", json!({ "command": ["pwd"], "workingDir": "/src/a" }));
     let result = run.through(&own).await;
-    assert_eq!(result.result.unwrap(), run.launcher.path_of(&own.key, "/src/a"));
+    assert_eq!(result.result.unwrap(), run.launcher.path_of(&own.key, true, "/src/a"));
 
     own = pod_of("host", json!({ "command": ["pwd"], "workingDir": "/usr" }));
     assert_eq!(run.through(&own).await.result.unwrap(), "/usr");
@@ -170,9 +170,11 @@ async fn paths_stay_in_the_folder_of_the_step() {
         ("/a/../../../etc/passwd", "/files/a/etc/passwd"),
         ("", "/files"),
     ] {
-        assert_eq!(run.launcher.path_of(&key, path), format!("{folder}{place}"));
+        assert_eq!(run.launcher.path_of(&key, true, path), format!("{folder}{place}"));
     }
-    let once = run.launcher.path_of(&key, "/tmp/x");
-    assert_eq!(run.launcher.path_of(&key, &once), once);
-    assert!(run.launcher.path_of(&key, &format!("{folder}/../x")).starts_with(&format!("{folder}/files/")));
+    let once = run.launcher.path_of(&key, true, "/tmp/x");
+    assert_eq!(run.launcher.path_of(&key, true, &once), once);
+    assert!(
+        run.launcher.path_of(&key, true, &format!("{folder}/../x")).starts_with(&format!("{folder}/files/"))
+    );
 }

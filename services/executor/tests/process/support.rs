@@ -10,7 +10,7 @@ use tiphys_core::{PodKey, SystemClock};
 use tiphys_executor::artifact::LocalStore;
 use tiphys_executor::launcher::process::{Config, ProcessLauncher};
 use tiphys_executor::launcher::{
-    ArtifactStore, LaunchError, Launcher, PodResult, PodSpec, PodState, SecretEnvironment,
+    ArtifactStore, LaunchError, Launcher, PodOptions, PodResult, PodSpec, PodState, SecretEnvironment,
 };
 use tiphys_kit::CancellationToken;
 use tokio::sync::mpsc;
@@ -123,6 +123,7 @@ pub(crate) fn pod_of(name: &str, container: serde_json::Value) -> PodSpec {
         labels: BTreeMap::from([("app".into(), "scan".into())]),
         annotations: BTreeMap::new(),
         container,
+        pod: PodOptions::default(),
         script: None,
         inputs: Vec::new(),
         output_parameters: Vec::new(),

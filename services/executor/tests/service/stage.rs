@@ -108,7 +108,7 @@ impl Launcher for Fake {
         self.host.identity.clone()
     }
 
-    fn path_of(&self, _: &PodKey, path: &str) -> String {
+    fn path_of(&self, _: &PodKey, _: bool, path: &str) -> String {
         path.to_owned()
     }
 
@@ -122,7 +122,11 @@ impl Launcher for Fake {
         let known = {
             let mut pods = self.host.pods.lock().unwrap();
             let known = pods.contains_key(&pod.key);
-            pods.entry(pod.key.clone()).or_insert(PodState::Running { started: SystemClock.now() });
+            pods.entry(pod.key.clone()).or_insert(PodState::Running {
+                started: SystemClock.now(),
+                ready: true,
+                address: None,
+            });
             known
         };
         if !known {

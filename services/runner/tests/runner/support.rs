@@ -24,6 +24,8 @@ impl Step {
             command: ["sh", "-c", script].map(String::from).into(),
             script: None,
             work: dir.path().to_path_buf(),
+            contained: false,
+            inputs: Vec::new(),
             environment: vec![variable("PATH", Some("/usr/bin:/bin"))],
             parameters: Vec::new(),
             artifacts: Vec::new(),

@@ -43,7 +43,7 @@ impl Container {
 /// Refuses a step that may not run on the host.
 pub(super) fn allowed(policy: Policy, pod: &PodSpec) -> Result<(), LaunchError> {
     if pod.process_allowed || policy == Policy::Process {
-        return Ok(());
+        return possible(pod);
     }
     Err(LaunchError::NotAllowed(format!(
         "template {} wants image {}, and there is nothing here that runs images. To run it as a process of this \
@@ -52,6 +52,24 @@ pub(super) fn allowed(policy: Policy, pod: &PodSpec) -> Result<(), LaunchError> 
         pod.template,
         Container::of(pod)?.image()
     )))
+}
+
+/// Refuses what a process cannot be given. Where a pod is placed, and with which limits, has no meaning on one host.
+fn possible(pod: &PodSpec) -> Result<(), LaunchError> {
+    let main = |name: &str| pod.container.get(name).and_then(serde_json::Value::as_array);
+    let rows = [
+        ("volumeMounts", main("volumeMounts").is_some_and(|mounts| !mounts.is_empty())),
+        ("initContainers", pod.pod.spec.contains_key("initContainers")),
+        ("sidecars", !pod.pod.sidecars.is_empty()),
+    ];
+    match rows.iter().find(|(_, used)| *used) {
+        None => Ok(()),
+        Some((what, _)) => Err(LaunchError::NotAllowed(format!(
+            "TIP-EXE-101: template {} uses {what}, which a process of this host cannot have; run it in containers \
+             (`--launcher docker`) or pods (`--launcher kubernetes`)",
+            pod.template
+        ))),
+    }
 }
 
 /// Makes the folder ready for a runner, durably, unless it is already. Returns when that was.
@@ -148,6 +166,8 @@ fn spec_of(
         command,
         script: pod.script.is_some().then(|| folder.script()),
         work,
+        contained: false,
+        inputs: Vec::new(),
         environment: variables,
         parameters: parameters(folder, pod),
         artifacts: artifacts(folder, pod),

@@ -33,7 +33,7 @@ fn refused() -> LaunchError {
 
 #[async_trait]
 impl Launcher for LogReader {
-    fn path_of(&self, key: &PodKey, path: &str) -> String {
+    fn path_of(&self, key: &PodKey, _on_host: bool, path: &str) -> String {
         folder::path_of(&self.root, key, path)
     }
 

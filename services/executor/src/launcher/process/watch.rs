@@ -98,9 +98,9 @@ impl Shared {
             Found::Claimed(spec, started) => {
                 match Runner::of_before(&started, boot).map_err(|error| unavailable(&error))? {
                     Some(runner) => {
-                        let state = PodState::Running { started: runner.started };
+                        let started = runner.started;
                         self.watch_pod(key, runner);
-                        return Ok(state);
+                        return Ok(PodState::Running { started, ready: true, address: None });
                     }
                     None => self.lost(&folder, &spec, Some(started), None).await?,
                 }
