@@ -17,7 +17,7 @@ use tiphys_core::workflow::WorkflowRecord;
 pub use state::{Shutdown, State};
 
 use crate::error::Error;
-use crate::node::{Node, OutputValues, ParameterValue, Phase};
+use crate::node::{Daemon, Node, OutputValues, ParameterValue, Phase};
 use std::sync::Arc;
 
 /// Format of [`Progress`].
@@ -115,6 +115,12 @@ pub struct Update {
     /// All children were made.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub complete: bool,
+    /// It is a daemon, and ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub daemon: Option<Daemon>,
+    /// The machine that its pod ran on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
 }
 
 /// The record of one pass.

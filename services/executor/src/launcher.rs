@@ -1,6 +1,7 @@
 //! The launcher port: start, observe, stop and logs, each idempotent by pod key.
 
 pub mod process;
+pub mod several;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -107,8 +108,10 @@ pub struct Ended {
     pub uid: String,
     /// Names of the volumes that were made for it and are to go (see [`PodOptions::claims`]).
     pub claims: Vec<String>,
-    /// Pods that `podGC` takes away now.
-    pub collect: Vec<PodKey>,
+    /// All its pods.
+    pub pods: Vec<PodKey>,
+    /// Whether `podGC` takes them away now.
+    pub collect: bool,
 }
 
 /// An input artifact.
@@ -225,6 +228,9 @@ pub struct PodResult {
     pub parameters: BTreeMap<String, String>,
     /// Output artifacts that were stored: name, key, size in bytes, SHA-256 in hex.
     pub artifacts: Vec<StoredArtifact>,
+    /// The machine that it ran on, where there are several.
+    #[serde(default)]
+    pub host: Option<String>,
 }
 
 /// Whether a pod succeeded.

@@ -44,6 +44,20 @@ pub fn display_name(name: &str, boundary: Option<&str>) -> String {
     rest.to_owned()
 }
 
+/// What the step or task behind a node is called where it is called: its own name, without the retry's attempt.
+#[must_use]
+pub fn called(name: &str) -> &str {
+    // A loop's value may hold anything; the part before it is a name, or ends in one.
+    let (plain, _) = name.split_once('(').unwrap_or((name, ""));
+    let from = plain.rfind('.').map_or(0, |at| at + 1);
+    let own = name.get(from..).unwrap_or(name);
+    let attempt = own.strip_suffix(')').and_then(|own| own.rsplit_once('('));
+    match attempt {
+        Some((before, number)) if number.bytes().all(|b| b.is_ascii_digit()) => before,
+        _ => own,
+    }
+}
+
 /// Name of child `index` of a loop.
 #[must_use]
 pub fn loop_child(name: &str, index: usize, item: &Value) -> String {
@@ -122,6 +136,19 @@ mod tests {
         assert_eq!(display_name("wf.b", Some("wf")), "b");
         assert_eq!(display_name("wf.b(0)", Some("wf.b")), "(0)");
         assert_eq!(display_name("wf", None), "wf");
+    }
+
+    #[test]
+    fn a_step_knows_how_it_is_called() {
+        for (node, name) in [
+            ("wf[0].a", "a"),
+            ("wf.b.c", "c"),
+            ("wf.b.c(0)", "c"),
+            ("wf", "wf"),
+            ("wf[1].a(1:x.y)(2)", "a(1:x.y)"),
+        ] {
+            assert_eq!(called(node), name, "{node}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@
 mod arguments;
 mod begin;
 mod call;
+mod daemon;
 mod dag;
 mod finish;
 mod group;
@@ -66,6 +67,10 @@ pub enum Observed {
     Running {
         /// Since when.
         started: Timestamp,
+        /// Whether it can be used.
+        ready: bool,
+        /// Where it is reached.
+        address: Option<String>,
     },
     /// It ended.
     Ended(Box<PodResult>),

@@ -9,6 +9,7 @@ use tiphys_core::{PodKey, Timestamp};
 
 use crate::definition::TemplateDef;
 use crate::journal::State;
+use crate::names;
 use crate::names::item_text;
 use crate::node::{ArtifactValue, InputValues, Node};
 
@@ -86,6 +87,7 @@ impl<'a> Scope<'a> {
             "workflow" => self.workflow(rest),
             "inputs" if self.inputs.is_some() => self.input(rest),
             "outputs" if self.attempt.is_some() => self.output_path(rest),
+            "steps" | "tasks" if rest == "name" => Found::Text(names::called(self.seed).into()),
             "steps" | "tasks" if self.inside.is_some() => self.task(rest),
             "item" => self.item.map_or(Found::Unknown, |item| item_of(item, rest)),
             "pod" | "node" => match (self.attempt, rest) {

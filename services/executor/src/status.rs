@@ -153,6 +153,15 @@ fn node_object(state: &State, node: &Node) -> Value {
     if let Some(pod) = &node.pod_name {
         put("podName", json!(pod));
     }
+    if let Some(host) = &node.host {
+        put("hostNodeName", json!(host));
+    }
+    if let Some(daemon) = &node.daemon {
+        put("daemoned", json!(!node.phase.fulfilled()));
+        if let Some(address) = &daemon.address {
+            put("podIP", json!(address));
+        }
+    }
     if let Some(attempt) = node.attempt {
         put("nodeFlag", json!({"retried": true, "attempt": attempt}));
     } else if node.exit {

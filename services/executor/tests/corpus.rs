@@ -38,7 +38,9 @@ fn act(pod: &PodSpec, now: Timestamp) -> PodResult {
         ("intentional failure", 1),
         ("\"false\"", 1),
     ];
-    if let Some((_, code)) = code.iter().find(|(mark, _)| text.contains(mark)) {
+    // What looks for a mount finds it.
+    let fails = !text.contains("/proc/mounts");
+    if let Some((_, code)) = code.iter().find(|(mark, _)| fails && text.contains(mark)) {
         result = failed(now, *code);
     }
     if pod.capture_result {
@@ -157,5 +159,5 @@ fn examples_end_as_upstream_expects() {
         println!("  {file}: {why}");
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(reached >= 90, "{reached}");
+    assert!(reached >= 125, "{reached}");
 }

@@ -229,6 +229,12 @@ impl State {
             node.stopping.clone_from(&update.stopping);
         }
         node.complete |= update.complete;
+        if update.host.is_some() {
+            node.host.clone_from(&update.host);
+        }
+        if update.daemon.is_some() {
+            node.daemon.clone_from(&update.daemon);
+        }
         if let Some(outputs) = &update.outputs {
             node.outputs = outputs.clone();
             self.export(outputs);

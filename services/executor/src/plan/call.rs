@@ -185,6 +185,8 @@ impl Pass<'_> {
             exit: making.exit,
             complete: false,
             stopping: None,
+            daemon: None,
+            host: None,
             depth: outer.map_or(0, |node| node.depth) + u32::from(composite),
         }
     }

@@ -89,14 +89,14 @@ impl Pass<'_> {
                 Phase::Succeeded | Phase::Skipped => true,
                 Phase::Failed => tolerated.failed,
                 Phase::Error => tolerated.error,
-                _ => false,
+                _ => node.daemon.is_some(),
             },
             Asked::Succeeded => phase == Phase::Succeeded,
             Asked::Failed => phase == Phase::Failed,
             Asked::Errored => phase == Phase::Error,
             Asked::Skipped => phase == Phase::Skipped,
             Asked::Omitted => phase == Phase::Omitted,
-            Asked::Daemoned => false,
+            Asked::Daemoned => node.daemon.is_some() && !phase.fulfilled(),
             Asked::AnySucceeded => children().any(|child| child.phase == Phase::Succeeded),
             Asked::AllFailed => {
                 !node.children.is_empty() && children().all(|child| child.phase == Phase::Failed)

@@ -95,6 +95,7 @@ impl Pass<'_> {
     }
 
     fn conclude(&mut self, phase: Phase, message: String) {
+        self.end_daemons(None);
         self.record(Change::Ended { phase, message });
     }
 

@@ -25,7 +25,12 @@ impl Pass<'_> {
             }
             match &one.what {
                 Observed::Waiting { message } => self.waiting(&node, message),
-                Observed::Running { started } => self.running(&node, *started),
+                Observed::Running { started, ready, address } => {
+                    self.running(&node, *started);
+                    if *ready && self.is_daemon(&node) {
+                        self.serve(&node, address.as_ref());
+                    }
+                }
                 Observed::Ended(result) => self.ended(&node, result),
                 Observed::Refused(why) => self.end(&node.id, Phase::Error, why.clone()),
                 Observed::NeverStarted => {
@@ -67,6 +72,9 @@ impl Pass<'_> {
         };
         let (phase, message) = match &node.stopping {
             Some(why) if phase.bad() => (Phase::Failed, why.clone()),
+            None if phase == Phase::Succeeded && self.is_daemon(node) => {
+                (Phase::Failed, super::daemon::ENDED.to_owned())
+            }
             _ => (phase, result.message.clone()),
         };
         let def = self.resolve(&node.target).ok();
@@ -77,6 +85,7 @@ impl Pass<'_> {
             started: result.started,
             finished: Some(result.finished),
             outputs: Some(Arc::new(outputs(def.as_deref(), result))),
+            host: result.host.clone(),
             ..Update::default()
         });
     }

@@ -8,6 +8,7 @@ use tiphys_core::trace::VARIABLE;
 use tiphys_manifest::workflow::Artifact;
 
 use super::arguments::{archive_of, stored_key};
+pub(crate) use super::options::claim_name;
 use super::{Context, options};
 use crate::definition::TemplateDef;
 use crate::journal::State;

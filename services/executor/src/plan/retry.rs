@@ -90,6 +90,7 @@ impl Pass<'_> {
             phase: Some(phase),
             message: Some(message),
             outputs: Some(last.outputs.clone()),
+            host: last.host.clone(),
             ..Update::default()
         });
     }

@@ -154,7 +154,7 @@ impl Pass<'_> {
 
     /// Whether a node and its exit hook have ended.
     pub(super) fn is_settled(&self, node: &Node) -> bool {
-        node.phase.fulfilled() && !self.hooks.contains(&node.id)
+        (node.phase.fulfilled() || node.daemon.is_some()) && !self.hooks.contains(&node.id)
     }
 
     /// A call from a hook or exit handler.

@@ -57,5 +57,6 @@ impl Pass<'_> {
             outbound,
             ..Update::default()
         });
+        self.end_daemons(Some(&frame.node.id));
     }
 }

@@ -38,7 +38,6 @@ pub(super) fn of_template(def: &TemplateDef) -> Option<String> {
         ("http", template.http.is_some()),
         ("plugin", template.plugin.is_some()),
         ("data", template.data.is_some()),
-        ("daemon", template.daemon == Some(true)),
         ("synchronization", template.synchronization.is_some()),
         ("memoize", template.memoize.is_some()),
         ("hooks other than exit", hook),

@@ -71,7 +71,9 @@ impl<'a> Scope<'a> {
             Err(why) => return Found::Wrong(why),
         };
         match self.behind(inside, vertex) {
-            Behind::One(node) if node.phase.fulfilled() || !below.starts_with("outputs") => {
+            Behind::One(node)
+                if node.phase.fulfilled() || node.daemon.is_some() || !below.starts_with("outputs") =>
+            {
                 self.member(inside, vertex, &node, below)
             }
             Behind::Loop(children) if children.iter().all(|c| c.phase.fulfilled()) => {
@@ -90,7 +92,9 @@ impl<'a> Scope<'a> {
             "startedAt" => Found::Text(time_text(node.started)),
             "finishedAt" => node.finished.map_or(Found::Absent, |t| Found::Text(time_text(t))),
             "exitCode" => optional(&node.outputs.exit_code),
-            "ip" | "hostNodeName" => Found::Absent,
+            "ip" => optional(&node.daemon.as_ref().and_then(|daemon| daemon.address.clone())),
+            // A step that is not placed on one of several machines has none, which is no mistake of who asks.
+            "hostNodeName" => Found::Text(node.host.clone().unwrap_or_default()),
             "outputs.result" => optional(&node.outputs.result),
             "outputs.parameters" => {
                 let all = node.outputs.parameters.iter();
@@ -162,6 +166,7 @@ impl<'a> Scope<'a> {
                     "id": node.id, "status": node.phase.as_str(), "message": node.message,
                     "exitCode": node.outputs.exit_code, "startedAt": time_text(node.started),
                     "finishedAt": node.finished.map(time_text),
+                    "ip": node.daemon.as_ref().and_then(|daemon| daemon.address.clone()),
                     "outputs": {"result": node.outputs.result, "parameters": parameters,
                         "artifacts": artifacts},
                 }))

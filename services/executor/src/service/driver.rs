@@ -1,6 +1,7 @@
 //! One workflow from its submission to its end: read what is new, look at pods, plan, write down, carry out.
 
-use std::collections::BTreeSet;
+mod pods;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,12 +16,12 @@ use super::inbox::Inbox;
 use super::registry::Finished;
 use crate::error::Error;
 use crate::journal::{self, Change, State};
-use crate::launcher::{PodSpec, PodState};
-use crate::node::{Node, NodeKind, Phase};
-use crate::plan::{Context, Observed, Plan, Seen, plan, pod};
+use crate::node::Phase;
+use crate::plan::{Context, Observed, Plan, Seen, plan};
 use crate::projection::Key;
 use crate::submit;
 use crate::trace::{self, Place};
+use pods::active_pods;
 
 /// Records read at once.
 const BATCH: usize = 256;
@@ -123,6 +124,7 @@ impl Driver {
         } else if !fresh && pods.is_empty() && seen.is_empty() && self.until_wake() > Duration::ZERO {
             return Ok(Turn::Wait);
         }
+        self.tidy_daemons(state, &pods).await;
         match self.look(state, &pods).await {
             Ok(news) => seen.extend(news),
             Err(error) => {
@@ -245,44 +247,6 @@ impl Driver {
         }
     }
 
-    /// Looks at pods.
-    async fn look(&self, state: &State, pods: &BTreeSet<PodKey>) -> Result<Vec<Seen>, Error> {
-        let mut news = Vec::new();
-        for node in active_pods(state) {
-            let Some(key) = node.pod.as_ref().filter(|key| pods.contains(*key)) else {
-                continue;
-            };
-            let found = self.service.deps.launcher.observe(key).await;
-            let found = found.map_err(|error| Error::Launcher(format!("{key}: {error}")))?;
-            let what = match found {
-                PodState::Ended(result) => Observed::Ended(result),
-                PodState::Pending { message } => {
-                    self.inbox.runs(key);
-                    if node.stopping.is_some() {
-                        self.stop(key).await;
-                    }
-                    Observed::Waiting { message }
-                }
-                PodState::Running { started, .. } => {
-                    self.inbox.runs(key);
-                    if node.stopping.is_some() {
-                        self.stop(key).await;
-                    }
-                    Observed::Running { started }
-                }
-                PodState::Unknown if node.phase == Phase::Running => {
-                    Observed::Refused("the pod is gone: its launcher knows nothing of it any more".into())
-                }
-                PodState::Unknown if node.stopping.is_some() && !self.inbox.knows(key) => {
-                    Observed::NeverStarted
-                }
-                PodState::Unknown => continue,
-            };
-            news.push(Seen { node: node.id.clone(), pod: key.clone(), what });
-        }
-        Ok(news)
-    }
-
     fn with_context<T>(&self, body: impl FnOnce(&Context<'_>) -> T) -> T {
         let service = &self.service;
         let launcher = service.deps.launcher.clone();
@@ -330,41 +294,6 @@ impl Driver {
         }
     }
 
-    fn start(&self, spec: PodSpec) {
-        if self.inbox.waits(&spec.key) {
-            self.service.registry.own(spec.key.clone(), &self.key);
-            self.service.start(spec, self.inbox.clone());
-        }
-    }
-
-    /// Starts what stands in the journal and may not have been started: the process ended between the record
-    /// and the deed. Starting twice is the same as once.
-    fn start_again(&self, state: &State) {
-        for node in active_pods(state) {
-            let key = node.pod.as_ref().filter(|key| !self.inbox.knows(key));
-            let Some(key) = key.filter(|_| node.phase == Phase::Pending && node.stopping.is_none()) else {
-                continue;
-            };
-            match self.with_context(|context| pod::of_node(state, node, context)) {
-                Ok(spec) => self.start(spec),
-                Err(why) => self.inbox.seen(Seen {
-                    node: node.id.clone(),
-                    pod: key.clone(),
-                    what: Observed::Refused(why),
-                }),
-            }
-        }
-    }
-
-    async fn stop(&self, key: &PodKey) {
-        if !self.inbox.stops(key) {
-            return;
-        }
-        if let Err(error) = self.service.deps.launcher.stop(key).await {
-            warn!(workflow = self.name(), pod = %key, %error, "a pod cannot be stopped");
-        }
-    }
-
     async fn finish_if_over(&mut self) -> Result<Turn, Error> {
         let Some(state) = self.state.as_ref().filter(|state| state.is_over()) else {
             return Ok(Turn::Wait);
@@ -376,6 +305,7 @@ impl Driver {
         }
         let phase = state.phase.map_or("", Phase::as_str);
         info!(workflow = self.name(), phase, message = state.message, "a workflow ended");
+        self.leave_nothing(state).await;
         trace::tell_workflow(state);
         metrics::counter!("argo_workflows_total_count", "phase" => phase,
             "namespace" => self.key.0.clone())
@@ -388,9 +318,4 @@ impl Driver {
         let left = self.service.registry.leave(&self.key, &self.inbox, position, finished);
         if left { Turn::Over } else { Turn::Again }
     }
-}
-
-fn active_pods(state: &State) -> impl Iterator<Item = &Arc<Node>> {
-    let nodes = state.active.iter().filter_map(|id| state.nodes.get(id));
-    nodes.filter(|node| node.kind == NodeKind::Pod)
 }

@@ -52,6 +52,8 @@ fn pod(name: &str) -> Change {
         exit: false,
         complete: false,
         stopping: None,
+        daemon: None,
+        host: None,
         depth: 0,
     }))
 }

@@ -49,6 +49,7 @@ pub fn good(now: Timestamp) -> PodResult {
         result: None,
         parameters: BTreeMap::new(),
         artifacts: Vec::new(),
+        host: None,
     }
 }
 
@@ -71,6 +72,8 @@ pub struct Simulator<'a> {
     pub now: Timestamp,
     /// Pods with the time of their end.
     pub running: VecDeque<(Timestamp, PodSpec)>,
+    /// Daemons of which that is not yet told.
+    pub ready: VecDeque<PodSpec>,
     pub started: Vec<PodSpec>,
     pub stopped: Vec<PodKey>,
     pub behaviour: Behaviour<'a>,
@@ -93,6 +96,7 @@ impl<'a> Simulator<'a> {
             catalog,
             now: time(0),
             running: VecDeque::new(),
+            ready: VecDeque::new(),
             started: Vec::new(),
             stopped: Vec::new(),
             behaviour: Box::new(behaviour),
@@ -131,7 +135,12 @@ impl<'a> Simulator<'a> {
     }
 
     fn launch(&mut self, pod: PodSpec) {
-        let end = self.now.checked_add((self.takes)(&pod)).unwrap();
+        if pod.pod.daemon {
+            self.ready.push_back(pod.clone());
+        }
+        // A daemon goes on until it is stopped.
+        let takes = if pod.pod.daemon { Duration::from_secs(1 << 30) } else { (self.takes)(&pod) };
+        let end = self.now.checked_add(takes).unwrap();
         let end = pod.deadline.map_or(end, |deadline| deadline.min(end));
         self.running.push_back((end, pod));
     }
@@ -172,7 +181,11 @@ impl<'a> Simulator<'a> {
             let stopped = self.running.iter().position(|(_, pod)| stopped(pod));
             let first = self.running.iter().enumerate().min_by_key(|(_, (end, _))| *end);
             let first = first.map(|(at, (end, _))| (at, *end));
-            let seen = if let Some((_, pod)) = stopped.and_then(|at| self.running.remove(at)) {
+            let seen = if let Some(pod) = self.ready.pop_front() {
+                let what =
+                    Observed::Running { started: self.now, ready: true, address: Some("10.0.0.9".into()) };
+                vec![Seen { node: pod.node_id.clone(), pod: pod.key.clone(), what }]
+            } else if let Some((_, pod)) = stopped.and_then(|at| self.running.remove(at)) {
                 vec![seen(&pod, failed(self.now, 143))]
             } else if let Some((at, end)) = first.filter(|(_, end)| wake.is_none_or(|wake| *end <= wake)) {
                 self.now = end;

@@ -82,6 +82,7 @@ impl Fake {
             result: None,
             parameters: BTreeMap::new(),
             artifacts: Vec::new(),
+            host: None,
         };
         let state = PodState::Ended(Box::new(result));
         self.host.pods.lock().unwrap().insert(key.clone(), state);

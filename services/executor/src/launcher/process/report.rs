@@ -21,6 +21,7 @@ pub(super) async fn result(store: &dyn ArtifactStore, folder: &Folder, exit: Exi
         result: exit.result,
         parameters: exit.parameters,
         artifacts: Vec::with_capacity(exit.artifacts.len()),
+        host: None,
     };
     for packed in exit.artifacts {
         match one(store, folder, &packed).await {

@@ -1,0 +1,247 @@
+//! Several launchers as one: each step goes where its manifest and the operator say.
+//!
+//! | the operator says | a step that may run on the host | any other |
+//! |---|---|---|
+//! | nothing | process | containers, where an engine answers; else refused |
+//! | `process` | process | process |
+//! | `docker`, `kubernetes` | there | there |
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use tiphys_core::PodKey;
+use tiphys_kit::{CancellationToken, Tasks};
+use tokio::sync::{OnceCell, mpsc};
+
+use super::{Ended, LaunchError, Launcher, LogLine, PodSpec, PodState, SecretEnvironment};
+
+/// How many wake-ups may wait.
+const CHANGES: usize = 1024;
+
+/// Finds a launcher that may not be there yet.
+#[async_trait]
+pub trait Opener: Send + Sync + 'static {
+    /// The launcher. `None`: this machine has nothing of the kind, and no pod of ours can be there.
+    ///
+    /// # Errors
+    /// It is there, and does not answer.
+    async fn open(&self) -> Result<Option<Arc<dyn Launcher>>, LaunchError>;
+}
+
+#[async_trait]
+impl Opener for Arc<dyn Launcher> {
+    async fn open(&self) -> Result<Option<Arc<dyn Launcher>>, LaunchError> {
+        Ok(Some(self.clone()))
+    }
+}
+
+/// Where steps go.
+pub struct Places {
+    /// Processes of this machine; `None`: nothing runs there.
+    pub host: Option<Arc<dyn Launcher>>,
+    /// Everything that names an image runs on the host too.
+    pub all_on_host: bool,
+    /// Containers or pods.
+    pub contained: Option<Box<dyn Opener>>,
+}
+
+/// The launchers as one.
+pub struct Several {
+    host: Option<Arc<dyn Launcher>>,
+    all_on_host: bool,
+    opener: Option<Box<dyn Opener>>,
+    contained: OnceCell<Arc<dyn Launcher>>,
+    /// Where a pod is, of those that were started or looked at.
+    places: Mutex<HashMap<PodKey, Arc<dyn Launcher>>>,
+    changed: mpsc::Sender<PodKey>,
+    changes: Mutex<Option<mpsc::Receiver<PodKey>>>,
+    tasks: Tasks,
+}
+
+impl Several {
+    /// Takes the launchers together. What cannot be opened now is tried again when it is needed.
+    pub async fn open(places: Places, stop: CancellationToken) -> Self {
+        let (changed, changes) = mpsc::channel(CHANGES);
+        let several = Self {
+            host: places.host,
+            all_on_host: places.all_on_host,
+            opener: places.contained,
+            contained: OnceCell::new(),
+            places: Mutex::default(),
+            changed,
+            changes: Mutex::new(Some(changes)),
+            tasks: Tasks::new(stop),
+        };
+        if let Some(host) = &several.host {
+            several.follow(host);
+        }
+        if let Err(error) = several.contained().await {
+            tracing::warn!(%error, "containers are not to be had for the moment");
+        }
+        several
+    }
+
+    /// Hands the wake-ups of a launcher on.
+    fn follow(&self, launcher: &Arc<dyn Launcher>) {
+        let Some(mut changes) = launcher.changes() else { return };
+        let (changed, stop) = (self.changed.clone(), self.tasks.stop().clone());
+        self.tasks.spawn("changes", async move {
+            loop {
+                let key = tokio::select! {
+                    () = stop.cancelled() => return,
+                    key = changes.recv() => key,
+                };
+                let Some(key) = key else { return };
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    sent = changed.send(key) => if sent.is_err() { return },
+                }
+            }
+        });
+    }
+
+    /// The launcher of containers, once it answers.
+    async fn contained(&self) -> Result<Option<&Arc<dyn Launcher>>, LaunchError> {
+        if let Some(known) = self.contained.get() {
+            return Ok(Some(known));
+        }
+        let Some(opened) = (match &self.opener {
+            Some(opener) => opener.open().await?,
+            None => None,
+        }) else {
+            return Ok(None);
+        };
+        let mut new = false;
+        let kept = self.contained.get_or_init(|| async {
+            new = true;
+            opened
+        });
+        let kept = kept.await;
+        if new {
+            self.follow(kept);
+        }
+        Ok(Some(kept))
+    }
+
+    /// Whether steps whose manifest lets them run on the host do.
+    const fn takes_host(&self, allowed: bool) -> bool {
+        self.host.is_some() && (allowed || self.all_on_host)
+    }
+
+    fn places(&self) -> MutexGuard<'_, HashMap<PodKey, Arc<dyn Launcher>>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All that may have the pod, the likeliest first.
+    async fn candidates(&self, key: &PodKey) -> Result<Vec<Arc<dyn Launcher>>, LaunchError> {
+        if let Some(known) = self.places().get(key) {
+            return Ok(vec![known.clone()]);
+        }
+        let mut all: Vec<_> = self.host.iter().cloned().collect();
+        all.extend(self.contained().await?.cloned());
+        Ok(all)
+    }
+
+    /// Those that can be asked now.
+    async fn reachable(&self, key: &PodKey) -> Vec<Arc<dyn Launcher>> {
+        match self.candidates(key).await {
+            Ok(all) => all,
+            Err(_) => self.host.iter().cloned().collect(),
+        }
+    }
+}
+
+#[async_trait]
+impl Launcher for Several {
+    fn identity(&self) -> Option<String> {
+        let own = self.host.as_ref().or_else(|| self.contained.get());
+        own.and_then(|launcher| launcher.identity())
+    }
+
+    fn path_of(&self, key: &PodKey, on_host: bool, path: &str) -> String {
+        match &self.host {
+            Some(host) if self.takes_host(on_host) => host.path_of(key, on_host, path),
+            _ => path.to_owned(),
+        }
+    }
+
+    async fn start(&self, pod: &PodSpec, secrets: SecretEnvironment) -> Result<(), LaunchError> {
+        let launcher = match &self.host {
+            Some(host) if self.takes_host(pod.process_allowed) => host.clone(),
+            host => match (self.contained().await?, host) {
+                (Some(contained), _) => contained.clone(),
+                // It says what is missing, and what to do.
+                (None, Some(host)) => host.clone(),
+                (None, None) => return Err(LaunchError::Unavailable("there is no launcher yet".into())),
+            },
+        };
+        launcher.start(pod, secrets).await?;
+        self.places().insert(pod.key.clone(), launcher);
+        Ok(())
+    }
+
+    async fn observe(&self, key: &PodKey) -> Result<PodState, LaunchError> {
+        for launcher in self.candidates(key).await? {
+            let state = launcher.observe(key).await?;
+            if state != PodState::Unknown {
+                self.places().insert(key.clone(), launcher);
+                return Ok(state);
+            }
+        }
+        Ok(PodState::Unknown)
+    }
+
+    fn changes(&self) -> Option<mpsc::Receiver<PodKey>> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    async fn stop(&self, key: &PodKey) -> Result<(), LaunchError> {
+        for launcher in self.candidates(key).await? {
+            launcher.stop(key).await?;
+        }
+        Ok(())
+    }
+
+    async fn logs(&self, key: &PodKey, from: usize, max: usize) -> Result<Vec<LogLine>, LaunchError> {
+        for launcher in self.candidates(key).await? {
+            let lines = launcher.logs(key, from, max).await?;
+            if !lines.is_empty() {
+                return Ok(lines);
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    async fn forget(&self, key: &PodKey) {
+        for launcher in self.reachable(key).await {
+            launcher.forget(key).await;
+        }
+    }
+
+    async fn over(&self, workflow: &Ended) {
+        if let Some(host) = &self.host {
+            host.over(workflow).await;
+        }
+        if let Some(contained) = self.contained.get() {
+            contained.over(workflow).await;
+        }
+        let mut places = self.places();
+        for key in &workflow.pods {
+            places.remove(key);
+        }
+    }
+
+    fn leave(&self, key: &PodKey) {
+        if let Some(launcher) = self.places().remove(key) {
+            launcher.leave(key);
+        }
+    }
+
+    async fn remove(&self, key: &PodKey) {
+        for launcher in self.reachable(key).await {
+            launcher.remove(key).await;
+        }
+        self.places().remove(key);
+    }
+}

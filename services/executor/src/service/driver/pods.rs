@@ -1,0 +1,140 @@
+//! The pods of a workflow: started, looked at, stopped, and what is left when all is over.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tiphys_core::PodKey;
+use tracing::warn;
+
+use super::Driver;
+use crate::error::Error;
+use crate::journal::State;
+use crate::launcher::{Ended, PodSpec, PodState};
+use crate::node::{Node, NodeKind, Phase};
+use crate::plan::{Observed, Seen, pod};
+
+impl Driver {
+    /// Looks at pods.
+    pub(super) async fn look(&self, state: &State, pods: &BTreeSet<PodKey>) -> Result<Vec<Seen>, Error> {
+        let mut news = Vec::new();
+        for node in active_pods(state) {
+            let Some(key) = node.pod.as_ref().filter(|key| pods.contains(*key)) else {
+                continue;
+            };
+            let found = self.service.deps.launcher.observe(key).await;
+            let found = found.map_err(|error| Error::Launcher(format!("{key}: {error}")))?;
+            let what = match found {
+                PodState::Ended(result) => Observed::Ended(result),
+                PodState::Pending { message } => {
+                    self.inbox.runs(key);
+                    if node.stopping.is_some() {
+                        self.stop(key).await;
+                    }
+                    Observed::Waiting { message }
+                }
+                PodState::Running { started, ready, address } => {
+                    self.inbox.runs(key);
+                    if node.stopping.is_some() {
+                        self.stop(key).await;
+                    }
+                    Observed::Running { started, ready, address }
+                }
+                PodState::Unknown if node.phase == Phase::Running => {
+                    Observed::Refused("the pod is gone: its launcher knows nothing of it any more".into())
+                }
+                PodState::Unknown if node.stopping.is_some() && !self.inbox.knows(key) => {
+                    Observed::NeverStarted
+                }
+                PodState::Unknown => continue,
+            };
+            news.push(Seen { node: node.id.clone(), pod: key.clone(), what });
+        }
+        Ok(news)
+    }
+
+    /// The pod of a daemon ends after its node, which nobody waits for any more: it is only tidied up.
+    pub(super) async fn tidy_daemons(&self, state: &State, pods: &BTreeSet<PodKey>) {
+        let daemons = state.nodes.values().filter(|node| node.daemon.is_some() && node.phase.fulfilled());
+        let ended = daemons.filter_map(|node| node.pod.as_ref()).filter(|key| pods.contains(*key));
+        for key in ended.cloned().collect::<Vec<_>>() {
+            let launcher = &self.service.deps.launcher;
+            if matches!(launcher.observe(&key).await, Ok(PodState::Ended(_) | PodState::Unknown)) {
+                self.inbox.ended(&key);
+                self.service.registry.disown(&key);
+                launcher.forget(&key).await;
+            }
+        }
+    }
+
+    pub(super) fn start(&self, spec: PodSpec) {
+        if self.inbox.waits(&spec.key) {
+            self.service.registry.own(spec.key.clone(), &self.key);
+            self.service.start(spec, self.inbox.clone());
+        }
+    }
+
+    /// Starts what stands in the journal and may not have been started: the process ended between the record
+    /// and the deed. Starting twice is the same as once.
+    pub(super) fn start_again(&self, state: &State) {
+        for node in active_pods(state) {
+            let key = node.pod.as_ref().filter(|key| !self.inbox.knows(key));
+            let Some(key) = key.filter(|_| node.phase == Phase::Pending && node.stopping.is_none()) else {
+                continue;
+            };
+            match self.with_context(|context| pod::of_node(state, node, context)) {
+                Ok(spec) => self.start(spec),
+                Err(why) => self.inbox.seen(Seen {
+                    node: node.id.clone(),
+                    pod: key.clone(),
+                    what: Observed::Refused(why),
+                }),
+            }
+        }
+    }
+
+    pub(super) async fn stop(&self, key: &PodKey) {
+        if !self.inbox.stops(key) {
+            return;
+        }
+        if let Err(error) = self.service.deps.launcher.stop(key).await {
+            warn!(workflow = self.name(), pod = %key, %error, "a pod cannot be stopped");
+        }
+    }
+
+    /// What the pods of a workflow shared goes, and those that `podGC` takes at the end.
+    pub(super) async fn leave_nothing(&self, state: &State) {
+        self.service.deps.launcher.over(&what_ended(state)).await;
+    }
+}
+
+/// What a launcher is told of a workflow that has ended.
+pub(in crate::service) fn what_ended(state: &State) -> Ended {
+    let spec = state.definition.as_ref().map(|definition| &definition.spec);
+    let good = state.phase == Some(Phase::Succeeded);
+    let collected = match spec.and_then(|spec| spec.pod_gc.as_ref()?.strategy.as_deref()) {
+        Some("OnWorkflowCompletion") => true,
+        Some("OnWorkflowSuccess") => good,
+        _ => false,
+    };
+    let strategy = spec.and_then(|spec| spec.volume_claim_gc.as_ref()?.get("strategy")?.as_str());
+    // Argo's default: what a failed workflow worked on may still be wanted.
+    let volumes_go = good || strategy == Some("OnWorkflowCompletion");
+    let claims = spec.into_iter().flat_map(|spec| &spec.volume_claim_templates);
+    let claims = claims.filter_map(|claim| claim.metadata.name.as_deref());
+    Ended {
+        namespace: state.submission.namespace.clone(),
+        name: state.submission.name.clone(),
+        uid: state.submission.uid.clone(),
+        claims: claims
+            .filter(|_| volumes_go)
+            .map(|claim| pod::claim_name(&state.submission.name, claim))
+            .collect(),
+        pods: state.pods().cloned().collect(),
+        collect: collected,
+    }
+}
+
+pub(super) fn active_pods(state: &State) -> impl Iterator<Item = &Arc<Node>> {
+    let nodes = state.active.iter().filter_map(|id| state.nodes.get(id));
+    nodes.filter(|node| node.kind == NodeKind::Pod)
+}
