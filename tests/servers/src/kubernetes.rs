@@ -19,6 +19,8 @@ pub use node::NODE;
 pub use parts::Part;
 pub use setup::Setup;
 
+pub(crate) use ask::wait_for;
+
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};

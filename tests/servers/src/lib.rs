@@ -5,6 +5,7 @@
 pub mod cluster;
 pub mod docker;
 pub mod kafka;
+pub mod kubelet;
 pub mod kubernetes;
 pub mod nats;
 pub mod proxy;
@@ -14,6 +15,7 @@ pub mod sqs;
 pub use cluster::{Cluster, cluster};
 pub use docker::{Docker, docker};
 pub use kafka::{Kafka, kafka, kafka_behind, kafka_with_tls};
+pub use kubelet::{Fate, Kubelet, Stub};
 pub use kubernetes::{Kubernetes, kubernetes, kubernetes_with_node};
 pub use nats::{Nats, nats, nats_with};
 pub use proxy::Proxy;

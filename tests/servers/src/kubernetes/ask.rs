@@ -10,7 +10,7 @@ use kube::{Api, Client, Config};
 use serde_json::{Value, json};
 
 /// Does something asynchronous in a runtime of its own, also where the caller has one.
-pub(super) fn wait_for<T: Send>(work: impl AsyncFnOnce() -> T + Send) -> T {
+pub(crate) fn wait_for<T: Send>(work: impl AsyncFnOnce() -> T + Send) -> T {
     let run = || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(work())
