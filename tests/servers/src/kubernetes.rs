@@ -20,6 +20,7 @@ pub use parts::Part;
 pub use setup::Setup;
 
 pub(crate) use ask::wait_for;
+pub(crate) use keys::kubeconfig;
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;

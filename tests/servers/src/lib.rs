@@ -4,6 +4,7 @@
 
 pub mod cluster;
 pub mod docker;
+pub mod flaky;
 pub mod kafka;
 pub mod kubelet;
 pub mod kubernetes;
@@ -14,6 +15,7 @@ pub mod sqs;
 
 pub use cluster::{Cluster, cluster};
 pub use docker::{Docker, docker};
+pub use flaky::{Fault, Flaky};
 pub use kafka::{Kafka, kafka, kafka_behind, kafka_with_tls};
 pub use kubelet::{Fate, Kubelet, Stub};
 pub use kubernetes::{Kubernetes, kubernetes, kubernetes_with_node};

@@ -83,7 +83,7 @@ impl Certified {
 }
 
 /// A kubeconfig; the authority is its certificate as PEM.
-pub(super) fn kubeconfig(authority: Option<&str>, url: &str, user: &Value) -> Value {
+pub(crate) fn kubeconfig(authority: Option<&str>, url: &str, user: &Value) -> Value {
     let mut cluster = json!({"server": url});
     if let Some(authority) = authority {
         cluster["certificate-authority-data"] = STANDARD.encode(authority).into();

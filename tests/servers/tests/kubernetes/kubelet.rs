@@ -1,5 +1,4 @@
 //! The stub of a kubelet: what it says of pods is what a real API server then tells.
-#![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::time::Duration;
 
