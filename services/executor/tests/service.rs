@@ -140,9 +140,13 @@ async fn secrets_reach_the_launcher_and_nothing_else() {
     let reference =
         |name: &str| json!([{"name": "E", "valueFrom": {"secretKeyRef": {"name": name, "key": "k"}}}]);
     spec["templates"][0]["container"]["env"] = reference("s");
+    let volume =
+        |secret: &str| json!({"secretName": secret, "items": [{"key": "k", "path": "a/b", "mode": 256}]});
+    spec["volumes"] = json!([{"name": "v", "secret": volume("s")}]);
+    spec["templates"][0]["container"]["volumeMounts"] = json!([{"name": "v", "mountPath": "/v"}]);
     stage.submit("good", spec.clone()).await;
     stage.phase("good", "Succeeded").await;
-    assert_eq!(stage.launcher.host.specs.lock().unwrap()[0].1, ["E"]);
+    assert_eq!(stage.launcher.host.specs.lock().unwrap()[0].1, ["v/a/b 400", "E"]);
     spec["templates"][0]["container"]["env"] = reference("none");
     stage.submit("bad", spec).await;
     let object = stage.phase("bad", "Error").await;

@@ -31,7 +31,9 @@ use tiphys_core::{Clock, PodKey};
 use tiphys_kit::{CancellationToken, Tasks};
 use tokio::sync::{Semaphore, mpsc};
 
-use super::{ArtifactStore, LaunchError, Launcher, LogLine, PodResult, PodSpec, PodState, SecretEnvironment};
+use super::{
+    ArtifactStore, LaunchError, Launcher, LogLine, PodResult, PodSpec, PodState, SecretEnvironment, Secrets,
+};
 use folder::Folder;
 use place::Place;
 pub use reader::LogReader;
@@ -256,9 +258,9 @@ impl Launcher for ProcessLauncher {
         folder::path_of(&self.shared.config.root, key, path)
     }
 
-    async fn start(&self, pod: &PodSpec, secrets: SecretEnvironment) -> Result<(), LaunchError> {
+    async fn start(&self, pod: &PodSpec, secrets: Secrets) -> Result<(), LaunchError> {
         let _lock = self.shared.lock(&pod.key).await;
-        self.shared.start(pod, secrets).await
+        self.shared.start(pod, secrets.into_main()).await
     }
 
     async fn observe(&self, key: &PodKey) -> Result<PodState, LaunchError> {

@@ -9,7 +9,7 @@ use tracing::{debug, warn};
 use super::Service;
 use super::inbox::Inbox;
 use super::secrets;
-use crate::launcher::{LaunchError, PodSpec};
+use crate::launcher::{LaunchError, PodSpec, Secrets};
 use crate::plan::{Observed, Seen};
 
 /// A pod that ends sooner than this is never recorded as running: one append less for each short step.
@@ -53,8 +53,12 @@ impl Service {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
         loop {
             self.may_act().await;
-            let secrets = secrets::of(spec, &self.deps.catalog.snapshot())?;
-            match self.deps.launcher.start(spec, secrets).await {
+            let launcher = &self.deps.launcher;
+            let secrets = match launcher.knows_secrets() {
+                true => Secrets::default(),
+                false => secrets::of(spec, &self.deps.catalog.snapshot())?,
+            };
+            match launcher.start(spec, secrets).await {
                 Ok(()) => return Ok(()),
                 Err(LaunchError::Unavailable(why)) => {
                     warn!(pod = spec.name, why, "a pod cannot be started for the moment");

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use tiphys_core::PodKey;
-use tiphys_executor::launcher::{Launcher, PodSpec, PodState, PodVerdict, SecretEnvironment};
+use tiphys_executor::launcher::{Launcher, PodSpec, PodState, PodVerdict, Secrets};
 
 use crate::support::{Host, kill, number, pod, runs, until};
 
@@ -17,7 +17,7 @@ async fn a_step_is_stopped_gently_and_then_not() {
         ("deaf", "trap '' TERM; echo $$$$ > pid; while :; do sleep 0.01; done", 100, 137),
     ] {
         let pod = PodSpec { grace: Duration::from_millis(grace), ..pod(name, script) };
-        run.launcher.start(&pod, SecretEnvironment::new()).await.unwrap();
+        run.launcher.start(&pod, Secrets::default()).await.unwrap();
         let pid = number(host.folder(&pod.key).join("work/pid")).await;
         assert!(matches!(run.launcher.observe(&pod.key).await.unwrap(), PodState::Running { .. }));
         run.launcher.stop(&pod.key).await.unwrap();
@@ -36,7 +36,7 @@ async fn a_stuck_runner_is_killed() {
     host.config.stuck = Duration::from_millis(100);
     let mut run = host.run().await;
     let pod = PodSpec { grace: Duration::ZERO, ..pod("stuck", "echo $$$$ > pid; sleep 1000") };
-    run.launcher.start(&pod, SecretEnvironment::new()).await.unwrap();
+    run.launcher.start(&pod, Secrets::default()).await.unwrap();
     let pid = number(host.folder(&pod.key).join("work/pid")).await;
     let runner = tiphys_runner::Started::read(&host.folder(&pod.key)).unwrap().unwrap().pid;
     let stopped = rustix::process::Pid::from_raw(runner).unwrap();
@@ -54,7 +54,7 @@ async fn a_killed_runner_leaves_no_process() {
     let script =
         "echo $$$$ > main; setsid sleep 1000 & echo $! > session; env -i sleep 1000 & echo $! > bare; wait";
     let pod = pod("killed", script);
-    run.launcher.start(&pod, SecretEnvironment::new()).await.unwrap();
+    run.launcher.start(&pod, Secrets::default()).await.unwrap();
     let work = host.folder(&pod.key).join("work");
     let mut pids = Vec::new();
     for name in ["main", "session", "bare"] {
@@ -94,7 +94,7 @@ async fn a_runner_that_cannot_begin_is_reported() {
 
     host.config.runner = vec!["/no/such/runner".into()];
     let run = host.run().await;
-    assert!(run.launcher.start(&pod("y", "true"), SecretEnvironment::new()).await.is_err());
+    assert!(run.launcher.start(&pod("y", "true"), Secrets::default()).await.is_err());
 }
 
 #[tokio::test]
@@ -112,12 +112,12 @@ async fn what_is_forgotten_is_tidied_and_never_runs_again() {
     left.sort();
     assert_eq!(left, ["exit.json", "log", "started"]);
     assert_eq!(run.texts(&pod.key).await, ["said"]);
-    run.launcher.start(&pod, SecretEnvironment::new()).await.unwrap();
+    run.launcher.start(&pod, Secrets::default()).await.unwrap();
     assert_eq!(fs::read_to_string(&count).unwrap(), "x\n");
     run.end().await;
 
     let mut run = host.run().await;
-    run.launcher.start(&pod, SecretEnvironment::new()).await.unwrap();
+    run.launcher.start(&pod, Secrets::default()).await.unwrap();
     assert_eq!(run.end_of(&pod.key).await.verdict, PodVerdict::Succeeded);
     assert_eq!(fs::read_to_string(&count).unwrap(), "x\n");
     run.launcher.remove(&pod.key).await;
@@ -131,7 +131,7 @@ async fn removing_what_runs_ends_it() {
     let host = Host::new();
     let run = host.run().await;
     let pod = pod("gone", "setsid sleep 1000 & echo $! > pid; wait");
-    run.launcher.start(&pod, SecretEnvironment::new()).await.unwrap();
+    run.launcher.start(&pod, Secrets::default()).await.unwrap();
     let pid = number(host.folder(&pod.key).join("work/pid")).await;
     run.launcher.forget(&pod.key).await;
     assert!(runs(pid), "what runs is not forgotten");

@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::Arc;
 
 use tiphys_core::Timestamp;
-use tiphys_executor::launcher::{Launcher, PodState, PodVerdict, SecretEnvironment};
+use tiphys_executor::launcher::{Launcher, PodState, PodVerdict, Secrets};
 use tiphys_runner::{Spec, Started};
 
 use crate::support::{Host, PATIENCE, kill, number, pod, runs, until};
@@ -20,7 +20,7 @@ async fn steps_go_on_without_tiphys_and_are_found_again() {
     );
     let (during, after) = (pod("during", &script), pod("after", &script));
     for pod in [&during, &after] {
-        run.launcher.start(pod, SecretEnvironment::new()).await.unwrap();
+        run.launcher.start(pod, Secrets::default()).await.unwrap();
         number(host.folder(&pod.key).join("work/pid")).await;
     }
     run.end().await;
@@ -32,7 +32,7 @@ async fn steps_go_on_without_tiphys_and_are_found_again() {
         let state = run.launcher.observe(&key).await.unwrap();
         assert!(matches!(state, PodState::Running { .. }), "{state:?}");
     }
-    run.launcher.start(&during, SecretEnvironment::new()).await.unwrap();
+    run.launcher.start(&during, Secrets::default()).await.unwrap();
     fs::write(&go, "").unwrap();
     let result = run.end_of(&during.key).await;
     assert_eq!((result.exit_code, result.result.as_deref()), (Some(9), Some("began\ndone")));
@@ -55,7 +55,7 @@ async fn a_step_of_before_is_stopped_and_its_killed_runner_noticed() {
         (pod("first", "echo $$$$ > pid; exec sleep 1000"), pod("second", "echo $$$$ > pid; exec sleep 1000"));
     let mut pids = Vec::new();
     for pod in [&first, &second] {
-        run.launcher.start(pod, SecretEnvironment::new()).await.unwrap();
+        run.launcher.start(pod, Secrets::default()).await.unwrap();
         pids.push(number(host.folder(&pod.key).join("work/pid")).await);
     }
     run.end().await;
@@ -77,7 +77,7 @@ async fn a_step_of_an_earlier_boot_is_an_error_and_never_runs_again() {
     let mut host = Host::new();
     let run = host.run().await;
     let pod = pod("boot", "echo $$$$ > pid; exec sleep 1000");
-    run.launcher.start(&pod, SecretEnvironment::new()).await.unwrap();
+    run.launcher.start(&pod, Secrets::default()).await.unwrap();
     let pid = number(host.folder(&pod.key).join("work/pid")).await;
     run.end().await;
 
@@ -88,7 +88,7 @@ async fn a_step_of_an_earlier_boot_is_an_error_and_never_runs_again() {
     assert_eq!(result.verdict, PodVerdict::Error);
     assert!(result.message.contains("the machine was restarted"), "{}", result.message);
     assert!(runs(pid), "a process that is not ours is left alone");
-    run.launcher.start(&pod, SecretEnvironment::new()).await.unwrap();
+    run.launcher.start(&pod, Secrets::default()).await.unwrap();
     assert_eq!(run.end_of(&pod.key).await, result);
     run.end().await;
     host.config.boot = boot;
@@ -102,7 +102,7 @@ async fn a_number_used_again_is_not_taken_for_the_runner() {
     let host = Host::new();
     let run = host.run().await;
     let pod = pod("reuse", "echo $$$$ > pid; exec sleep 1000");
-    run.launcher.start(&pod, SecretEnvironment::new()).await.unwrap();
+    run.launcher.start(&pod, Secrets::default()).await.unwrap();
     number(host.folder(&pod.key).join("work/pid")).await;
     run.end().await;
     let place = host.folder(&pod.key).join("started");
@@ -122,7 +122,7 @@ async fn two_starts_of_one_key_run_it_once() {
     let count = host.dir.path().join("count");
     let pod = pod("twice", &format!("echo x >> {}", count.display()));
     let launcher = Arc::clone(&run.launcher);
-    let start = || launcher.start(&pod, SecretEnvironment::new());
+    let start = || launcher.start(&pod, Secrets::default());
     let (one, two, three) = tokio::join!(start(), start(), start());
     assert_eq!((one, two, three), (Ok(()), Ok(()), Ok(())));
     run.end_of(&pod.key).await;

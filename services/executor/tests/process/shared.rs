@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use tiphys_executor::launcher::{LaunchError, Launcher, PodState, SecretEnvironment};
+use tiphys_executor::launcher::{LaunchError, Launcher, PodState, Secrets};
 
 use crate::support::{Host, number, pod};
 
@@ -20,8 +20,8 @@ async fn two_launchers_start_a_step_once_and_both_see_its_end() {
     }
     for pod in &pods {
         let (first, second) = tokio::join!(
-            one.launcher.start(pod, SecretEnvironment::new()),
-            two.launcher.start(pod, SecretEnvironment::new())
+            one.launcher.start(pod, Secrets::default()),
+            two.launcher.start(pod, Secrets::default())
         );
         assert_eq!((first, second), (Ok(()), Ok(())));
     }
@@ -43,7 +43,7 @@ async fn what_one_started_the_other_stops() {
     let host = Host::new();
     let (one, mut two) = (host.run().await, host.run().await);
     let pod = pod("pass", "echo $$$$ > pid; exec sleep 1000");
-    one.launcher.start(&pod, SecretEnvironment::new()).await.unwrap();
+    one.launcher.start(&pod, Secrets::default()).await.unwrap();
     number(host.folder(&pod.key).join("work/pid")).await;
     assert!(matches!(two.launcher.observe(&pod.key).await.unwrap(), PodState::Running { .. }));
     one.launcher.leave(&pod.key);

@@ -8,7 +8,7 @@ use tiphys_core::PodKey;
 use tiphys_executor::launcher::process::Policy;
 use tiphys_executor::launcher::{
     Archive, ArtifactSource, InputArtifact, LaunchError, Launcher, PodSpec, PodState, PodVerdict,
-    SecretEnvironment,
+    SecretEnvironment, Secrets,
 };
 
 use crate::support::{Host, pod, pod_of};
@@ -44,7 +44,7 @@ async fn an_image_does_not_run_on_the_host_in_silence() {
     let mut host = Host::new();
     let image = PodSpec { process_allowed: false, ..pod("scan", "true") };
     let run = host.run().await;
-    let refused = run.launcher.start(&image, SecretEnvironment::new()).await.unwrap_err();
+    let refused = run.launcher.start(&image, Secrets::default()).await.unwrap_err();
     let LaunchError::NotAllowed(text) = refused else { panic!("{refused:?}") };
     for part in ["scan", "busybox", "tiphys.dev/launcher: process", "--launcher process"] {
         assert!(text.contains(part), "{text}");
@@ -74,14 +74,14 @@ async fn what_is_missing_is_named_and_leaves_nothing() {
         (PodSpec { inputs: vec![input(stored)], ..pod("e", "true") }, "input artifact in: artifact no/such"),
     ];
     for (pod, text) in cases {
-        let error = run.launcher.start(&pod, SecretEnvironment::new()).await.unwrap_err();
+        let error = run.launcher.start(&pod, Secrets::default()).await.unwrap_err();
         assert!(matches!(error, LaunchError::Missing(_)) && error.to_string().contains(text), "{error:?}");
         assert_eq!(run.launcher.observe(&pod.key).await.unwrap(), PodState::Unknown);
         assert!(!host.folder(&pod.key).exists());
     }
     for key in ["../x", "", "a/b"] {
         let pod = PodSpec { key: PodKey(key.into()), ..pod("f", "true") };
-        assert!(run.launcher.start(&pod, SecretEnvironment::new()).await.is_err());
+        assert!(run.launcher.start(&pod, Secrets::default()).await.is_err());
     }
 }
 
@@ -108,7 +108,7 @@ async fn the_environment_holds_what_is_named_and_secrets_touch_no_disk() {
     );
     let scan = PodSpec { capture_result: false, ..scan };
     let secrets = ["TOKEN", "WHOLE"].map(|name| (name.to_owned(), "canary-7f3a".to_owned().into()));
-    run.launcher.start(&scan, SecretEnvironment::from(secrets)).await.unwrap();
+    run.launcher.start(&scan, Secrets::of_main(SecretEnvironment::from(secrets))).await.unwrap();
     let result = run.end_of(&scan.key).await;
     assert_eq!((result.message.as_str(), result.result), ("", None));
     let texts = run.texts(&scan.key).await;

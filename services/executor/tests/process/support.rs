@@ -10,7 +10,7 @@ use tiphys_core::{PodKey, SystemClock};
 use tiphys_executor::artifact::LocalStore;
 use tiphys_executor::launcher::process::{Config, ProcessLauncher};
 use tiphys_executor::launcher::{
-    ArtifactStore, LaunchError, Launcher, PodOptions, PodResult, PodSpec, PodState, SecretEnvironment,
+    ArtifactStore, LaunchError, Launcher, PodOptions, PodResult, PodSpec, PodState, Secrets,
 };
 use tiphys_kit::CancellationToken;
 use tokio::sync::mpsc;
@@ -79,7 +79,7 @@ impl Host {
 impl Run {
     /// Starts a pod and waits for what comes of it.
     pub(crate) async fn through(&mut self, pod: &PodSpec) -> PodResult {
-        self.launcher.start(pod, SecretEnvironment::new()).await.unwrap();
+        self.launcher.start(pod, Secrets::default()).await.unwrap();
         self.end_of(&pod.key).await
     }
 

@@ -12,7 +12,7 @@ use tiphys_catalog::Catalog;
 use tiphys_core::workflow::{Command, Verb};
 use tiphys_core::{Clock, PodKey, SystemClock};
 use tiphys_executor::launcher::{
-    LaunchError, Launcher, LogLine, PodResult, PodSpec, PodState, PodVerdict, SecretEnvironment,
+    LaunchError, Launcher, LogLine, PodResult, PodSpec, PodState, PodVerdict, Secrets,
 };
 use tiphys_executor::projection::Projection;
 use tiphys_executor::{Config, Deps, Error, submit};
@@ -113,7 +113,7 @@ impl Launcher for Fake {
         path.to_owned()
     }
 
-    async fn start(&self, pod: &PodSpec, secrets: SecretEnvironment) -> Result<(), LaunchError> {
+    async fn start(&self, pod: &PodSpec, secrets: Secrets) -> Result<(), LaunchError> {
         let image = pod.container["image"].as_str().unwrap_or_default();
         if image == "forbidden" {
             return Err(LaunchError::NotAllowed("not here; use another launcher".into()));
@@ -131,7 +131,11 @@ impl Launcher for Fake {
             known
         };
         if !known {
-            let names = secrets.keys().cloned().collect();
+            let files = secrets.files.iter().flat_map(|(volume, files)| {
+                files.iter().map(move |file| format!("{volume}/{} {:o}", file.path, file.mode))
+            });
+            let mut names: Vec<String> = files.collect();
+            names.extend(secrets.into_main().into_keys());
             self.host.specs.lock().unwrap().push((pod.clone(), names));
             if self.at_once {
                 self.end(&pod.key, 0).await;

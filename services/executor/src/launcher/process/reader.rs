@@ -9,7 +9,7 @@ use tiphys_core::PodKey;
 use tokio::sync::mpsc;
 
 use super::folder::{self, Folder};
-use super::{LaunchError, Launcher, LogLine, PodSpec, PodState, SecretEnvironment, blocking};
+use super::{LaunchError, Launcher, LogLine, PodSpec, PodState, Secrets, blocking};
 
 /// A launcher that starts nothing.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ impl Launcher for LogReader {
         folder::path_of(&self.root, key, path)
     }
 
-    async fn start(&self, _: &PodSpec, _: SecretEnvironment) -> Result<(), LaunchError> {
+    async fn start(&self, _: &PodSpec, _: Secrets) -> Result<(), LaunchError> {
         Err(refused())
     }
 
