@@ -22,6 +22,7 @@ mod leftover;
 pub mod log;
 mod output;
 mod pipe;
+pub mod pod;
 pub mod proc;
 mod program;
 pub mod spec;

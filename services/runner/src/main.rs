@@ -1,14 +1,31 @@
 //! The runner as a program of its own: small, so that it starts quickly and fits into any container.
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::exit;
 
+use tiphys_runner::pod;
+
+const USAGE: &str = "usage: tiphys-runner DIR | install DIR | pod DIR | relay DIR";
+
 fn main() {
-    match std::env::args_os().nth(1) {
-        Some(dir) => exit(tiphys_runner::main(Path::new(&dir))),
-        None => {
-            eprintln!("usage: tiphys-runner DIR");
-            exit(2);
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let told = |done: std::io::Result<()>| match done {
+        Ok(()) => 0,
+        Err(error) => {
+            eprintln!("tiphys-runner: {error}");
+            tiphys_runner::UNUSABLE
         }
-    }
+    };
+    let code = match arguments.as_slice() {
+        [dir] => tiphys_runner::main(Path::new(dir)),
+        [verb, dir] if verb == "install" => told(pod::install(Path::new(dir))),
+        [verb, dir] if verb == "pod" => pod::main(Path::new(dir)),
+        [verb, dir] if verb == "relay" => told(pod::relay(Path::new(dir))),
+        _ => {
+            eprintln!("{USAGE}");
+            2
+        }
+    };
+    exit(code);
 }

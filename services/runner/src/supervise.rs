@@ -268,6 +268,7 @@ impl<'s> Run<'s> {
 fn command(spec: &Spec) -> Result<Command, String> {
     let own =
         || std::env::vars_os().filter_map(|(n, v)| Some((n.into_string().ok()?, v.into_string().ok()?)));
+    let own = || own().filter(|(name, _)| !name.starts_with(crate::pod::VARIABLE));
     let own: Vec<(String, String)> = if spec.contained { own().collect() } else { Vec::new() };
     let mut environment: Vec<(&str, String)> = own.iter().map(|(n, v)| (n.as_str(), v.clone())).collect();
     for variable in &spec.environment {

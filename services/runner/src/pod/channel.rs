@@ -1,0 +1,175 @@
+//! The way to whoever started the pod: an address, or connections that arrive at a socket.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::durable;
+
+use super::http::{self, Answer, Request};
+
+/// The socket in the runner's folder.
+const SOCKET: &str = "relay";
+/// An answer may take so long: a large artifact goes on to a store.
+const ANSWER: Duration = Duration::from_secs(300);
+/// Pauses between tries, from and to.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// How long a runner is given to open its socket.
+const OPENS: Duration = Duration::from_secs(10);
+
+pub(super) enum Channel {
+    Dial(String),
+    Relay { listener: UnixListener, open: Option<UnixStream> },
+}
+
+/// Something to talk through.
+trait Stream: Read + Write {}
+impl<S: Read + Write> Stream for S {}
+
+impl Channel {
+    pub(super) fn open(dir: &Path, address: Option<String>) -> io::Result<Self> {
+        let Some(address) = address else {
+            let listener = UnixListener::bind(dir.join(SOCKET))?;
+            listener.set_nonblocking(true)?;
+            return Ok(Self::Relay { listener, open: None });
+        };
+        Ok(Self::Dial(address))
+    }
+
+    /// Fetches a target into a file. Errors are messages for the user.
+    pub(super) fn get(&mut self, target: &str, until: Instant, file: &Path) -> Result<(), String> {
+        self.insist(until, |stream, host| {
+            let request = Request { method: "GET", target, host, length: 0 };
+            http::exchange(stream, &request, &mut io::empty(), || durable::create(file))
+        })
+    }
+
+    /// Puts a file to a target, and gives the answer.
+    pub(super) fn put(&mut self, target: &str, until: Instant, file: &Path) -> Result<Vec<u8>, String> {
+        let mut content = Vec::new();
+        self.insist(until, |stream, host| {
+            let mut file = File::open(file)?;
+            let length = file.metadata()?.len();
+            content.clear();
+            let request = Request { method: "PUT", target, host, length };
+            http::exchange(stream, &request, &mut file, || Ok(&mut content))
+        })?;
+        Ok(content)
+    }
+
+    /// Tries until it is done, refused for good, or too late.
+    fn insist(
+        &mut self,
+        until: Instant,
+        mut ask: impl FnMut(&mut Box<dyn Stream>, &str) -> io::Result<Answer>,
+    ) -> Result<(), String> {
+        let mut pause = PAUSES.0;
+        loop {
+            let asked = self.stream(until).and_then(|(mut stream, host)| ask(&mut stream, &host));
+            let why = match asked {
+                Ok(Answer::Good) => return Ok(()),
+                Ok(Answer::Refused(status, text)) if !matches!(status, 408 | 429 | 500..) => {
+                    return Err(format!("refused with {status}: {text}"));
+                }
+                Ok(Answer::Refused(status, text)) => format!("refused with {status}: {text}"),
+                Err(error) => {
+                    self.close();
+                    error.to_string()
+                }
+            };
+            if Instant::now() + pause > until {
+                return Err(format!("nobody could be reached for it: {why}"));
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(PAUSES.1);
+        }
+    }
+
+    /// A stream that is ready for a request, and the name of the other end.
+    fn stream(&mut self, until: Instant) -> io::Result<(Box<dyn Stream>, String)> {
+        match self {
+            Self::Dial(address) => {
+                let stream = TcpStream::connect(address.as_str())?;
+                stream.set_read_timeout(Some(ANSWER))?;
+                stream.set_write_timeout(Some(ANSWER))?;
+                Ok((Box::new(stream), address.clone()))
+            }
+            Self::Relay { listener, open } => {
+                let stream = match open.take() {
+                    Some(stream) => stream,
+                    None => accept(listener, until)?,
+                };
+                *open = Some(stream.try_clone()?);
+                Ok((Box::new(stream), "relay".to_owned()))
+            }
+        }
+    }
+
+    fn close(&mut self) {
+        if let Self::Relay { open, .. } = self {
+            *open = None;
+        }
+    }
+}
+
+fn accept(listener: &UnixListener, until: Instant) -> io::Result<UnixStream> {
+    let mut fds = [PollFd::new(listener, PollFlags::IN)];
+    let left = until.saturating_duration_since(Instant::now());
+    let left = Timespec::try_from(left).map_err(|_| io::Error::from(ErrorKind::InvalidInput))?;
+    if poll(&mut fds, Some(&left))? == 0 {
+        return Err(ErrorKind::TimedOut.into());
+    }
+    let (stream, _) = listener.accept()?;
+    stream.set_nonblocking(false)?;
+    stream.set_read_timeout(Some(ANSWER))?;
+    stream.set_write_timeout(Some(ANSWER))?;
+    Ok(stream)
+}
+
+/// Joins this process's standard streams to the runner of the folder, until either side ends.
+///
+/// # Errors
+/// When no runner listens there.
+pub fn relay(dir: &Path) -> io::Result<()> {
+    let begin = Instant::now();
+    let socket = loop {
+        match UnixStream::connect(dir.join(SOCKET)) {
+            Ok(socket) => break socket,
+            Err(error) if begin.elapsed() > OPENS => return Err(error),
+            Err(_) => std::thread::sleep(Duration::from_millis(20)),
+        }
+    };
+    let mut from = socket.try_clone()?;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut input = io::stdin().lock();
+            let mut to = &socket;
+            let _ = copy(&mut input, &mut to);
+            let _ = socket.shutdown(std::net::Shutdown::Both);
+        });
+        let copied = copy(&mut from, &mut io::stdout());
+        // The other thread may wait for input that never comes.
+        std::process::exit(i32::from(copied.is_err()));
+    })
+}
+
+/// Copies what there is, as soon as it is there.
+fn copy(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(count) => {
+                to.write_all(buffer.get(..count).unwrap_or_default())?;
+                to.flush()?;
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
