@@ -8,6 +8,8 @@ pub mod crowd;
 pub mod google;
 pub mod group;
 pub mod health;
+#[cfg(feature = "kubernetes")]
+pub mod kubernetes;
 pub mod metric;
 pub mod probe;
 pub mod signal;
