@@ -4,6 +4,7 @@
 mod account;
 mod failure;
 mod guard;
+mod kind;
 mod object;
 
 use std::collections::HashMap;

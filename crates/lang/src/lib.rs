@@ -8,6 +8,8 @@ pub mod error;
 pub mod expr;
 pub mod gjson;
 pub mod govaluate;
+pub mod jq;
+pub mod json_path;
 pub mod sjson;
 mod sprig;
 pub mod tags;

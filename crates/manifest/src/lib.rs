@@ -12,5 +12,5 @@ pub mod sensor;
 pub mod workflow;
 
 pub use diagnostic::{Diagnostic, Severity};
-pub use load::{LoadOptions, Loaded, load, value_of};
+pub use load::{LoadOptions, Loaded, load};
 pub use object::{Kind, Object, Spec};

@@ -92,22 +92,35 @@ pub fn load(file: &str, text: &str, options: &LoadOptions) -> Loaded {
     }
 }
 
-/// Reads one document, JSON or YAML, as a value: for texts within manifests, such as `podSpecPatch`.
+/// Reads the documents of a text for what they are, whatever they say; empty ones are left out.
 ///
 /// # Errors
-/// Says where it cannot be read, and why.
-pub fn value_of(text: &str) -> Result<Value, String> {
+/// Says where the text cannot be read.
+pub fn values(text: &str) -> Result<Vec<Value>, String> {
     if text.len() > MAX_TEXT {
-        return Err(format!("it has {} bytes; {MAX_TEXT} are allowed", text.len()));
+        return Err(format!("the text has {} bytes; {MAX_TEXT} are allowed", text.len()));
     }
-    let read = || match position::read(text) {
-        Ok(node) => Ok(node.value),
-        Err(broken) => match as_json(text) {
-            Some(node) if !broken.limit => Ok(node.value),
-            _ => Err(format!("line {}, column {}: {}", broken.at.line, broken.at.column, broken.reason)),
-        },
+    let read = || {
+        let mut values = Vec::new();
+        for part in split::documents(text) {
+            let node = match position::read(part.text) {
+                Ok(node) => node,
+                Err(broken) => as_json(part.text).filter(|_| !broken.limit).ok_or_else(|| {
+                    let line = part.first_line + broken.at.line.saturating_sub(1);
+                    format!("line {line}: {}", broken.reason)
+                })?,
+            };
+            if !node.value.is_null() {
+                values.push(node.value);
+            }
+        }
+        Ok(values)
     };
-    // As in `load`, and for the same reason.
+    on_own_stack(read)
+}
+
+/// As in [`load`], and for the same reason.
+fn on_own_stack<T: Send>(read: impl FnOnce() -> Result<T, String> + Send) -> Result<T, String> {
     std::thread::scope(|scope| {
         let reader = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, read);
         let reader = reader.map_err(|error| format!("no thread could be started to read it: {error}"))?;

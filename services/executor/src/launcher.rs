@@ -1,6 +1,7 @@
 //! The launcher port: start, observe, stop and logs, each idempotent by pod key.
 
 pub mod process;
+pub mod resource;
 pub mod several;
 
 use std::collections::BTreeMap;
@@ -60,6 +61,9 @@ pub struct PodSpec {
     pub grace: Duration,
     /// Whether the manifest lets this step run on the host (`tiphys.dev/launcher: process`).
     pub process_allowed: bool,
+    /// What is to be done with objects of the cluster, in the place of a container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource: Option<resource::ResourceSpec>,
 }
 
 /// What a manifest says of a pod besides its main container, every placeholder resolved. A launcher that cannot do

@@ -19,6 +19,7 @@ mod observe;
 mod options;
 mod outputs;
 pub mod pod;
+mod resource;
 mod retry;
 mod suspend;
 mod task;

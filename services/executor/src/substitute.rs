@@ -104,6 +104,15 @@ fn present(written: &str, value: Option<String>) -> Result<String, String> {
     value.ok_or_else(|| format!("{written} has no value: what should have made it was skipped or made none"))
 }
 
+/// A text with each value passed through `insert` before it stands in its place.
+pub(crate) fn marked(
+    scope: &Scope<'_>,
+    written: &str,
+    insert: &mut dyn FnMut(String) -> String,
+) -> Result<String, String> {
+    present(written, text_with(scope, written, insert)?)
+}
+
 /// A JSON tree with the tags in its texts replaced.
 pub(crate) fn tree(scope: &Scope<'_>, written: &Value) -> Result<Value, String> {
     tags::map_strings(written, &mut |text| required(scope, text).map_err(wrong)).map_err(|error| told(&error))

@@ -101,7 +101,6 @@ const TABLE: &[Row] = rows! {
     "169" Policy "k8s" Ignored
 
     "170" Template "containerSet" Fails
-    "171" Template "resource" Fails
     "172" Template "http" Fails
     "173" Template "plugin" Fails
     "174" Template "data" Fails

@@ -14,7 +14,7 @@ use tiphys_core::PodKey;
 use tiphys_kit::{CancellationToken, Tasks};
 use tokio::sync::{OnceCell, mpsc};
 
-use super::{Ended, LaunchError, Launcher, LogLine, PodSpec, PodState, SecretEnvironment};
+use super::{Ended, LaunchError, Launcher, LogLine, PodSpec, PodState, Secrets};
 
 /// How many wake-ups may wait.
 const CHANGES: usize = 1024;
@@ -44,6 +44,8 @@ pub struct Places {
     pub all_on_host: bool,
     /// Containers or pods.
     pub contained: Option<Box<dyn Opener>>,
+    /// What acts on objects of a cluster, for resource templates; `None`: no cluster is known.
+    pub resource: Option<Arc<dyn Launcher>>,
 }
 
 /// The launchers as one.
@@ -52,6 +54,7 @@ pub struct Several {
     all_on_host: bool,
     opener: Option<Box<dyn Opener>>,
     contained: OnceCell<Arc<dyn Launcher>>,
+    resource: Option<Arc<dyn Launcher>>,
     /// Where a pod is, of those that were started or looked at.
     places: Mutex<HashMap<PodKey, Arc<dyn Launcher>>>,
     changed: mpsc::Sender<PodKey>,
@@ -68,13 +71,14 @@ impl Several {
             all_on_host: places.all_on_host,
             opener: places.contained,
             contained: OnceCell::new(),
+            resource: places.resource,
             places: Mutex::default(),
             changed,
             changes: Mutex::new(Some(changes)),
             tasks: Tasks::new(stop),
         };
-        if let Some(host) = &several.host {
-            several.follow(host);
+        for launcher in several.host.iter().chain(&several.resource) {
+            several.follow(launcher);
         }
         if let Err(error) = several.contained().await {
             tracing::warn!(%error, "containers are not to be had for the moment");
@@ -139,6 +143,7 @@ impl Several {
             return Ok(vec![known.clone()]);
         }
         let mut all: Vec<_> = self.host.iter().cloned().collect();
+        all.extend(self.resource.iter().cloned());
         all.extend(self.contained().await?.cloned());
         Ok(all)
     }
@@ -147,7 +152,7 @@ impl Several {
     async fn reachable(&self, key: &PodKey) -> Vec<Arc<dyn Launcher>> {
         match self.candidates(key).await {
             Ok(all) => all,
-            Err(_) => self.host.iter().cloned().collect(),
+            Err(_) => self.host.iter().chain(&self.resource).cloned().collect(),
         }
     }
 }
@@ -166,8 +171,9 @@ impl Launcher for Several {
         }
     }
 
-    async fn start(&self, pod: &PodSpec, secrets: SecretEnvironment) -> Result<(), LaunchError> {
+    async fn start(&self, pod: &PodSpec, secrets: Secrets) -> Result<(), LaunchError> {
         let launcher = match &self.host {
+            _ if pod.resource.is_some() => self.resource.clone().ok_or_else(|| no_cluster(pod))?,
             Some(host) if self.takes_host(pod.process_allowed) => host.clone(),
             host => match (self.contained().await?, host) {
                 (Some(contained), _) => contained.clone(),
@@ -244,4 +250,12 @@ impl Launcher for Several {
         }
         self.places().remove(key);
     }
+}
+
+fn no_cluster(pod: &PodSpec) -> LaunchError {
+    LaunchError::NotAllowed(format!(
+        "template {} acts on objects of a Kubernetes cluster, and none is known here. Give tiphys a kubeconfig \
+         (KUBECONFIG or `--kubeconfig FILE`), and the account that it may act as (`--service-accounts NAMESPACE/NAME`)",
+        pod.template
+    ))
 }

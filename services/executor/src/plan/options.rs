@@ -159,8 +159,8 @@ fn patches(scope: &Scope<'_>, from: [&Value; 2]) -> Result<Vec<Value>, String> {
     let all = texts.map(|text| {
         let text = substitute::required(scope, text)?;
         let wrong = |why: String| format!("podSpecPatch is neither JSON nor YAML: {why}");
-        let patch: Value = tiphys_manifest::value_of(&text).map_err(wrong)?;
-        if patch.is_object() { Ok(patch) } else { Err(wrong("it is no table".into())) }
+        let patch = tiphys_manifest::load::values(&text).map_err(wrong)?.pop();
+        patch.filter(Value::is_object).ok_or_else(|| wrong("it is no table".into()))
     });
     all.collect()
 }

@@ -9,7 +9,7 @@ use tiphys_manifest::workflow::Artifact;
 
 use super::arguments::{archive_of, stored_key};
 pub(crate) use super::options::claim_name;
-use super::{Context, options};
+use super::{Context, options, resource};
 use crate::definition::TemplateDef;
 use crate::journal::State;
 use crate::launcher::{Archive, InputArtifact, OutputArtifact, OutputParameter, PodSpec};
@@ -31,6 +31,12 @@ pub fn of_node(state: &State, node: &Node, context: &Context<'_>) -> Result<PodS
     let def =
         state.template(&scope, &name).ok_or_else(|| format!("template '{name}' is gone from the journal"))?;
     spec(state, node, &def, context)
+}
+
+/// Whether the node's work may be begun anew wherever it was interrupted: it finds what it did before.
+pub(crate) fn is_repeatable(state: &State, node: &Node) -> bool {
+    let (scope, name) = node.target.place();
+    state.template(&scope, &name).is_some_and(|def| def.typed.resource.is_some())
 }
 
 /// The pod of a node.
@@ -68,6 +74,7 @@ pub(super) fn spec(
     if let Some(place) = context.trace {
         pass_on(&mut container, place.step(key));
     }
+    let resource = resource::spec(&scope, state, def)?;
     let labels = metadata(&scope, state, def, "labels")?;
     let prefix = format!("{}/{}/{name}", state.submission.namespace, state.submission.name);
     Ok(PodSpec {
@@ -85,12 +92,13 @@ pub(super) fn spec(
         pod: options,
         script,
         inputs: inputs(node),
-        output_parameters: output_parameters(&scope, def)?,
+        output_parameters: if resource.is_some() { Vec::new() } else { output_parameters(&scope, def)? },
         output_artifacts: output_artifacts(&scope, def, &prefix)?,
         capture_result: node.wants_result,
         archive_logs: archives_logs(state, def, context),
         deadline: deadline(&scope, def, context)?,
         grace: context.grace,
+        resource,
     })
 }
 

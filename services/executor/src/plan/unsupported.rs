@@ -34,7 +34,6 @@ pub(super) fn of_template(def: &TemplateDef) -> Option<String> {
     });
     let rows = [
         ("containerSet", template.container_set.is_some()),
-        ("resource", template.resource.is_some()),
         ("http", template.http.is_some()),
         ("plugin", template.plugin.is_some()),
         ("data", template.data.is_some()),
@@ -45,10 +44,10 @@ pub(super) fn of_template(def: &TemplateDef) -> Option<String> {
     if let Some(construct) = first(&rows) {
         return Some(told(construct, &place));
     }
-    let runs = template.container.is_some() || template.script.is_some();
+    let runs = template.container.is_some() || template.script.is_some() || template.resource.is_some();
     if !runs && graph.is_none() && template.suspend.is_none() {
         return Some(format!(
-            "{place} has nothing to run: give it a container, script, steps, dag or suspend"
+            "{place} has nothing to run: give it a container, script, resource, steps, dag or suspend"
         ));
     }
     None

@@ -133,6 +133,7 @@ pub(crate) fn pod_of(name: &str, container: serde_json::Value) -> PodSpec {
         deadline: None,
         grace: Duration::from_secs(30),
         process_allowed: true,
+        resource: None,
     }
 }
 

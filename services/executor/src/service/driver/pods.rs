@@ -39,6 +39,13 @@ impl Driver {
                     }
                     Observed::Running { started, ready, address }
                 }
+                // Acting on objects leaves nothing at a launcher; begun again, it finds what it did.
+                PodState::Unknown if node.phase == Phase::Running && pod::is_repeatable(state, node) => {
+                    match node.stopping {
+                        Some(_) => Observed::NeverStarted,
+                        None => continue,
+                    }
+                }
                 PodState::Unknown if node.phase == Phase::Running => {
                     Observed::Refused("the pod is gone: its launcher knows nothing of it any more".into())
                 }
@@ -78,7 +85,8 @@ impl Driver {
     pub(super) fn start_again(&self, state: &State) {
         for node in active_pods(state) {
             let key = node.pod.as_ref().filter(|key| !self.inbox.knows(key));
-            let Some(key) = key.filter(|_| node.phase == Phase::Pending && node.stopping.is_none()) else {
+            let begins = node.phase == Phase::Pending || pod::is_repeatable(state, node);
+            let Some(key) = key.filter(|_| begins && node.stopping.is_none()) else {
                 continue;
             };
             match self.with_context(|context| pod::of_node(state, node, context)) {
