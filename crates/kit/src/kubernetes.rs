@@ -190,7 +190,7 @@ impl Cluster {
         let found = failure::in_time(pinned_kind(&self.0.client, &wanted)).await;
         let (api, capabilities) = found.map_err(|error| match error {
             failure::Answer::Said(kube::Error::Discovery(_)) => absent(),
-            failure::Answer::Said(kube::Error::Api(status)) if status.is_not_found() => absent(),
+            failure::Answer::Said(kube::Error::Api(status)) if status.code == 404 => absent(),
             other => failure::plain(&format!("kinds of {api_version}"), other),
         })?;
         let resource = Resource { api, namespaced: capabilities.scope == Scope::Namespaced };

@@ -85,10 +85,11 @@ impl Deed {
         let said = || format!("{self}: {}", message(status));
         match status.code {
             401 => Failure::Unknown(said()),
-            _ if status.is_forbidden() => Failure::Forbidden(self.rule(status)),
-            _ if status.is_not_found() => Failure::Missing(said()),
-            _ if status.is_already_exists() => Failure::Exists(said()),
-            _ if status.is_conflict() => Failure::Conflict(said()),
+            // By number, too: what is no answer of an API has no reason that is known.
+            403 => Failure::Forbidden(self.rule(status)),
+            404 => Failure::Missing(said()),
+            409 if status.is_already_exists() => Failure::Exists(said()),
+            409 => Failure::Conflict(said()),
             410 => Failure::Expired(said()),
             408 | 429 | 500.. => Failure::Unavailable(said()),
             _ => Failure::Refused(said()),
