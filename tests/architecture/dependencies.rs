@@ -33,6 +33,7 @@ const TABLE: [(&str, &[&str]); 15] = [
             "trigger",
             "executor",
             "runner",
+            "payload",
             "server",
         ],
     ),

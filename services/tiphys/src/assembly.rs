@@ -1,5 +1,7 @@
 //! What the roles are made of: the same pieces whether they share a process or have one each.
 
+mod place;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,13 +10,11 @@ use anyhow::anyhow;
 use tiphys_bus::Bus;
 use tiphys_catalog::{BusFeeder, Catalog, Directory};
 use tiphys_core::Clock;
-use tiphys_executor::launcher::process::{self, ProcessLauncher};
 use tiphys_executor::launcher::{ArtifactStore, Launcher};
 use tiphys_kit::{Backoff, CancellationToken, Group, Health};
 use tracing::warn;
 
-use crate::cli::LauncherChoice;
-use crate::data::DataFolder;
+pub(crate) use place::{Launchers, Surroundings, cluster};
 
 /// How long the roles may take until they are ready.
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -62,65 +62,6 @@ pub(crate) async fn given(
             () = stop.cancelled() => return None,
             () = tokio::time::sleep(backoff.next_wait()) => {}
         }
-    }
-}
-
-/// What steps find around them.
-pub(crate) struct Surroundings<'a> {
-    /// The data folder.
-    pub(crate) data: &'a DataFolder,
-    /// Folder of manifests.
-    pub(crate) manifests: &'a Path,
-    /// Address of the API.
-    pub(crate) server: String,
-    /// Address of the webhooks.
-    pub(crate) webhooks: String,
-    /// Where steps may run.
-    pub(crate) choice: LauncherChoice,
-}
-
-impl Surroundings<'_> {
-    /// The launcher of processes.
-    pub(crate) async fn launcher(
-        &self,
-        store: Arc<dyn ArtifactStore>,
-        clock: Arc<dyn Clock>,
-        stop: CancellationToken,
-    ) -> anyhow::Result<Arc<ProcessLauncher>> {
-        let shared = self.data.path().join("shared");
-        std::fs::create_dir_all(&shared)?;
-        let own = |name: &str, value: String| (name.to_owned(), value);
-        let variable =
-            |name: &str, otherwise: &str| std::env::var(name).unwrap_or_else(|_| otherwise.to_owned());
-        let exe = std::env::current_exe()?;
-        let exe = exe.to_str().ok_or_else(|| anyhow!("the path of this program is not UTF-8"))?;
-        let config = process::Config {
-            policy: match self.choice {
-                LauncherChoice::Auto => process::Policy::Auto,
-                LauncherChoice::Process => process::Policy::Process,
-            },
-            extra_path: Some(self.data.bin()?),
-            environment: [
-                own("TIPHYS_SERVER", self.server.clone()),
-                own("TIPHYS_WEBHOOKS", self.webhooks.clone()),
-                own("TIPHYS_MANIFESTS", self.manifests.display().to_string()),
-                own("TIPHYS_SHARED", shared.display().to_string()),
-            ]
-            .into(),
-            inheritable: std::env::vars_os()
-                .filter_map(|(name, value)| {
-                    Some((name.into_string().ok()?, value.into_string().ok()?.into()))
-                })
-                .collect(),
-            ..process::Config::new(
-                self.data.steps(),
-                vec![exe.to_owned(), "runner".to_owned()],
-                variable("PATH", "/usr/local/bin:/usr/bin:/bin"),
-                variable("HOME", "/"),
-                tiphys_runner::proc::boot_id()?,
-            )
-        };
-        Ok(Arc::new(ProcessLauncher::open(config, store, clock, stop).await?))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The words of the command line. Argo's verbs and kubectl's flags, where they have them.
 
 mod arguments;
+mod launch;
 mod roles;
 
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use arguments::*;
+pub(crate) use launch::{LaunchArgs, LauncherChoice};
 pub(crate) use roles::*;
 
 /// Event-driven security automation: events in, workflows out, nothing lost, every decision explained.
@@ -66,15 +68,6 @@ pub(crate) enum ColorWhen {
 pub(crate) enum LogFormat {
     Text,
     Json,
-}
-
-/// Where steps may run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LauncherChoice {
-    /// On the host only where a manifest opts in by the annotation `tiphys.dev/launcher: process`
-    Auto,
-    /// Everything on the host
-    Process,
 }
 
 #[derive(Debug, Subcommand)]

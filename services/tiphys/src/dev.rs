@@ -59,7 +59,7 @@ async fn serve(args: &DevArgs, connection: &Connection) -> Result<(), Failure> {
         data,
         namespace: connection.namespace.clone().unwrap_or_else(|| "default".into()),
         address: listener.local_addr()?,
-        launcher: args.launcher,
+        launch: args.launch.clone(),
         memory: args.memory,
         bus: bus.clone(),
         clock,

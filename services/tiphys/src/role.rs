@@ -22,13 +22,12 @@ use tiphys_catalog::{Catalog, CatalogError};
 use tiphys_core::{Clock, SystemClock};
 use tiphys_executor::artifact::LocalStore;
 use tiphys_executor::launcher::ArtifactStore;
-use tiphys_executor::launcher::process::ProcessLauncher;
 use tiphys_kit::{CancellationToken, Group, Health};
 use tiphys_manifest::Diagnostic;
 use tokio::net::TcpListener;
 use tracing::info;
 
-use crate::assembly::{self, Manifests, Room, Surroundings};
+use crate::assembly::{self, Launchers, Manifests, Room, Surroundings};
 use crate::cli::{Connection, RoleArgs};
 use crate::data::DataFolder;
 use crate::exit::Failure;
@@ -198,7 +197,7 @@ impl Service<'_> {
         let mut rooms = Group::new(CancellationToken::new());
         let mut address = None;
         let mut findings: Findings = Arc::new(Vec::new);
-        let mut watching = None;
+        let mut launchers = None;
         match self.role {
             Role::Bus => {
                 let (streams, of_object) = (plan.streams.clone(), plan.diagnostics.clone());
@@ -212,7 +211,7 @@ impl Service<'_> {
             }
             Role::Sensor => self.room(&bus, catalog).sensor(&mut rooms),
             Role::Trigger => self.room(&bus, catalog).trigger(&mut rooms),
-            Role::Executor => watching = Some(self.executor(&mut rooms, &bus, catalog).await?),
+            Role::Executor => launchers = Some(self.executor(&mut rooms, &bus, catalog).await?),
             Role::Server => address = Some(self.api(&mut rooms, &bus, catalog).await?),
         }
         let beat = beat::Beat {
@@ -231,9 +230,8 @@ impl Service<'_> {
         });
         self.data.announce_role(self.role.as_str(), &said)?;
         let outcome = self.until_stopped(rooms).await;
-        if let Some((watching, process)) = watching {
-            watching.cancel();
-            process.drain(GRACE).await;
+        if let Some(launchers) = launchers {
+            launchers.drain(GRACE).await;
         }
         outcome
     }
@@ -253,24 +251,25 @@ impl Service<'_> {
         rooms: &mut Group,
         bus: &Arc<dyn Bus>,
         catalog: &Catalog,
-    ) -> anyhow::Result<(CancellationToken, Arc<ProcessLauncher>)> {
+    ) -> anyhow::Result<Launchers> {
         let store: Arc<dyn ArtifactStore> = Arc::new(LocalStore::open(&self.data.artifacts())?);
         let said = |given: &Option<String>, role: &str| {
             let known = given.clone().or_else(|| Some(self.data.role(role)?["address"].as_str()?.to_owned()));
             known.unwrap_or_default()
         };
         let manifests = self.args.manifests.canonicalize()?;
+        let cluster = assembly::cluster(&self.args.launch).await?;
         let surroundings = Surroundings {
             data: &self.data,
             manifests: &manifests,
             server: said(&self.args.api, "server"),
             webhooks: said(&self.args.webhooks, "eventsource"),
-            choice: self.args.launcher,
+            args: &self.args.launch,
+            cluster: cluster.as_ref(),
         };
-        let watching = CancellationToken::new();
-        let process = surroundings.launcher(store.clone(), self.clock.clone(), watching.clone()).await?;
-        self.room(bus, catalog).executor(rooms, process.clone(), store);
-        Ok((watching, process))
+        let launchers = surroundings.launchers(store.clone(), self.clock.clone()).await?;
+        self.room(bus, catalog).executor(rooms, launchers.launcher.clone(), store);
+        Ok(launchers)
     }
 
     async fn until_stopped(&mut self, mut rooms: Group) -> anyhow::Result<()> {

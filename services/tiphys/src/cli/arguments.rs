@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::{LauncherChoice, LogFormat};
+use super::{LaunchArgs, LogFormat};
 
 #[derive(Debug, Args)]
 pub(crate) struct DevArgs {
@@ -24,9 +24,8 @@ pub(crate) struct DevArgs {
     /// How log lines look
     #[arg(long, value_enum, default_value = "text")]
     pub(crate) log_format: LogFormat,
-    /// Where steps may run
-    #[arg(long, value_enum, default_value = "auto")]
-    pub(crate) launcher: LauncherChoice,
+    #[command(flatten)]
+    pub(crate) launch: LaunchArgs,
 }
 
 #[derive(Debug, Args)]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{LauncherChoice, LogFormat, TriggerCommand};
+use super::{LaunchArgs, LogFormat, TriggerCommand};
 
 /// One service as a process of its own, on a NATS server with JetStream.
 ///
@@ -46,9 +46,8 @@ pub(crate) struct RoleArgs {
     /// Address under which others reach the API (server), or steps do (executor); found in the data folder if absent
     #[arg(long, value_name = "URL")]
     pub(crate) api: Option<String>,
-    /// Where steps may run (executor)
-    #[arg(long, value_enum, default_value = "auto")]
-    pub(crate) launcher: LauncherChoice,
+    #[command(flatten)]
+    pub(crate) launch: LaunchArgs,
     /// Answer webhooks only when the bus has the event (eventsource)
     #[arg(long)]
     pub(crate) no_spool: bool,

@@ -19,7 +19,7 @@ use tracing::info;
 
 use super::banner::Banner;
 use crate::assembly::{self, Manifests, Room, Surroundings};
-use crate::cli::LauncherChoice;
+use crate::cli::{LaunchArgs, LauncherChoice};
 use crate::client::ServerFile;
 use crate::data::DataFolder;
 
@@ -32,7 +32,7 @@ pub(super) struct Roles {
     pub(super) data: DataFolder,
     pub(super) namespace: String,
     pub(super) address: SocketAddr,
-    pub(super) launcher: LauncherChoice,
+    pub(super) launch: LaunchArgs,
     pub(super) memory: bool,
     pub(super) bus: Arc<dyn Bus>,
     pub(super) clock: Arc<dyn Clock>,
@@ -62,18 +62,18 @@ impl Roles {
         if let Some(given) = assembly::given(&self.bus, &catalog, &health, &stop).await {
             stages.background.spawn("catalog-bus", move |stop| given.follow(stop));
         }
-        let watching = CancellationToken::new();
+        let cluster = assembly::cluster(&self.launch).await?;
         let store: Arc<dyn ArtifactStore> = Arc::new(LocalStore::open(&self.data.artifacts())?);
         let surroundings = Surroundings {
             data: &self.data,
             manifests: &self.dir,
             server: crate::http::base(self.address),
             webhooks: crate::http::base(self.address),
-            choice: self.launcher,
+            args: &self.launch,
+            cluster: cluster.as_ref(),
         };
-        let watched = watching.clone();
-        let process = surroundings.launcher(store.clone(), self.clock.clone(), watched).await?;
-        let launcher: Arc<dyn Launcher> = process.clone();
+        let launchers = surroundings.launchers(store.clone(), self.clock.clone()).await?;
+        let launcher = launchers.launcher.clone();
         let room = Room {
             bus: self.bus.clone(),
             catalog: catalog.clone(),
@@ -112,8 +112,7 @@ impl Roles {
         stages.background.spawn("signals", move |until| tiphys_kit::signal::watch(signalled, until));
         self.announce(&catalog)?;
         let outcome = self.until_stopped(stages, stop).await;
-        watching.cancel();
-        process.drain(GRACE).await;
+        launchers.drain(GRACE).await;
         self.data.withdraw();
         outcome
     }
@@ -145,7 +144,7 @@ impl Roles {
         let banner = Banner {
             base: &base,
             data: &self.data.path().display().to_string(),
-            everything_on_host: self.launcher == LauncherChoice::Process,
+            everything_on_host: self.launch.launcher == LauncherChoice::Process,
             memory: self.memory,
             exposed: !self.address.ip().is_loopback(),
             snapshot: &catalog.snapshot(),

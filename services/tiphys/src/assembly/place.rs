@@ -1,0 +1,136 @@
+//! Where steps run: processes, containers or pods, as the command line and the manifests say.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use tiphys_core::Clock;
+use tiphys_executor::launcher::process::{self, ProcessLauncher};
+use tiphys_executor::launcher::resource::ResourceLauncher;
+use tiphys_executor::launcher::several::{Places, Several};
+use tiphys_executor::launcher::{ArtifactStore, Launcher};
+use tiphys_kit::CancellationToken;
+use tiphys_kit::kubernetes::{Cluster, Settings};
+
+use crate::cli::{LaunchArgs, LauncherChoice};
+use crate::data::DataFolder;
+
+/// What steps find around them.
+pub(crate) struct Surroundings<'a> {
+    /// The data folder.
+    pub(crate) data: &'a DataFolder,
+    /// Folder of manifests.
+    pub(crate) manifests: &'a Path,
+    /// Address of the API.
+    pub(crate) server: String,
+    /// Address of the webhooks.
+    pub(crate) webhooks: String,
+    /// Where steps may run.
+    pub(crate) args: &'a LaunchArgs,
+    /// The cluster, where one is used.
+    pub(crate) cluster: Option<&'a Cluster>,
+}
+
+/// The launchers of an executor.
+pub(crate) struct Launchers {
+    /// All as one.
+    pub(crate) launcher: Arc<dyn Launcher>,
+    process: Option<Arc<ProcessLauncher>>,
+    watching: CancellationToken,
+}
+
+impl Launchers {
+    /// Ends watching; the steps go on.
+    pub(crate) async fn drain(&self, grace: Duration) {
+        self.watching.cancel();
+        if let Some(process) = &self.process {
+            process.drain(grace).await;
+        }
+    }
+}
+
+/// The cluster that the command line asks for, if it does.
+pub(crate) async fn cluster(args: &LaunchArgs) -> anyhow::Result<Option<Cluster>> {
+    if !args.wants_cluster() {
+        return Ok(None);
+    }
+    let settings = Settings {
+        kubeconfig: args.kubeconfig.clone(),
+        context: args.context.clone(),
+        accounts: args.service_accounts.clone(),
+    };
+    Ok(Some(Cluster::open(settings).await.context("the Kubernetes cluster")?))
+}
+
+impl Surroundings<'_> {
+    /// The launchers.
+    pub(crate) async fn launchers(
+        &self,
+        store: Arc<dyn ArtifactStore>,
+        clock: Arc<dyn Clock>,
+    ) -> anyhow::Result<Launchers> {
+        let watching = CancellationToken::new();
+        let process = match self.args.launcher {
+            LauncherChoice::Auto | LauncherChoice::Process => {
+                Some(self.process(store.clone(), clock.clone(), watching.clone()).await?)
+            }
+            LauncherChoice::Docker | LauncherChoice::Kubernetes => None,
+        };
+        let resource = self.cluster.map(|cluster| {
+            let made = ResourceLauncher::new(cluster.clone(), store.clone(), clock.clone(), watching.clone());
+            Arc::new(made) as Arc<dyn Launcher>
+        });
+        let places = Places {
+            host: process.clone().map(|process| process as Arc<dyn Launcher>),
+            all_on_host: self.args.launcher == LauncherChoice::Process,
+            contained: None,
+            resource,
+        };
+        let launcher = Arc::new(Several::open(places, watching.clone()).await);
+        Ok(Launchers { launcher, process, watching })
+    }
+
+    /// The launcher of processes.
+    async fn process(
+        &self,
+        store: Arc<dyn ArtifactStore>,
+        clock: Arc<dyn Clock>,
+        stop: CancellationToken,
+    ) -> anyhow::Result<Arc<ProcessLauncher>> {
+        let shared = self.data.path().join("shared");
+        std::fs::create_dir_all(&shared)?;
+        let own = |name: &str, value: String| (name.to_owned(), value);
+        let variable =
+            |name: &str, otherwise: &str| std::env::var(name).unwrap_or_else(|_| otherwise.to_owned());
+        let exe = std::env::current_exe()?;
+        let exe = exe.to_str().ok_or_else(|| anyhow!("the path of this program is not UTF-8"))?;
+        let config = process::Config {
+            policy: match self.args.launcher {
+                LauncherChoice::Process => process::Policy::Process,
+                _ => process::Policy::Auto,
+            },
+            extra_path: Some(self.data.bin()?),
+            environment: [
+                own("TIPHYS_SERVER", self.server.clone()),
+                own("TIPHYS_WEBHOOKS", self.webhooks.clone()),
+                own("TIPHYS_MANIFESTS", self.manifests.display().to_string()),
+                own("TIPHYS_SHARED", shared.display().to_string()),
+            ]
+            .into(),
+            inheritable: std::env::vars_os()
+                .filter_map(|(name, value)| {
+                    Some((name.into_string().ok()?, value.into_string().ok()?.into()))
+                })
+                .collect(),
+            ..process::Config::new(
+                self.data.steps(),
+                vec![exe.to_owned(), "runner".to_owned()],
+                variable("PATH", "/usr/local/bin:/usr/bin:/bin"),
+                variable("HOME", "/"),
+                tiphys_runner::proc::boot_id()?,
+            )
+        };
+        Ok(Arc::new(ProcessLauncher::open(config, store, clock, stop).await?))
+    }
+}
