@@ -108,6 +108,8 @@ impl Room {
             catalog: self.catalog.clone(),
             clock: self.clock.clone(),
             health: self.health.clone(),
+            #[cfg(feature = "kubernetes")]
+            cluster: None,
         };
         group
             .spawn("trigger", move |stop| tiphys_trigger::run(tiphys_trigger::Config::default(), deps, stop));

@@ -50,6 +50,9 @@ pub struct Context<'a> {
     pub now: Timestamp,
     /// The trace context that goes with what is done, as W3C writes it.
     pub trace: Option<&'a str>,
+    /// The cluster, where there is one.
+    #[cfg(feature = "kubernetes")]
+    pub cluster: Option<&'a tiphys_kit::kubernetes::Cluster>,
 }
 
 impl Context<'_> {

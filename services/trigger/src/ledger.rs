@@ -106,6 +106,15 @@ pub enum Effect {
         /// What it said.
         message: String,
     },
+    /// Something was done to an object of a cluster.
+    Object {
+        /// `created`, `updated`, `patched` or `deleted`.
+        verb: String,
+        /// Its kind, namespace and name: `pods shop/web`.
+        object: String,
+        /// Its uid, where it is known.
+        uid: String,
+    },
     /// A line was logged.
     Log,
     /// Nothing had to be done, for this reason.

@@ -45,6 +45,9 @@ pub struct Deps {
     pub clock: Arc<dyn Clock>,
     /// Readiness.
     pub health: Health,
+    /// The cluster that `k8s` triggers act on, where there is one.
+    #[cfg(feature = "kubernetes")]
+    pub cluster: Option<tiphys_kit::kubernetes::Cluster>,
 }
 
 /// A trigger that has less than this part of its slots free waits a moment for more, rather than ask for one firing at a
@@ -76,6 +79,8 @@ pub async fn run(config: Config, deps: Deps, stop: CancellationToken) -> Result<
         kinds: kind::builtin(),
         client,
         ledger: Ledger::new(deps.bus.clone()),
+        #[cfg(feature = "kubernetes")]
+        cluster: deps.cluster.clone(),
     });
     let mut workers = Workers {
         shared,

@@ -21,7 +21,7 @@ pub(crate) fn fetch(source: Option<&Json>, context: &Context<'_>) -> Result<Json
         }
     }
     if let Some(text) = given("inline").and_then(Json::as_str) {
-        return parse("inline source", text, context);
+        return parse("inline source", text);
     }
     if let Some(selector) = given("configmap") {
         return from_config_map(selector, context);
@@ -34,17 +34,16 @@ pub(crate) fn fetch(source: Option<&Json>, context: &Context<'_>) -> Result<Json
 fn from_config_map(selector: &Json, context: &Context<'_>) -> Result<Json, Error> {
     let text = |key: &str| selector.get(key).and_then(Json::as_str).unwrap_or_default();
     let what = format!("ConfigMap `{}/{}`, key `{}`", context.firing.namespace, text("name"), text("key"));
-    parse(&what, &context.value(Kind::ConfigMap, selector)?, context)
+    parse(&what, &context.value(Kind::ConfigMap, selector)?)
 }
 
-fn parse(what: &str, text: &str, context: &Context<'_>) -> Result<Json, Error> {
-    let options = tiphys_manifest::load::LoadOptions { namespace: context.firing.namespace.clone() };
-    let loaded = tiphys_manifest::load::load(what, text, &options);
-    match loaded.objects.into_iter().next() {
-        Some(object) => Ok(object.document),
-        None => Err(Error::Template(format!(
-            "{what} holds no object: {}",
-            loaded.diagnostics.first().map_or("it is empty", |found| found.message.as_str())
-        ))),
+fn parse(what: &str, text: &str) -> Result<Json, Error> {
+    let read =
+        tiphys_manifest::load::values(text).map_err(|why| Error::Template(format!("{what}: {why}")))?;
+    match read.into_iter().next() {
+        Some(object) if object.get("kind").is_some() => Ok(object),
+        _ => {
+            Err(Error::Template(format!("{what} holds no object: it begins with `apiVersion:` and `kind:`")))
+        }
     }
 }

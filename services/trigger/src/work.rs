@@ -33,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) kinds: Vec<Box<dyn TriggerKind>>,
     pub(crate) client: reqwest::Client,
     pub(crate) ledger: Ledger,
+    #[cfg(feature = "kubernetes")]
+    pub(crate) cluster: Option<tiphys_kit::kubernetes::Cluster>,
 }
 
 /// What becomes of a delivery.
@@ -113,6 +115,8 @@ impl Shared {
             client: &self.client,
             now: self.clock.now(),
             trace: act.context(),
+            #[cfg(feature = "kubernetes")]
+            cluster: self.cluster.as_ref(),
         });
         tokio::pin!(acting);
         loop {
@@ -259,6 +263,7 @@ pub(crate) fn describe(effect: &Effect) -> String {
         Effect::Http { request, status } => format!("{request}: {status}"),
         Effect::Published { to, receipt } => format!("published to {to} {receipt}"),
         Effect::Custom { server, message } => format!("{server} acted: {message}"),
+        Effect::Object { verb, object, .. } => format!("{verb} {object}"),
         Effect::Log => "logged".into(),
         Effect::Skipped { reason } => format!("nothing: {reason}"),
     }

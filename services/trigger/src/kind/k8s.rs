@@ -1,4 +1,8 @@
-//! `k8s`: operations on objects. Without a cluster: `create` of a Workflow, which the executor runs.
+//! `k8s`: operations on objects of a cluster, as the Sensor's service account. A Workflow that is created goes to the
+//! executor, with a cluster or without.
+
+#[cfg(feature = "kubernetes")]
+mod object;
 
 use async_trait::async_trait;
 
@@ -19,20 +23,22 @@ impl TriggerKind for K8s {
     }
 
     async fn fire(&self, context: Context<'_>) -> Result<Effect, Error> {
-        let operation = context.template.get("operation").and_then(|o| o.as_str()).unwrap_or("create");
-        let mut resource = source::fetch(context.template.get("source"), &context)?;
-        apply(&mut resource, &context.firing.parameters)?;
-        let kind = resource.get("kind").and_then(|k| k.as_str()).unwrap_or_default().to_owned();
-        if kind != "Workflow" {
-            return Err(Error::NotYet(format!(
-                "a k8s trigger on `{kind}` needs a Kubernetes cluster; without one only Workflows are created"
-            )));
+        let operation = context.template.get("operation").and_then(|o| o.as_str()).unwrap_or_default();
+        let operation = if operation.is_empty() { "create" } else { operation };
+        let source = source::fetch(context.template.get("source"), &context)?;
+        let kind = source.get("kind").and_then(|k| k.as_str()).unwrap_or_default().to_owned();
+        if kind == "Workflow" && operation == "create" {
+            let mut resource = source;
+            apply(&mut resource, &context.firing.parameters)?;
+            return submission::submit(&context, resource, &Wish::default()).await;
         }
-        if !matches!(operation, "" | "create") {
-            return Err(Error::NotYet(format!(
-                "operation `{operation}` of a k8s trigger needs a Kubernetes cluster; without one only `create`"
-            )));
+        #[cfg(feature = "kubernetes")]
+        if let Some(cluster) = context.cluster {
+            return object::operate(&context, cluster, operation, source).await;
         }
-        submission::submit(&context, resource, &Wish::default()).await
+        Err(Error::NotYet(format!(
+            "operation `{operation}` of a k8s trigger on `{kind}` needs a Kubernetes cluster: start Tiphys with one; \
+             without it only Workflows are created"
+        )))
     }
 }

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::ledger::Effect;
 
 /// Annotation by which an author says what happens when a fixed name is taken.
-const NAME_POLICY: &str = "tiphys.dev/name-policy";
+pub(super) const NAME_POLICY: &str = "tiphys.dev/name-policy";
 
 /// What the trigger wants beyond the resource itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -145,7 +145,7 @@ fn set_parameter(arguments: &mut Map<String, Json>, name: &str, value: &str) {
     }
 }
 
-fn label(context: &Context<'_>, labels: &mut Map<String, Json>) {
+pub(super) fn label(context: &Context<'_>, labels: &mut Map<String, Json>) {
     let firing = context.firing;
     let stamp = context.now.as_millisecond().to_string();
     for (key, value) in [
@@ -159,19 +159,22 @@ fn label(context: &Context<'_>, labels: &mut Map<String, Json>) {
 }
 
 /// The member `key` of a document, an object; made if absent or null.
-fn object<'a>(of: &'a mut Json, key: &str) -> Result<&'a mut Map<String, Json>, Error> {
+pub(super) fn object<'a>(of: &'a mut Json, key: &str) -> Result<&'a mut Map<String, Json>, Error> {
     match of {
         Json::Object(map) => nested(map, key),
         _ => Err(Error::Template("the workflow is no object".into())),
     }
 }
 
-fn nested<'a>(of: &'a mut Map<String, Json>, key: &str) -> Result<&'a mut Map<String, Json>, Error> {
+pub(super) fn nested<'a>(
+    of: &'a mut Map<String, Json>,
+    key: &str,
+) -> Result<&'a mut Map<String, Json>, Error> {
     let slot = of.entry(key).or_insert(Json::Null);
     if slot.is_null() {
         *slot = Json::Object(Map::new());
     }
-    slot.as_object_mut().ok_or_else(|| Error::Template(format!("`{key}` of the workflow is no object")))
+    slot.as_object_mut().ok_or_else(|| Error::Template(format!("`{key}` of the object is no mapping")))
 }
 
 fn text(map: &Map<String, Json>, key: &str) -> Option<String> {

@@ -17,6 +17,9 @@ use tiphys_trigger::{Config, Deps, run};
 /// The room, with what surrounds it.
 pub(crate) struct World {
     pub(crate) bus: Arc<dyn Bus>,
+    #[cfg(feature = "kubernetes")]
+    cluster: Option<tiphys_kit::kubernetes::Cluster>,
+    manifests: std::sync::Mutex<String>,
     feeder: Feeder,
     stop: CancellationToken,
     group: Option<Group>,
@@ -31,26 +34,66 @@ impl World {
         Self::on(bus)
     }
 
+    /// A room on the same cluster with the same manifests that remembers nothing of what was done.
+    #[cfg(feature = "kubernetes")]
+    pub(crate) async fn beside_forgetful(other: &Self) -> Self {
+        let this = Self::in_cluster(other.cluster.clone().unwrap()).await;
+        this.put(&other.manifests.lock().unwrap());
+        this
+    }
+
+    /// A room that acts on a cluster.
+    #[cfg(feature = "kubernetes")]
+    pub(crate) async fn in_cluster(cluster: tiphys_kit::kubernetes::Cluster) -> Self {
+        let bus = tiphys_bus::memory();
+        for stream in streams::all() {
+            bus.ensure_stream(&stream).await.unwrap();
+        }
+        Self::with(bus, |deps| deps.cluster = Some(cluster))
+    }
+
     /// One more process on the same bus.
     pub(crate) fn beside(&self) -> Self {
         Self::on(self.bus.clone())
     }
 
     fn on(bus: Arc<dyn Bus>) -> Self {
+        Self::with(bus, |_| {})
+    }
+
+    fn with(bus: Arc<dyn Bus>, more: impl FnOnce(&mut Deps)) -> Self {
         let stop = CancellationToken::new();
         let catalog = Catalog::new();
         let feeder = catalog.feeder();
-        let deps =
-            Deps { bus: bus.clone(), catalog, clock: Arc::new(SystemClock), health: Health::default() };
+        let mut deps = Deps {
+            bus: bus.clone(),
+            catalog,
+            clock: Arc::new(SystemClock),
+            health: Health::default(),
+            #[cfg(feature = "kubernetes")]
+            cluster: None,
+        };
+        more(&mut deps);
+        #[cfg(feature = "kubernetes")]
+        let cluster = deps.cluster.clone();
         let mut group = Group::new(stop.clone());
         group.spawn("trigger", move |stop| run(Config::default(), deps, stop));
-        Self { bus, feeder, stop, group: Some(group) }
+        Self {
+            bus,
+            #[cfg(feature = "kubernetes")]
+            cluster,
+            manifests: std::sync::Mutex::default(),
+            feeder,
+            stop,
+            group: Some(group),
+        }
     }
 
     /// Puts these manifests in the place of those before.
     pub(crate) fn put(&self, manifests: &str) {
         let loaded = load("test.yaml", manifests, &LoadOptions::default());
         assert!(!loaded.has_errors(), "{:?}", loaded.diagnostics);
+        manifests.clone_into(&mut self.manifests.lock().unwrap());
         self.feeder.replace(loaded.objects.into_iter().map(Arc::new).collect(), Vec::new());
     }
 
