@@ -1,145 +1,29 @@
-//! Where artifacts are kept: a folder of this machine. Remote stores fit behind the same trait.
+//! Where artifacts are kept: a folder of this machine, or a store that a manifest or an artifact repository names.
+//!
+//! What stands in journals and pods is a reference: a key of the folder, or a [`Location`] with the names of the
+//! Secrets to use. [`Stores`] turns it into requests, just when it is needed, with what the Secrets hold then.
 
-use std::fs::File;
-use std::io::{self, ErrorKind, Read};
-use std::path::{Component, Path, PathBuf};
+#[cfg(feature = "stores")]
+mod address;
+mod folder;
+pub(crate) mod gc;
+mod git;
+#[cfg(feature = "stores")]
+mod http;
+mod local;
+mod location;
+#[cfg(feature = "stores")]
+mod open;
+#[cfg(feature = "stores")]
+mod remote;
+pub(crate) mod repository;
+mod secrets;
+mod stores;
 
-use async_trait::async_trait;
-use bytes::Bytes;
-use sha2::{Digest, Sha256};
-use tiphys_runner::durable::sync_folder;
-
-use crate::launcher::{ArtifactStore, LaunchError};
-use crate::scratch::Scratch;
-
-/// Artifacts as files below a folder, each at the path its key names.
-#[derive(Debug)]
-pub struct LocalStore {
-    root: PathBuf,
-    unfinished: Scratch,
-}
-
-/// Half-written artifacts lie here; it begins with a dot, as no part of a key may.
-const UNFINISHED: &str = ".unfinished";
-
-impl LocalStore {
-    /// Opens the store in `root`. Several processes of a machine may have it open.
-    ///
-    /// # Errors
-    /// When the folder cannot be created or tidied.
-    pub fn open(root: &Path) -> io::Result<Self> {
-        Ok(Self { root: root.to_owned(), unfinished: Scratch::open(root.join(UNFINISHED))? })
-    }
-
-    /// The file of a key, which may not lead outside.
-    fn path(&self, key: &str) -> Result<PathBuf, LaunchError> {
-        let refused = || {
-            let text = format!("{key:?} is no key for an artifact: it must be a plain relative path");
-            Err(LaunchError::Missing(text))
-        };
-        let mut path = self.root.clone();
-        let parts = Path::new(key);
-        if key.is_empty() || key.contains('\0') {
-            return refused();
-        }
-        for part in parts.components() {
-            match part {
-                Component::Normal(name) if !name.as_encoded_bytes().starts_with(b".") => {
-                    path.push(name);
-                }
-                _ => return refused(),
-            }
-        }
-        Ok(path)
-    }
-}
-
-#[async_trait]
-impl ArtifactStore for LocalStore {
-    async fn put(&self, key: &str, file: PathBuf) -> Result<(u64, String), LaunchError> {
-        let place = self.path(key)?;
-        let unfinished = self.unfinished.next();
-        let root = self.root.clone();
-        blocking(key, move || put(&root, &file, &unfinished, &place)).await
-    }
-
-    async fn get(&self, key: &str) -> Result<Bytes, LaunchError> {
-        let place = self.path(key)?;
-        blocking(key, move || std::fs::read(place).map(Bytes::from)).await
-    }
-
-    async fn remove(&self, prefix: &str) -> Result<(), LaunchError> {
-        let place = self.path(prefix)?;
-        let removed = move || match place.symlink_metadata() {
-            Ok(meta) if meta.is_dir() => std::fs::remove_dir_all(&place),
-            Ok(_) => std::fs::remove_file(&place),
-            Err(error) => Err(error),
-        };
-        match blocking(prefix, removed).await {
-            Err(LaunchError::Missing(_)) => Ok(()),
-            other => other,
-        }
-    }
-}
-
-fn put(root: &Path, file: &Path, unfinished: &Path, place: &Path) -> io::Result<(u64, String)> {
-    // A link is as good as a copy: what has been packed is not written to again.
-    if std::fs::hard_link(file, unfinished).is_err() {
-        std::fs::copy(file, unfinished)?;
-    }
-    let mut content = File::open(unfinished)?;
-    let measured = measure(&mut content)?;
-    content.sync_all()?;
-    let folder = place.parent().unwrap_or(root);
-    create_folders(root, folder)?;
-    std::fs::rename(unfinished, place)?;
-    // Renaming a file over another link to itself does nothing, so the name may still be there.
-    crate::scratch::absent(std::fs::remove_file(unfinished))?;
-    sync_folder(folder)?;
-    Ok(measured)
-}
-
-/// Creates the folders below `root` down to `folder`; each new name is durable.
-fn create_folders(root: &Path, folder: &Path) -> io::Result<()> {
-    if folder.is_dir() || folder == root {
-        return Ok(());
-    }
-    let above = folder.parent().unwrap_or(root);
-    create_folders(root, above)?;
-    match std::fs::create_dir(folder) {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error),
-        Ok(()) => sync_folder(above),
-    }
-}
-
-fn measure(content: &mut File) -> io::Result<(u64, String)> {
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 128 * 1024];
-    let mut size = 0;
-    loop {
-        let count = content.read(&mut buffer)?;
-        if count == 0 {
-            return Ok((size, hex::encode(hash.finalize())));
-        }
-        size += count as u64;
-        hash.update(buffer.get(..count).unwrap_or_default());
-    }
-}
-
-async fn blocking<T: Send + 'static>(
-    key: &str,
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> Result<T, LaunchError> {
-    let outcome = tokio::task::spawn_blocking(work).await;
-    match outcome.unwrap_or_else(|panic| Err(io::Error::other(panic))) {
-        Ok(value) => Ok(value),
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            Err(LaunchError::Missing(format!("artifact {key} is not in the store")))
-        }
-        Err(error) => Err(LaunchError::Unavailable(format!("artifact {key}: {error}"))),
-    }
-}
-
-#[cfg(test)]
-mod tests;
+pub use local::LocalStore;
+pub use location::{
+    Azure, BasicAuth, ClientCertificate, Gcs, Git, Header, Http, HttpAuth, Location, Oauth2, Place, S3,
+    SecretKey,
+};
+pub use repository::Repository;
+pub use stores::{Settings, Stores};

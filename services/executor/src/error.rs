@@ -24,6 +24,12 @@ pub enum Error {
     /// The launcher failed.
     #[error("pods cannot be looked at: {0}")]
     Launcher(String),
+    /// What `artifactGC` wants removed cannot be.
+    #[error(
+        "artifacts cannot be removed, so the workflow stays: {0} (with artifactGC.forceFinalizerRemoval it goes \
+         without them)"
+    )]
+    Artifacts(String),
     /// The name is taken.
     #[error("workflow {namespace}/{name} exists already; delete it, or submit under another name")]
     Exists {
@@ -40,7 +46,7 @@ impl Classify for Error {
             Self::Bus(error) => error.fault(),
             Self::Record { .. } | Self::Exists { .. } | Self::Missing(_) => Fault::Permanent,
             Self::Invalid(_) => Fault::Config,
-            Self::Launcher(_) => Fault::Transient,
+            Self::Launcher(_) | Self::Artifacts(_) => Fault::Transient,
         }
     }
 
@@ -52,6 +58,7 @@ impl Classify for Error {
             Self::Missing(_) => "TIP-EXE-003",
             Self::Exists { .. } => "TIP-EXE-004",
             Self::Launcher(_) => "TIP-EXE-005",
+            Self::Artifacts(_) => "TIP-EXE-006",
         }
     }
 }

@@ -16,6 +16,7 @@ use tiphys_core::workflow::WorkflowRecord;
 
 pub use state::{Shutdown, State};
 
+use crate::artifact::Repository;
 use crate::error::Error;
 use crate::node::{Daemon, Node, OutputValues, ParameterValue, Phase};
 use std::sync::Arc;
@@ -59,6 +60,11 @@ pub enum Change {
         /// Why.
         message: String,
     },
+    /// What `artifactGC` wants removed after the end was removed.
+    Collected {
+        /// Why not all of it could be; empty where it was.
+        problem: String,
+    },
 }
 
 /// How the workflow starts.
@@ -80,6 +86,9 @@ pub struct Begun {
     /// The launcher to which the workflow is bound: only an executor that sees the same one goes on with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub launcher: Option<String>,
+    /// Where its artifacts go; absent: the executor's own folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<Repository>,
 }
 
 /// News of a node; what is absent stays as it is.

@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tiphys_core::{PodKey, Timestamp};
+pub use tiphys_runner::Archive;
 use tokio::sync::mpsc;
 
 /// Everything needed to run one attempt of one step, every placeholder resolved. Secrets stand in it by
@@ -55,6 +56,9 @@ pub struct PodSpec {
     pub capture_result: bool,
     /// Whether the log is to be kept as artifact `main-logs`.
     pub archive_logs: bool,
+    /// Key under which it is kept; absent in specs of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_key: Option<String>,
     /// When the step is to be stopped with a deadline message.
     pub deadline: Option<Timestamp>,
     /// Between TERM and KILL.
@@ -138,26 +142,15 @@ pub struct InputArtifact {
 pub enum ArtifactSource {
     /// Text in the manifest, or from an event.
     Raw(String),
-    /// A key in the artifact store, as an earlier step stored it.
+    /// What lies in an artifact store, as an earlier step stored it or as the manifest names it.
     Stored {
-        /// The key.
+        /// A key of the executor's own folder, or the text of a [`crate::artifact::Location`].
         key: String,
         /// How it was packed.
         archive: Archive,
         /// A path within it.
         sub_path: Option<String>,
     },
-}
-
-/// How an artifact is packed in the store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Archive {
-    /// `.tgz`, the default.
-    #[default]
-    Tar,
-    /// As it is.
-    None,
 }
 
 /// An output parameter with `valueFrom.path`.
@@ -180,7 +173,7 @@ pub struct OutputArtifact {
     pub name: String,
     /// The file or folder.
     pub path: String,
-    /// Key in the store.
+    /// Where it goes, as in [`ArtifactSource::Stored`].
     pub key: String,
     /// How it is packed.
     pub archive: Archive,
@@ -255,7 +248,7 @@ pub enum PodVerdict {
 pub struct StoredArtifact {
     /// Name.
     pub name: String,
-    /// Key in the store.
+    /// Where it is, as in [`ArtifactSource::Stored`].
     pub key: String,
     /// How it is packed.
     pub archive: Archive,
@@ -378,13 +371,54 @@ pub trait Launcher: Send + Sync + 'static {
     async fn remove(&self, key: &PodKey);
 }
 
-/// Artifacts, by key. Local directory now; S3, GCS and Azure fit behind it.
+impl PodSpec {
+    /// Key under which the log is kept, if it is.
+    #[must_use]
+    pub fn log_key(&self) -> Option<String> {
+        let old = || format!("{}/{}/main.log", self.workflow, self.name);
+        self.archive_logs.then(|| self.log_key.clone().unwrap_or_else(old))
+    }
+}
+
+/// What was found at a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fetched {
+    /// A file.
+    File,
+    /// A folder: an artifact without archive, or the files of a git repository.
+    Folder,
+}
+
+/// What a signed URL allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signed {
+    /// GET.
+    Get,
+    /// PUT.
+    Put,
+}
+
+/// Artifacts, by key: one of the executor's own folder, or the text of a [`crate::artifact::Location`], which names
+/// another store. Steps hold no keys to stores; who has the store gives them what they need.
 #[async_trait]
 pub trait ArtifactStore: Send + Sync + 'static {
-    /// Stores; a reader sees all or nothing.
+    /// Stores a file, or a folder file by file. A reader sees all or nothing of a file. Returns bytes and SHA-256
+    /// in hex; of a folder that of its list of files.
     async fn put(&self, key: &str, file: PathBuf) -> Result<(u64, String), LaunchError>;
-    /// The whole content.
+    /// The whole content in memory; a folder as `.tgz`, whatever archive its artifact has.
     async fn get(&self, key: &str) -> Result<Bytes, LaunchError>;
-    /// Forgets everything below a key prefix.
+    /// Writes the content to `place`, where nothing is yet, with memory bounded whatever its size.
+    async fn fetch(&self, key: &str, place: PathBuf) -> Result<Fetched, LaunchError>;
+    /// Forgets a key and everything below it.
     async fn remove(&self, prefix: &str) -> Result<(), LaunchError>;
+    /// A URL that lets whoever has it read or write this key until `lifetime` is over. `None`: its store has no such
+    /// thing, and content goes through the executor.
+    async fn signed(
+        &self,
+        _key: &str,
+        _what: Signed,
+        _lifetime: Duration,
+    ) -> Result<Option<String>, LaunchError> {
+        Ok(None)
+    }
 }

@@ -18,6 +18,7 @@ mod looped;
 mod observe;
 mod options;
 mod outputs;
+mod place;
 pub mod pod;
 mod resource;
 mod retry;

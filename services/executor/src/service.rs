@@ -5,6 +5,7 @@
 //! after its death. Each append is fenced by compare-and-set besides, and a launcher starts a pod once, so that an
 //! owner that was stopped and goes on later does nothing twice.
 
+mod collect;
 mod driver;
 mod follower;
 mod inbox;

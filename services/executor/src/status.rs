@@ -3,8 +3,9 @@
 use serde_json::{Map, Value, json};
 use tiphys_core::Timestamp;
 
+use crate::artifact::{Location, Place};
 use crate::journal::State;
-use crate::launcher::ArtifactSource;
+use crate::launcher::{Archive, ArtifactSource};
 use crate::node::{ArtifactValue, Node, NodeKind, OutputValues, ParameterValue, Phase};
 use crate::plan::unsupported;
 
@@ -56,6 +57,10 @@ fn status(state: &State) -> Value {
     if !state.message.is_empty() {
         status.insert("message".into(), json!(state.message));
     }
+    if let Some(repository) = &state.repository {
+        let shown = repository.shown(&state.submission.namespace);
+        status.insert("artifactRepositoryRef".into(), shown);
+    }
     let nodes: Map<String, Value> =
         state.nodes.iter().map(|(id, node)| (id.clone(), node_object(state, node))).collect();
     status.insert("nodes".into(), Value::Object(nodes));
@@ -100,6 +105,9 @@ fn conditions(state: &State) -> Vec<Value> {
     }
     if state.is_over() {
         all.push(json!({"type": "Completed", "status": "True"}));
+    }
+    if let Some(problem) = state.collected.as_ref().filter(|problem| !problem.is_empty()) {
+        all.push(json!({"type": "ArtifactGCError", "status": "True", "message": problem}));
     }
     let ignored = state.definition.iter();
     let ignored: Vec<&str> = ignored.flat_map(|d| unsupported::ignored(&d.spec)).collect();
@@ -198,7 +206,7 @@ pub fn outputs(outputs: &OutputValues) -> Value {
     object
 }
 
-/// An artifact as Argo shows one whose place is given by its key alone.
+/// An artifact as Argo shows it; one of the executor's own folder as one whose place is given by its key alone.
 fn artifact(value: &ArtifactValue) -> Value {
     let mut object = json!({"name": value.name});
     if let Some(path) = &value.path {
@@ -207,9 +215,15 @@ fn artifact(value: &ArtifactValue) -> Value {
     match &value.source {
         Some(ArtifactSource::Raw(data)) => object["raw"] = json!({"data": data}),
         Some(ArtifactSource::Stored { key, archive, sub_path }) => {
-            object["s3"] = json!({"key": key});
-            if *archive == crate::launcher::Archive::None {
-                object["archive"] = json!({"none": {}});
+            match Location::read(key) {
+                Ok(Some(location)) => merge_place(&mut object, &location.place),
+                _ => object["s3"] = json!({"key": key}),
+            }
+            match archive {
+                Archive::Tar => {}
+                Archive::TarLevel(level) => object["archive"] = json!({"tar": {"compressionLevel": level}}),
+                Archive::Zip => object["archive"] = json!({"zip": {}}),
+                Archive::None => object["archive"] = json!({"none": {}}),
             }
             if let Some(within) = sub_path {
                 object["subPath"] = json!(within);
@@ -224,4 +238,12 @@ fn artifact(value: &ArtifactValue) -> Value {
         object["sha256"] = json!(sum);
     }
     object
+}
+
+/// The place under the name of its kind.
+fn merge_place(object: &mut Value, place: &Place) {
+    let shown = json!(place);
+    for (kind, place) in shown.as_object().into_iter().flatten() {
+        object[kind] = place.clone();
+    }
 }

@@ -1,11 +1,19 @@
-//! Artifacts as `.tgz`: packed the same way each time, unpacked without trust.
+//! Artifacts as `.tgz` or `.zip`: packed the same way each time, unpacked without trust.
 
+mod links;
 mod pack;
+mod plain;
 mod unpack;
+mod zipped;
 
-pub use pack::pack;
-pub(crate) use pack::too_large;
+pub use links::check_links;
+pub use pack::{pack, pack_at};
+pub use plain::copy;
+pub(crate) use plain::plain_file;
 pub use unpack::{Limits, Refused, unpack};
+pub use zipped::{unzip, zip};
+
+pub(crate) use pack::too_large;
 
 #[cfg(test)]
 mod tests;

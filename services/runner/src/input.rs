@@ -2,7 +2,7 @@
 //! step's file system.
 
 use std::fs::{self, Permissions};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 
@@ -29,27 +29,14 @@ fn one(content: &Path, input: &Input) -> Result<(), String> {
     let disk = |error: io::Error| format!("{}: {error}", input.path.display());
     let parent = input.path.parent().unwrap_or_else(|| Path::new("/"));
     fs::create_dir_all(parent).map_err(disk)?;
-    let read = || fs::File::open(content).map_err(|error| format!("its content did not arrive: {error}"));
-    let mut head = [0; 2];
-    // As Argo does: what claims to be packed but is not is taken as it is.
-    let packed = input.archive == Archive::Tar
-        && io::Read::read_exact(&mut read()?, &mut head).is_ok()
-        && head == [0x1f, 0x8b];
-    if packed {
-        let scratch = parent.join(format!(".tiphys-{}", std::process::id()));
-        fs::create_dir(&scratch).map_err(disk)?;
-        let moved = archive::unpack(read()?, &scratch, Limits::default())
-            .map_err(|refused| refused.to_string())
-            .and_then(|()| {
-                let top = within(&top(&scratch).map_err(disk)?, input.sub_path.as_deref())?;
-                put(&top, &input.path).map_err(disk)
-            });
-        let _ = fs::remove_dir_all(&scratch);
-        moved?;
-    } else if let Some(sub_path) = &input.sub_path {
-        return Err(format!("it is a single file and has no part {sub_path}"));
+    if content.is_dir() {
+        let whole = within(content, input.sub_path.as_deref())?;
+        put(&whole, &input.path).map_err(disk)?;
     } else {
-        io::copy(&mut read()?, &mut fs::File::create(&input.path).map_err(disk)?).map_err(disk)?;
+        let scratch = parent.join(format!(".tiphys-{}", std::process::id()));
+        let placed = file(content, input, &scratch);
+        let _ = fs::remove_dir_all(&scratch);
+        placed?;
     }
     if let Some(mode) = input.mode {
         fs::set_permissions(&input.path, Permissions::from_mode(mode & 0o777)).map_err(disk)?;
@@ -57,10 +44,42 @@ fn one(content: &Path, input: &Input) -> Result<(), String> {
     Ok(())
 }
 
+/// Places what came as one file, unpacked if it is packed: what claims to be and is not is taken as it is, as Argo does.
+fn file(content: &Path, input: &Input, scratch: &Path) -> Result<(), String> {
+    let disk = |error: io::Error| format!("{}: {error}", input.path.display());
+    let read = || fs::File::open(content).map_err(|error| format!("its content did not arrive: {error}"));
+    let mut start = Vec::with_capacity(4);
+    read()?.take(4).read_to_end(&mut start).map_err(disk)?;
+    let is_zip = start.starts_with(b"PK\x03\x04") || start.starts_with(b"PK\x05\x06");
+    let unpacked = match input.archive {
+        Archive::Tar | Archive::TarLevel(_) if start.starts_with(&[0x1f, 0x8b]) => {
+            fs::create_dir(scratch).map_err(disk)?;
+            archive::unpack(read()?, scratch, Limits::default())
+        }
+        Archive::Zip if is_zip => {
+            fs::create_dir(scratch).map_err(disk)?;
+            archive::unzip(read()?, scratch, Limits::default())
+        }
+        _ => {
+            if let Some(sub_path) = &input.sub_path {
+                return Err(format!("it is a single file and has no part {sub_path}"));
+            }
+            let mut place = fs::File::create(&input.path).map_err(disk)?;
+            return io::copy(&mut read()?, &mut place).map(|_| ()).map_err(disk);
+        }
+    };
+    unpacked.map_err(|refused| refused.to_string())?;
+    let top = within(&top(scratch).map_err(disk)?, input.sub_path.as_deref())?;
+    put(&top, &input.path).map_err(disk)
+}
+
 /// Moves what was unpacked to its place. A folder that is there already, as a volume is, takes the parts.
 fn put(top: &Path, place: &Path) -> io::Result<()> {
     if !(place.is_dir() && top.is_dir()) {
-        return fs::rename(top, place);
+        return match fs::rename(top, place) {
+            Err(error) if error.kind() == io::ErrorKind::CrossesDevices => copy(top, place),
+            other => other,
+        };
     }
     for entry in fs::read_dir(top)? {
         let entry = entry?;

@@ -1,12 +1,9 @@
 //! Output parameters and artifacts, gathered after the command has ended.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, ErrorKind, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-
-use rustix::fs::OFlags;
 
 use crate::archive;
 use crate::durable;
@@ -79,7 +76,7 @@ impl Outputs {
 }
 
 fn parameter(wanted: &Parameter) -> Result<String, String> {
-    let file = match plain_file(&wanted.path) {
+    let file = match archive::plain_file(&wanted.path) {
         Ok(file) => file,
         Err(error) => {
             return match (&wanted.default, error.kind()) {
@@ -107,16 +104,6 @@ fn parameter(wanted: &Parameter) -> Result<String, String> {
     Ok(String::from_utf8_lossy(value).into_owned())
 }
 
-/// Opens a file of the step. Not a pipe or a device: there the runner would wait for a writer, or read for ever.
-fn plain_file(path: &Path) -> io::Result<File> {
-    let file =
-        OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
-    if file.metadata()?.is_file() {
-        return Ok(file);
-    }
-    Err(io::Error::new(ErrorKind::InvalidInput, "it is no plain file"))
-}
-
 /// Packs an artifact into `file`. False: it is missing, and may be.
 fn artifact(wanted: &Output, file: &Path) -> Result<bool, String> {
     let context =
@@ -126,23 +113,16 @@ fn artifact(wanted: &Output, file: &Path) -> Result<bool, String> {
         Err(error) if error.kind() == ErrorKind::NotFound && wanted.optional => return Ok(false),
         Err(error) => return Err(context(&error)),
     };
-    match wanted.archive {
-        Archive::Tar => archive::pack(&wanted.path, file).map_err(|error| context(&error))?,
-        Archive::None if meta.len() > archive::Limits::default().bytes => {
-            return Err(context(&archive::too_large()));
+    let packed = match wanted.archive {
+        Archive::Tar => archive::pack(&wanted.path, file),
+        Archive::TarLevel(level) => archive::pack_at(&wanted.path, file, level),
+        Archive::Zip => archive::zip(&wanted.path, file),
+        Archive::None if meta.is_file() && meta.len() > archive::Limits::default().bytes => {
+            Err(archive::too_large())
         }
-        Archive::None if meta.is_file() => {
-            let copied = plain_file(&wanted.path)
-                .and_then(|mut from| io::copy(&mut from, &mut durable::create(file)?));
-            copied.map_err(|error| context(&error))?;
-        }
-        Archive::None => {
-            return Err(format!(
-                "output artifact {}: {} is a folder, which archive none cannot hold yet; leave the archive out",
-                wanted.name, wanted.shown
-            ));
-        }
-    }
+        Archive::None => archive::copy(&wanted.path, file),
+    };
+    packed.map_err(|error| context(&error))?;
     Ok(true)
 }
 

@@ -114,13 +114,30 @@ pub struct Output {
 }
 
 /// How an artifact is packed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Archive {
-    /// `.tgz`.
+    /// `.tgz`, the default.
+    #[default]
     Tar,
-    /// As it is.
+    /// `.tgz` with this gzip level, 0 (none) to 9 (smallest).
+    TarLevel(u32),
+    /// `.zip`.
+    Zip,
+    /// As it is; a folder file by file.
     None,
+}
+
+impl Archive {
+    /// What the name of a file packed so ends with.
+    #[must_use]
+    pub const fn suffix(self) -> &'static str {
+        match self {
+            Self::Tar | Self::TarLevel(_) => ".tgz",
+            Self::Zip => ".zip",
+            Self::None => "",
+        }
+    }
 }
 
 impl Spec {

@@ -10,10 +10,13 @@ use anyhow::anyhow;
 use tiphys_bus::Bus;
 use tiphys_catalog::{BusFeeder, Catalog, Directory};
 use tiphys_core::Clock;
+use tiphys_executor::artifact::{Settings, Stores};
 use tiphys_executor::launcher::{ArtifactStore, Launcher};
+use tiphys_kit::kubernetes::Cluster;
 use tiphys_kit::{Backoff, CancellationToken, Group, Health};
 use tracing::warn;
 
+use crate::data::DataFolder;
 pub(crate) use place::{Launchers, Surroundings, cluster};
 
 /// How long the roles may take until they are ready.
@@ -65,6 +68,17 @@ pub(crate) async fn given(
     }
 }
 
+/// The artifact stores: a folder of the data folder, and those that manifests name.
+pub(crate) fn artifacts(
+    data: &DataFolder,
+    catalog: &Catalog,
+    own_identity: bool,
+) -> anyhow::Result<Arc<dyn ArtifactStore>> {
+    let path = std::env::var("PATH").unwrap_or_else(|_| "/usr/local/bin:/usr/bin:/bin".into());
+    let settings = Settings { path, own_identity, ..Settings::default() };
+    Ok(Arc::new(Stores::open(&data.artifacts(), catalog.clone(), settings)?))
+}
+
 /// What a room works with. A room that was begun is expected at once, not when its task first runs.
 pub(crate) struct Room {
     pub(crate) bus: Arc<dyn Bus>,
@@ -73,6 +87,8 @@ pub(crate) struct Room {
     pub(crate) health: Health,
     /// Who it is to others of its kind: two that run at once have two names.
     pub(crate) owner: String,
+    /// The cluster, where one is used.
+    pub(crate) cluster: Option<Cluster>,
 }
 
 impl Room {
@@ -108,8 +124,7 @@ impl Room {
             catalog: self.catalog.clone(),
             clock: self.clock.clone(),
             health: self.health.clone(),
-            #[cfg(feature = "kubernetes")]
-            cluster: None,
+            cluster: self.cluster.clone(),
         };
         group
             .spawn("trigger", move |stop| tiphys_trigger::run(tiphys_trigger::Config::default(), deps, stop));

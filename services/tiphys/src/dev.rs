@@ -60,6 +60,7 @@ async fn serve(args: &DevArgs, connection: &Connection) -> Result<(), Failure> {
         namespace: connection.namespace.clone().unwrap_or_else(|| "default".into()),
         address: listener.local_addr()?,
         launch: args.launch.clone(),
+        artifact_identity: args.artifact_identity,
         memory: args.memory,
         bus: bus.clone(),
         clock,

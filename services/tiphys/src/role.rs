@@ -20,8 +20,7 @@ use tiphys_bus::Bus;
 use tiphys_bus::jetstream::JetStreamConfig;
 use tiphys_catalog::{Catalog, CatalogError};
 use tiphys_core::{Clock, SystemClock};
-use tiphys_executor::artifact::LocalStore;
-use tiphys_executor::launcher::ArtifactStore;
+use tiphys_kit::kubernetes::Cluster;
 use tiphys_kit::{CancellationToken, Group, Health};
 use tiphys_manifest::Diagnostic;
 use tokio::net::TcpListener;
@@ -75,6 +74,8 @@ struct Service<'a> {
     clock: Arc<dyn Clock>,
     health: Health,
     metrics: metrics_exporter_prometheus::PrometheusHandle,
+    /// The cluster, where one is used.
+    cluster: Option<Cluster>,
     /// What runs until the end.
     background: Group,
     stop: CancellationToken,
@@ -109,6 +110,7 @@ async fn serve(role: Role, args: &RoleArgs, connection: &Connection) -> anyhow::
         clock: Arc::new(SystemClock),
         health: Health::default(),
         metrics: tiphys_kit::metric::install().context("metrics")?,
+        cluster: assembly::cluster(&args.launch).await?,
         background: Group::new(CancellationToken::new()),
         stop: CancellationToken::new(),
     };
@@ -243,6 +245,7 @@ impl Service<'_> {
             clock: self.clock.clone(),
             health: self.health.clone(),
             owner: self.instance.clone(),
+            cluster: self.cluster.clone(),
         }
     }
 
@@ -252,20 +255,19 @@ impl Service<'_> {
         bus: &Arc<dyn Bus>,
         catalog: &Catalog,
     ) -> anyhow::Result<Launchers> {
-        let store: Arc<dyn ArtifactStore> = Arc::new(LocalStore::open(&self.data.artifacts())?);
+        let store = assembly::artifacts(&self.data, catalog, self.args.artifact_identity)?;
         let said = |given: &Option<String>, role: &str| {
             let known = given.clone().or_else(|| Some(self.data.role(role)?["address"].as_str()?.to_owned()));
             known.unwrap_or_default()
         };
         let manifests = self.args.manifests.canonicalize()?;
-        let cluster = assembly::cluster(&self.args.launch).await?;
         let surroundings = Surroundings {
             data: &self.data,
             manifests: &manifests,
             server: said(&self.args.api, "server"),
             webhooks: said(&self.args.webhooks, "eventsource"),
             args: &self.args.launch,
-            cluster: cluster.as_ref(),
+            cluster: self.cluster.as_ref(),
         };
         let launchers = surroundings.launchers(store.clone(), self.clock.clone()).await?;
         self.room(bus, catalog).executor(rooms, launchers.launcher.clone(), store);

@@ -121,21 +121,14 @@ const TABLE: &[Row] = rows! {
     "194" Workflow "metrics" Ignored
     "195" Workflow "podSpecPatch" Ignored
     "196" Workflow "podGC" Ignored
-    "197" Workflow "artifactGC" Ignored
-    "198" Workflow "artifactRepositoryRef" Ignored
     "199" Workflow "podDisruptionBudget" Ignored
     "200" Workflow "plugins" Fails
     "201" Workflow "resourceClaims" Ignored
 
     "210" Call "hooks" Fails
 
-    "220" Artifact "s3" Fails
-    "221" Artifact "gcs" Fails
-    "222" Artifact "azure" Fails
     "223" Artifact "oss" Fails
     "224" Artifact "hdfs" Fails
-    "225" Artifact "git" Fails
-    "226" Artifact "http" Fails
     "227" Artifact "artifactory" Fails
     "228" Artifact "plugin" Fails
 };

@@ -54,6 +54,7 @@ impl State {
         self.shutdown = None;
         self.shutdown_message.clear();
         self.suspended = false;
+        self.collected = None;
         self.generation += 1;
     }
 

@@ -8,6 +8,7 @@ use tiphys_core::workflow::{Command, Submission, Verb, WorkflowRecord};
 use tiphys_core::{PodKey, Timestamp};
 
 use super::{Begun, Change, Update, progress};
+use crate::artifact::Repository;
 use crate::definition::{Definition, TemplateDef};
 use crate::error::Error;
 use crate::names;
@@ -84,6 +85,10 @@ pub struct State {
     pub refused: Option<String>,
     /// The launcher to which it is bound.
     pub launcher: Option<Arc<str>>,
+    /// Where its artifacts go; absent: the executor's own folder.
+    pub repository: Option<Arc<Repository>>,
+    /// Artifacts were removed after its end, with what went wrong, as `artifactGC` wants.
+    pub collected: Option<String>,
 }
 
 impl State {
@@ -115,6 +120,8 @@ impl State {
             past_pods: Vec::new(),
             refused: None,
             launcher: None,
+            repository: None,
+            collected: None,
         }
     }
 
@@ -178,6 +185,7 @@ impl State {
                 self.finished = Some(at);
                 self.started.get_or_insert(at);
             }
+            Change::Collected { problem } => self.collected = Some(problem.clone()),
         }
     }
 
@@ -186,6 +194,7 @@ impl State {
         self.labels.clone_from(&begun.labels);
         self.annotations.clone_from(&begun.annotations);
         self.launcher = begun.launcher.as_deref().map(Arc::from);
+        self.repository = begun.repository.clone().map(Arc::new);
         self.phase = Some(Phase::Running);
         self.started = Some(at);
         let submitted = &self.submission.workflow["spec"];

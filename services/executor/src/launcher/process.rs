@@ -230,7 +230,7 @@ impl Shared {
         }
         prepare::allowed(self.config.policy, pod)?;
         let secrets = environment::with_inherited(&self.config, pod, secrets);
-        let contents = input::fetch(&*self.store, pod).await?;
+        let contents = input::fetch(&*self.store, pod, self.place.drafts.next()).await?;
         let _permit = self.starts.acquire().await.ok();
         let key = pod.key.clone();
         let (config, clock, pod) = (Arc::clone(&self.config), Arc::clone(&self.clock), pod.clone());

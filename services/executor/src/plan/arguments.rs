@@ -4,9 +4,9 @@ use serde::Deserialize;
 use serde_json::Value;
 use tiphys_manifest::workflow::{Artifact, Parameter};
 
-use super::Pass;
+use super::{Pass, place};
 use crate::definition::TemplateDef;
-use crate::launcher::{Archive, ArtifactSource};
+use crate::launcher::ArtifactSource;
 use crate::node::{ArtifactValue, InputValues, ParameterValue};
 use crate::scope::Scope;
 use crate::substitute;
@@ -175,32 +175,14 @@ fn located(scope: &Scope<'_>, artifact: &Artifact) -> Result<ArtifactValue, Stri
     if let Some(raw) = &artifact.raw {
         let data = raw.data.as_deref().unwrap_or_default();
         value.source = Some(ArtifactSource::Raw(substitute::required(scope, data)?));
-    } else if let Some((kind, place)) = artifact.location() {
-        let key = stored_key(kind, place, &scope.state.submission.namespace)?;
+    } else if let Some((kind, written)) = artifact.location() {
         value.source = Some(ArtifactSource::Stored {
-            key: substitute::required(scope, &key)?,
-            archive: archive_of(artifact),
+            key: place::named(scope, kind, written)?,
+            archive: place::archive_of(artifact)?,
             sub_path: None,
         });
     }
     Ok(value)
-}
-
-/// The key of a place that is given by its key alone; all else is not fetched yet.
-pub(super) fn stored_key(kind: &str, place: &Value, namespace: &str) -> Result<String, String> {
-    let alone = place.as_object().is_some_and(|members| members.len() == 1);
-    match place["key"].as_str().filter(|_| alone) {
-        Some(key) => Ok(format!("{namespace}/{}", key.trim_start_matches('/'))),
-        None => Err(format!(
-            "an artifact in `{kind}` is not fetched or stored yet (TIP-EXE-100); give only its key, or use raw"
-        )),
-    }
-}
-
-/// How an artifact is packed.
-pub(super) fn archive_of(artifact: &Artifact) -> Archive {
-    let none = artifact.archive.as_ref().and_then(|a| a.get("none"));
-    if none.is_some() { Archive::None } else { Archive::Tar }
 }
 
 /// The literals of an `enum`.

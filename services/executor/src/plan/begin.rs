@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tiphys_manifest::{Kind, Spec};
 
 use super::Pass;
+use crate::artifact::{gc, repository};
 use crate::definition::Definition;
 use crate::journal::{Begun, Change};
 use crate::merge;
@@ -53,8 +54,12 @@ impl Pass<'_> {
             }
         }
         let parameters = self.workflow_parameters(&definition).map_err(invalid)?;
+        gc::check(&definition).map_err(invalid)?;
+        let reference = definition.spec.artifact_repository_ref.as_ref();
+        let repository = repository::of_workflow(reference, &submission.namespace, self.context.catalog);
+        let repository = repository.map_err(|why| (Phase::Error, why))?;
         let (labels, annotations) = metadata(&definition.json);
-        Ok(Begun { spec: merged, parameters, labels, annotations, launcher: None })
+        Ok(Begun { spec: merged, parameters, labels, annotations, launcher: None, repository })
     }
 
     /// The spec merged over the template that it refers to, if it does.

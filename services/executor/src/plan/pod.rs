@@ -5,14 +5,12 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 use tiphys_core::Trace;
 use tiphys_core::trace::VARIABLE;
-use tiphys_manifest::workflow::Artifact;
 
-use super::arguments::{archive_of, stored_key};
 pub(crate) use super::options::claim_name;
-use super::{Context, options, resource};
+use super::{Context, options, place, resource};
 use crate::definition::TemplateDef;
 use crate::journal::State;
-use crate::launcher::{Archive, InputArtifact, OutputArtifact, OutputParameter, PodSpec};
+use crate::launcher::{InputArtifact, OutputArtifact, OutputParameter, PodSpec};
 use crate::names::item_text;
 use crate::node::Node;
 use crate::paths;
@@ -76,7 +74,7 @@ pub(super) fn spec(
     }
     let resource = resource::spec(&scope, state, def)?;
     let labels = metadata(&scope, state, def, "labels")?;
-    let prefix = format!("{}/{}/{name}", state.submission.namespace, state.submission.name);
+    let archive_logs = archives_logs(state, def, context);
     Ok(PodSpec {
         key: key.clone(),
         name: name.clone(),
@@ -93,9 +91,10 @@ pub(super) fn spec(
         script,
         inputs: inputs(node),
         output_parameters: if resource.is_some() { Vec::new() } else { output_parameters(&scope, def)? },
-        output_artifacts: output_artifacts(&scope, def, &prefix)?,
+        output_artifacts: output_artifacts(&scope, def, name)?,
         capture_result: node.wants_result,
-        archive_logs: archives_logs(state, def, context),
+        log_key: archive_logs.then(|| place::of_log(&scope, def, name)).transpose()?,
+        archive_logs,
         deadline: deadline(&scope, def, context)?,
         grace: context.grace,
         resource,
@@ -222,11 +221,7 @@ fn output_parameters(scope: &Scope<'_>, def: &TemplateDef) -> Result<Vec<OutputP
     Ok(all)
 }
 
-fn output_artifacts(
-    scope: &Scope<'_>,
-    def: &TemplateDef,
-    prefix: &str,
-) -> Result<Vec<OutputArtifact>, String> {
+fn output_artifacts(scope: &Scope<'_>, def: &TemplateDef, pod: &str) -> Result<Vec<OutputArtifact>, String> {
     let mut all = Vec::new();
     for artifact in &def.typed.outputs.artifacts {
         let told = |why: String| format!("output artifact '{}': {why}", artifact.name);
@@ -236,36 +231,19 @@ fn output_artifacts(
         all.push(OutputArtifact {
             name: artifact.name.clone(),
             path: substitute::required(scope, path).map_err(told)?,
-            key: output_key(scope, artifact, prefix).map_err(told)?,
-            archive: archive_of(artifact),
+            key: place::of_output(scope, def, artifact, pod).map_err(told)?,
+            archive: place::archive_of(artifact).map_err(told)?,
             optional: artifact.optional.unwrap_or_default(),
         });
     }
     Ok(all)
 }
 
-/// Where an artifact is stored: the key that the manifest gives, else one made of workflow, pod and name.
-fn output_key(scope: &Scope<'_>, artifact: &Artifact, prefix: &str) -> Result<String, String> {
-    let archive = artifact.archive.as_ref();
-    if archive.is_some_and(|archive| archive.get("zip").is_some()) {
-        return Err("archive `zip` is not written yet (TIP-EXE-100); use tar or none".into());
-    }
-    match artifact.location() {
-        Some((kind, place)) => {
-            let key = stored_key(kind, place, &scope.state.submission.namespace)?;
-            substitute::required(scope, &key)
-        }
-        None => Ok(match archive_of(artifact) {
-            Archive::Tar => format!("{prefix}/{}.tgz", artifact.name),
-            Archive::None => format!("{prefix}/{}", artifact.name),
-        }),
-    }
-}
-
 fn archives_logs(state: &State, def: &TemplateDef, context: &Context<'_>) -> bool {
     let own = def.typed.archive_location.as_ref().and_then(|l| l.archive_logs);
     let whole = state.definition.as_ref().and_then(|d| d.spec.archive_logs);
-    context.archive_logs || own.or(whole).unwrap_or_default()
+    let repository = state.repository.as_ref().and_then(|repository| repository.archive_logs);
+    context.archive_logs || repository == Some(true) || own.or(whole).unwrap_or_default()
 }
 
 fn deadline(

@@ -58,8 +58,6 @@ pub(crate) fn ignored(spec: &WorkflowSpec) -> Vec<&'static str> {
     let rows = [
         ("metrics", spec.metrics.is_some()),
         ("podGC", spec.pod_gc.is_some()),
-        ("artifactGC", spec.artifact_gc.is_some()),
-        ("artifactRepositoryRef", spec.artifact_repository_ref.is_some()),
         ("podDisruptionBudget", spec.pod_disruption_budget.is_some()),
     ];
     let used = rows.into_iter().filter(|(_, used)| *used);

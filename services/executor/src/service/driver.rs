@@ -303,6 +303,10 @@ impl Driver {
             self.state = None;
             return Ok(Turn::Again);
         }
+        if let Some(sequence) = self.service.collect(state).await? {
+            self.inbox.record(sequence);
+            return Ok(Turn::Again);
+        }
         let phase = state.phase.map_or("", Phase::as_str);
         info!(workflow = self.name(), phase, message = state.message, "a workflow ended");
         self.leave_nothing(state).await;

@@ -12,6 +12,7 @@ use tracing::{error, info, warn};
 
 use super::Service;
 use super::registry::{Finished, Wanted, Whose};
+use crate::artifact::gc;
 use crate::error::Error;
 use crate::journal::{self, State};
 use crate::projection::Key;
@@ -67,7 +68,7 @@ impl Service {
         let (states, position) = self.read_journals().await?;
         let (mut live, mut finished) = (0, 0);
         for (key, state) in states {
-            if state.is_over() && !state.deleted {
+            if is_done(&state) {
                 finished += 1;
                 self.registry.found(key, finished_of(&state));
             } else {
@@ -156,11 +157,16 @@ impl Service {
                 add(&mut state, message)?;
             }
         }
-        if let Some(state) = state.filter(|state: &State| state.is_over() && !state.deleted) {
+        if let Some(state) = state.filter(is_done) {
             self.registry.found(key, finished_of(&state));
         }
         Ok(())
     }
+}
+
+/// Whether nobody has to do anything about it any more.
+fn is_done(state: &State) -> bool {
+    state.is_over() && !state.deleted && !gc::is_pending(state)
 }
 
 fn take(states: &mut HashMap<Key, State>, key: &Key, message: &Message) -> Result<(), Error> {

@@ -108,6 +108,7 @@ impl Service {
             self.registry.disown(pod);
         }
         self.may_act().await;
+        self.collect_deleted(state).await?;
         if let Some(artifacts) = &self.config.artifacts {
             let prefix = format!("{}/{}/", key.0, key.1);
             if let Err(error) = artifacts.remove(&prefix).await {

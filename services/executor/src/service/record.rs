@@ -15,7 +15,7 @@ pub(super) enum Kind {
     Progress {
         /// The launcher to which it binds the workflow.
         begun: Option<Arc<str>>,
-        /// It ends the workflow.
+        /// It ends the workflow, or is the last word after its end.
         ended: bool,
     },
 }
@@ -28,7 +28,9 @@ impl Kind {
         }
         // Quotes within texts are escaped, so that nobody's text looks like this; an object might, and is
         // found out when it is read.
-        if !has(payload, b"\"change\":\"begun\"") && !has(payload, b"\"change\":\"ended\"") {
+        let wanted: [&[u8]; 3] =
+            [b"\"change\":\"begun\"", b"\"change\":\"ended\"", b"\"change\":\"collected\""];
+        if !wanted.iter().any(|wanted| has(payload, wanted)) {
             return Self::Progress { begun: None, ended: false };
         }
         let changes = match journal::parse(payload) {
@@ -40,7 +42,8 @@ impl Kind {
             Change::Begun(begun) => begun.launcher.as_deref().map(Arc::from),
             _ => None,
         });
-        let ended = changes.iter().any(|change| matches!(change, Change::Ended { .. }));
+        let ended =
+            changes.iter().any(|change| matches!(change, Change::Ended { .. } | Change::Collected { .. }));
         Self::Progress { begun, ended }
     }
 }
@@ -71,6 +74,8 @@ mod tests {
             Kind::Progress { begun: launcher, ended: true }
         );
         assert_eq!(kind(vec![ended("x")]), Kind::Progress { begun: None, ended: true });
+        let collected = Change::Collected { problem: String::new() };
+        assert_eq!(kind(vec![collected]), Kind::Progress { begun: None, ended: true });
         let template = serde_json::json!({"change": "ended", "text": "\"change\":\"begun\""});
         let stored = Change::Stored { key: "k".into(), template };
         assert_eq!(kind(vec![stored]), Kind::Progress { begun: None, ended: false });

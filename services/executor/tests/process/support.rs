@@ -130,6 +130,7 @@ pub(crate) fn pod_of(name: &str, container: serde_json::Value) -> PodSpec {
         output_artifacts: Vec::new(),
         capture_result: true,
         archive_logs: false,
+        log_key: None,
         deadline: None,
         grace: Duration::from_secs(30),
         process_allowed: true,

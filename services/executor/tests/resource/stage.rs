@@ -226,6 +226,7 @@ impl Run {
             output_artifacts: Vec::new(),
             capture_result: false,
             archive_logs: false,
+            log_key: None,
             deadline: None,
             grace: Duration::from_secs(30),
             process_allowed: false,

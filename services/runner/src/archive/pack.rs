@@ -23,7 +23,19 @@ const TIME: u64 = 946_684_800;
 /// When something cannot be read, changes meanwhile, or the disk refuses; and when it is more than anybody would
 /// unpack again: a file with holes may claim to be larger than any disk.
 pub fn pack(path: &Path, to: &Path) -> io::Result<()> {
-    let zip = GzEncoder::new(BufWriter::new(durable::create(to)?), Compression::default());
+    pack_with(path, to, Compression::default())
+}
+
+/// The same with a level of gzip, 0 (none) to 9 (smallest); what is above counts as 9.
+///
+/// # Errors
+/// As [`pack`].
+pub fn pack_at(path: &Path, to: &Path, level: u32) -> io::Result<()> {
+    pack_with(path, to, Compression::new(level.min(9)))
+}
+
+fn pack_with(path: &Path, to: &Path, level: Compression) -> io::Result<()> {
+    let zip = GzEncoder::new(BufWriter::new(durable::create(to)?), level);
     let mut tar = Builder::new(zip);
     let name = path.file_name().unwrap_or("artifact".as_ref());
     // Only here a link is followed: it is what the manifest names.
@@ -76,9 +88,9 @@ fn header(kind: EntryType, meta: &Metadata, size: u64) -> Header {
 }
 
 /// As much of a file as its header announced; an archive with less would be broken.
-struct Exactly {
-    file: File,
-    left: u64,
+pub(super) struct Exactly {
+    pub(super) file: File,
+    pub(super) left: u64,
 }
 
 impl Read for Exactly {

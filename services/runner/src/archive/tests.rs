@@ -232,3 +232,113 @@ fn packing_is_the_same_each_time_and_comes_back() {
     unpack(&fs::read(dir.path().join("single.tgz")).unwrap()[..], &into, Limits::default()).unwrap();
     assert_eq!(listing(&into), ["single 644 content"]);
 }
+
+/// A zip made by hand: name, type and mode, content.
+fn forged_zip(entries: &[(&str, u32, &str)]) -> std::io::Cursor<Vec<u8>> {
+    use ::zip::write::SimpleFileOptions;
+    let mut zip = ::zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (name, mode, content) in entries {
+        let options = SimpleFileOptions::default().unix_permissions(mode & 0o777);
+        if mode & 0o170_000 == 0o120_000 {
+            zip.add_symlink(*name, *content, options).unwrap();
+        } else {
+            zip.start_file(*name, options).unwrap();
+            zip.write_all(content.as_bytes()).unwrap();
+        }
+    }
+    zip.finish().unwrap()
+}
+
+#[test]
+fn nothing_in_a_zip_leaves_the_folder() {
+    const LINK: u32 = 0o120_777;
+    let hostile: &[(&str, &[(&str, u32, &str)])] = &[
+        ("dot dot", &[("../canary", 0o644, "x")]),
+        ("dot dot within", &[("a/../../canary", 0o644, "x")]),
+        ("absolute", &[("/tmp/tiphys-canary", 0o644, "x")]),
+        ("absolute link", &[("l", LINK, "/etc/passwd")]),
+        ("climbing link", &[("l", LINK, "../canary")]),
+        ("file below a link", &[("d", LINK, "a"), ("d/canary", 0o644, "x")]),
+        ("file over a folder", &[("d/f", 0o644, "x"), ("d", 0o644, "x")]),
+        ("folder over a file", &[("f", 0o644, "x"), ("f/canary", 0o644, "x")]),
+    ];
+    for (what, entries) in hostile {
+        let dir = tempfile::tempdir().unwrap();
+        let into = dir.path().join("into");
+        fs::create_dir(&into).unwrap();
+        assert!(unzip(forged_zip(entries), &into, Limits::default()).is_err(), "{what} was accepted");
+        assert_eq!(listing(dir.path()).into_iter().find(|name| !name.starts_with("into/")), None, "{what}");
+        assert!(!Path::new("/tmp/tiphys-canary").exists(), "{what}");
+    }
+    let into = tempfile::tempdir().unwrap();
+    let cut = forged_zip(&[("f", 0o644, "x")]).into_inner();
+    assert!(unzip(std::io::Cursor::new(&cut[..cut.len() / 2]), into.path(), Limits::default()).is_err());
+    let few = Limits { entries: 1, ..Limits::default() };
+    let two = forged_zip(&[("a", 0o644, "x"), ("b", 0o644, "x")]);
+    assert!(matches!(unzip(two, into.path(), few), Err(Refused::TooLarge(_))));
+}
+
+#[test]
+fn a_zip_that_grows_too_much_is_refused() {
+    let (dir, zeros) = (tempfile::tempdir().unwrap(), vec![0; 40 << 20]);
+    fs::write(dir.path().join("zeros"), zeros).unwrap();
+    let packed = dir.path().join("zeros.zip");
+    zip(&dir.path().join("zeros"), &packed).unwrap();
+    let into = tempfile::tempdir().unwrap();
+    let outcome = unzip(fs::File::open(&packed).unwrap(), into.path(), Limits::default());
+    assert!(matches!(outcome, Err(Refused::TooLarge("it grows too much when it is unpacked"))));
+}
+
+#[test]
+fn each_way_of_packing_brings_a_tree_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let tree = dir.path().join("tree");
+    fs::create_dir_all(tree.join("empty")).unwrap();
+    fs::write(tree.join("b"), "bee").unwrap();
+    fs::set_permissions(tree.join("b"), fs::Permissions::from_mode(0o750)).unwrap();
+    fs::write(tree.join("long"), "long ".repeat(10_000)).unwrap();
+    symlink("b", tree.join("link")).unwrap();
+    let into = |name: &str| {
+        let into = dir.path().join(name);
+        fs::create_dir(&into).unwrap();
+        into
+    };
+    let packed = dir.path().join("packed");
+    let (one, two) = (packed.with_extension("1"), packed.with_extension("2"));
+    zip(&tree, &one).unwrap();
+    zip(&tree, &two).unwrap();
+    assert_eq!(fs::read(&one).unwrap(), fs::read(&two).unwrap());
+    let zipped = into("zipped");
+    unzip(fs::File::open(&one).unwrap(), &zipped, Limits::default()).unwrap();
+    assert_eq!(listing(&zipped.join("tree")), listing(&tree));
+
+    let mut sizes = Vec::new();
+    for level in [0, 1, 9, 99] {
+        pack_at(&tree, &packed, level).unwrap();
+        sizes.push(fs::metadata(&packed).unwrap().len());
+        let tar = into(&format!("tar-{level}"));
+        unpack(fs::File::open(&packed).unwrap(), &tar, Limits::default()).unwrap();
+        assert_eq!(listing(&tar.join("tree")), listing(&tree));
+    }
+    assert!(
+        sizes[0] > 50_000 && sizes[1] < 5000 && sizes[2] <= sizes[1] && sizes[2] == sizes[3],
+        "{sizes:?}"
+    );
+
+    copy(&tree, &dir.path().join("plain")).unwrap();
+    let mut plain = listing(&tree);
+    plain.retain(|name| !name.starts_with("link"));
+    assert_eq!(listing(&dir.path().join("plain")), plain);
+}
+
+#[test]
+fn a_link_out_of_a_folder_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let tree = dir.path().join("tree");
+    fs::create_dir_all(tree.join("a/b")).unwrap();
+    symlink("../../top", tree.join("a/b/fine")).unwrap();
+    check_links(&tree).unwrap();
+    symlink("../../../out", tree.join("a/b/bad")).unwrap();
+    let refused = check_links(&tree).unwrap_err().to_string();
+    assert!(refused.contains("a/b/bad: the link leads outside"), "{refused}");
+}

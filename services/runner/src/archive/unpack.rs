@@ -32,7 +32,7 @@ impl Default for Limits {
 }
 
 /// Below this many bytes the ratio does not matter.
-const SMALL: u64 = 16 << 20;
+pub(super) const SMALL: u64 = 16 << 20;
 /// Headers of one entry, long names included, may not be larger: they are held in memory.
 const HEADERS: u64 = 1 << 20;
 
@@ -89,6 +89,11 @@ fn each_entry(
         }
         one_entry(entry?, into, &mut links)?;
     }
+    make_links(into, links)
+}
+
+/// Links are made last, so that nothing is written through one.
+pub(super) fn make_links(into: &Path, links: Vec<(PathBuf, PathBuf)>) -> Result<(), Refused> {
     for (path, target) in links {
         parents(into, &path)?;
         let place = into.join(&path);
@@ -157,7 +162,7 @@ fn target(entry: &Entry<'_, impl Read>, path: &Path) -> Result<PathBuf, Refused>
 }
 
 /// The name below the folder; nothing for the folder itself.
-fn inside(name: &Path) -> Result<Option<PathBuf>, Refused> {
+pub(super) fn inside(name: &Path) -> Result<Option<PathBuf>, Refused> {
     let mut path = PathBuf::new();
     for component in name.components() {
         match component {
@@ -170,7 +175,7 @@ fn inside(name: &Path) -> Result<Option<PathBuf>, Refused> {
 }
 
 /// Whether a link at `path` stays within the folder, also when its target passes through other such links.
-fn stays_inside(path: &Path, target: &Path) -> bool {
+pub(super) fn stays_inside(path: &Path, target: &Path) -> bool {
     let mut depth = path.components().count() - 1;
     let mut climbing = true;
     for component in target.components() {
@@ -185,12 +190,12 @@ fn stays_inside(path: &Path, target: &Path) -> bool {
 }
 
 /// Creates the folders above `path`.
-fn parents(into: &Path, path: &Path) -> Result<(), Refused> {
+pub(super) fn parents(into: &Path, path: &Path) -> Result<(), Refused> {
     path.parent().map_or(Ok(()), |parent| folders(into, parent))
 }
 
 /// Creates the folder `path` and those above it, each a real one.
-fn folders(into: &Path, path: &Path) -> Result<(), Refused> {
+pub(super) fn folders(into: &Path, path: &Path) -> Result<(), Refused> {
     let mut folder = into.to_path_buf();
     for part in path.components() {
         folder.push(part);
@@ -207,7 +212,7 @@ fn folders(into: &Path, path: &Path) -> Result<(), Refused> {
 }
 
 /// A new file; an entry of the same name is replaced, as tar does.
-fn fresh(place: &Path, path: &Path) -> Result<File, Refused> {
+pub(super) fn fresh(place: &Path, path: &Path) -> Result<File, Refused> {
     match place.symlink_metadata() {
         Ok(meta) if meta.is_dir() => return Err(refuse(path, "a folder has this name")),
         Ok(_) => std::fs::remove_file(place)?,
@@ -216,7 +221,7 @@ fn fresh(place: &Path, path: &Path) -> Result<File, Refused> {
     Ok(OpenOptions::new().write(true).create_new(true).mode(0o600).open(place)?)
 }
 
-fn refuse(name: &Path, why: &'static str) -> Refused {
+pub(super) fn refuse(name: &Path, why: &'static str) -> Refused {
     Refused::Unsafe { name: name.display().to_string(), why }
 }
 

@@ -26,6 +26,9 @@ pub(crate) struct DevArgs {
     pub(crate) log_format: LogFormat,
     #[command(flatten)]
     pub(crate) launch: LaunchArgs,
+    /// Artifact stores that name no Secret are opened with your own identity on this machine
+    #[arg(long)]
+    pub(crate) artifact_identity: bool,
 }
 
 #[derive(Debug, Args)]

@@ -48,6 +48,10 @@ pub(crate) struct RoleArgs {
     pub(crate) api: Option<String>,
     #[command(flatten)]
     pub(crate) launch: LaunchArgs,
+    /// Artifact stores that name no Secret are opened with this machine's own identity (executor): whoever writes
+    /// workflows may then do there what it may
+    #[arg(long)]
+    pub(crate) artifact_identity: bool,
     /// Answer webhooks only when the bus has the event (eventsource)
     #[arg(long)]
     pub(crate) no_spool: bool,

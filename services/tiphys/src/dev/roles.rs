@@ -10,8 +10,7 @@ use tiphys_bus::Bus;
 use tiphys_catalog::Catalog;
 use tiphys_core::Clock;
 use tiphys_eventsource::Ingress;
-use tiphys_executor::artifact::LocalStore;
-use tiphys_executor::launcher::{ArtifactStore, Launcher};
+use tiphys_executor::launcher::Launcher;
 use tiphys_kit::{CancellationToken, Group, Health};
 use tiphys_server::{Followers, Shared};
 use tokio::net::TcpListener;
@@ -33,6 +32,7 @@ pub(super) struct Roles {
     pub(super) namespace: String,
     pub(super) address: SocketAddr,
     pub(super) launch: LaunchArgs,
+    pub(super) artifact_identity: bool,
     pub(super) memory: bool,
     pub(super) bus: Arc<dyn Bus>,
     pub(super) clock: Arc<dyn Clock>,
@@ -63,7 +63,7 @@ impl Roles {
             stages.background.spawn("catalog-bus", move |stop| given.follow(stop));
         }
         let cluster = assembly::cluster(&self.launch).await?;
-        let store: Arc<dyn ArtifactStore> = Arc::new(LocalStore::open(&self.data.artifacts())?);
+        let store = assembly::artifacts(&self.data, &catalog, self.artifact_identity)?;
         let surroundings = Surroundings {
             data: &self.data,
             manifests: &self.dir,
@@ -81,6 +81,7 @@ impl Roles {
             health: health.clone(),
             // One process at a time has the data folder: its claims are its own after a restart, too.
             owner: "dev".into(),
+            cluster: cluster.clone(),
         };
         room.executor(&mut stages.rooms, launcher.clone(), store);
         room.trigger(&mut stages.rooms);

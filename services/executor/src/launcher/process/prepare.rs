@@ -6,15 +6,14 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use bytes::Bytes;
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 use tiphys_core::Timestamp;
 use tiphys_runner::{Output, Parameter, Spec, Variable, spec};
 
 use super::folder::{Folder, Found};
+use super::input::Contents;
 use super::{Config, LaunchError, PodSpec, Policy, SecretEnvironment, environment, input, unavailable};
-use crate::launcher::Archive;
 use crate::scratch::Scratch;
 
 /// What matters here of a container.
@@ -78,7 +77,7 @@ pub(super) fn folder(
     (folder, drafts): (&Folder, &Scratch),
     pod: &PodSpec,
     secrets: &SecretEnvironment,
-    contents: Vec<Bytes>,
+    contents: Contents,
     now: Timestamp,
 ) -> Result<Timestamp, LaunchError> {
     match folder.look() {
@@ -108,7 +107,7 @@ fn fill(
     folder: &Folder,
     pod: &PodSpec,
     secrets: &SecretEnvironment,
-    contents: &[Bytes],
+    contents: &Contents,
     now: Timestamp,
 ) -> Result<(), LaunchError> {
     input::place(folder, pod, contents)?;
@@ -171,7 +170,7 @@ fn spec_of(
         environment: variables,
         parameters: parameters(folder, pod),
         artifacts: artifacts(folder, pod),
-        log_key: pod.archive_logs.then(|| format!("{}/{}/main.log", pod.workflow, pod.name)),
+        log_key: pod.log_key(),
         capture: pod.capture_result,
         log_limit: config.log_limit,
         deadline: pod.deadline,
@@ -228,10 +227,7 @@ fn artifacts(folder: &Folder, pod: &PodSpec) -> Vec<Output> {
         path: folder.path_of(&wanted.path),
         shown: wanted.path.clone(),
         key: wanted.key.clone(),
-        archive: match wanted.archive {
-            Archive::Tar => tiphys_runner::Archive::Tar,
-            Archive::None => tiphys_runner::Archive::None,
-        },
+        archive: wanted.archive,
         optional: wanted.optional,
     });
     each.collect()

@@ -4,7 +4,7 @@ use tiphys_runner::{Exit, Packed, Verdict, spec};
 
 use super::folder::Folder;
 use super::{ArtifactStore, LaunchError, PodResult};
-use crate::launcher::{Archive, PodVerdict, StoredArtifact};
+use crate::launcher::{PodVerdict, StoredArtifact};
 
 /// Stores the artifacts and makes the result. May be done again: the store replaces equal by equal.
 pub(super) async fn result(store: &dyn ArtifactStore, folder: &Folder, exit: Exit) -> PodResult {
@@ -56,10 +56,7 @@ async fn one(
     Ok(Some(StoredArtifact {
         name: packed.name.clone(),
         key: packed.key.clone(),
-        archive: match packed.archive {
-            tiphys_runner::Archive::Tar => Archive::Tar,
-            tiphys_runner::Archive::None => Archive::None,
-        },
+        archive: packed.archive,
         size,
         sha256,
     }))
