@@ -13,4 +13,5 @@ mod response;
 mod scan;
 mod services;
 mod sidekick;
+mod stores;
 mod trace;

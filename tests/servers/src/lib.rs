@@ -2,6 +2,7 @@
 //! when dropped. One that is missing makes a test fail under CI, and is skipped loudly elsewhere.
 #![expect(clippy::expect_used, reason = "a test that cannot start its server has failed")]
 
+pub mod azurite;
 pub mod cluster;
 pub mod docker;
 pub mod flaky;
@@ -13,6 +14,7 @@ pub mod proxy;
 pub mod pubsub;
 pub mod sqs;
 
+pub use azurite::{Azurite, azurite};
 pub use cluster::{Cluster, cluster};
 pub use docker::{Docker, docker};
 pub use flaky::{Fault, Flaky};

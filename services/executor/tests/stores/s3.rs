@@ -1,0 +1,85 @@
+//! S3, as moto speaks it.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tiphys_executor::launcher::{ArtifactStore, Signed};
+use tiphys_servers::{moto, moto_with_keys};
+
+use crate::contract;
+use crate::support::{Host, at};
+
+const KEYS: [(&str, &str); 2] = [("id", "test-access-key"), ("secret", "test-secret-key")];
+
+fn place(url: &str, key: &str) -> Value {
+    json!({"endpoint": url.trim_start_matches("http://"), "bucket": "results", "insecure": true, "key": key,
+        "accessKeySecret": {"name": "keys", "key": "id"}, "secretKeySecret": {"name": "keys", "key": "secret"}})
+}
+
+async fn make_bucket(url: &str) {
+    let made = reqwest::Client::new().put(format!("{url}/results")).send().await.unwrap();
+    assert!(made.status().is_success(), "{made:?}");
+}
+
+#[tokio::test]
+async fn a_bucket_holds_the_contract() {
+    let Some(server) = moto() else { return };
+    make_bucket(&server.url()).await;
+    let host = Host::new(&KEYS);
+    contract::hold(&host, |key| at("s3", &place(&server.url(), key))).await;
+}
+
+#[tokio::test]
+async fn who_has_a_signed_url_needs_no_keys() {
+    let Some(server) = moto() else { return };
+    make_bucket(&server.url()).await;
+    let host = Host::new(&KEYS);
+    let key = at("s3", &place(&server.url(), "wf/pod/a"));
+    let signed = async |what| host.stores.signed(&key, what, Duration::from_secs(60)).await.unwrap().unwrap();
+    let put = signed(Signed::Put).await;
+    assert!(put.contains("X-Amz-Expires=60") && !put.contains("test-secret-key"), "{put}");
+    let client = reqwest::Client::new();
+    assert!(client.put(put).body("by url").send().await.unwrap().status().is_success());
+    assert_eq!(host.text(&key).await.unwrap(), "by url");
+    let got = client.get(signed(Signed::Get).await).send().await.unwrap().text().await.unwrap();
+    assert_eq!(got, "by url");
+    assert_eq!(host.stores.signed("team/wf/a", Signed::Get, Duration::from_secs(60)).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn wrong_keys_are_told_without_being_shown() {
+    let Some(server) = moto_with_keys(1) else { return };
+    make_bucket(&server.url()).await;
+    let host = Host::new(&KEYS);
+    let file = host.file("one", "abc");
+    let key = at("s3", &place(&server.url(), "wf/pod/a"));
+    let told = host.stores.put(&key, file).await.unwrap_err().to_string();
+    assert!(told.contains("bucket results at 127.0.0.1") && told.contains("refuses access"), "{told}");
+    assert!(told.contains("check Secret keys"), "{told}");
+    assert!(!told.contains("test-secret-key"), "{told}");
+}
+
+#[tokio::test]
+async fn what_is_missing_is_named() {
+    let host = Host::new(&KEYS);
+    let mut written = place("http://127.0.0.1:1", "k");
+    written["secretKeySecret"]["key"] = json!("other");
+    let told = host.refusal(&at("s3", &written)).await;
+    assert!(told.contains("Secret team/keys") && told.contains("no key 'other'"), "{told}");
+    written["secretKeySecret"]["name"] = json!("absent");
+    let told = host.refusal(&at("s3", &written)).await;
+    assert!(told.contains("Secret team/absent") && told.contains("does not exist"), "{told}");
+    for without in ["accessKeySecret", "secretKeySecret"] {
+        written.as_object_mut().unwrap().remove(without);
+    }
+    let told = host.refusal(&at("s3", &written)).await;
+    assert!(told.contains("names no Secret") && told.contains("--artifact-identity"), "{told}");
+    let mut clouds = place("http://169.254.169.254", "latest/meta-data");
+    clouds["insecure"] = json!(true);
+    let told = host.refusal(&at("s3", &clouds)).await;
+    assert!(told.contains("link-local"), "{told}");
+    let Some(server) = moto() else { return };
+    let told = host.stores.put(&at("s3", &place(&server.url(), "k")), host.file("f", "x")).await;
+    let told = told.unwrap_err().to_string();
+    assert!(told.contains("bucket results") && told.contains("does not exist"), "{told}");
+}

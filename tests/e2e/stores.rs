@@ -1,0 +1,172 @@
+//! Artifacts through a bucket.
+
+use serde_json::Value;
+use tiphys_servers::{Moto, moto};
+use tiphys_tests::server::exchange;
+use tiphys_tests::{Server, until};
+
+const MANIFESTS: &str = r#"
+apiVersion: v1
+kind: Secret
+metadata: {name: keys}
+stringData: {id: test-access-key, secret: test-secret-key}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: artifact-repositories
+  annotations: {workflows.argoproj.io/default-artifact-repository: results}
+data:
+  results: |
+    archiveLogs: true
+    s3:
+      endpoint: AUTHORITY
+      bucket: results
+      insecure: true
+      keyFormat: "{{workflow.name}}/{{pod.name}}"
+      accessKeySecret: {name: keys, key: id}
+      secretKeySecret: {name: keys, key: secret}
+  absent: |
+    s3:
+      endpoint: AUTHORITY
+      bucket: absent
+      insecure: true
+      accessKeySecret: {name: keys, key: id}
+      secretKeySecret: {name: keys, key: secret}
+---
+apiVersion: argoproj.io/v1alpha1
+kind: WorkflowTemplate
+metadata: {name: passing}
+spec:
+  entrypoint: main
+  artifactGC: {strategy: OnWorkflowDeletion}
+  templates:
+  - name: main
+    steps:
+    - - {name: make, template: make}
+    - - name: take
+        template: take
+        arguments:
+          artifacts:
+          - {name: zipped, from: "{{steps.make.outputs.artifacts.zipped}}"}
+          - {name: tree, from: "{{steps.make.outputs.artifacts.tree}}"}
+          - {name: single, from: "{{steps.make.outputs.artifacts.single}}"}
+          - {name: part, from: "{{steps.make.outputs.artifacts.single}}", subPath: sub/b}
+          - {name: none, from: "{{steps.make.outputs.artifacts.none}}"}
+  - name: make
+    script:
+      image: busybox
+      command: [sh]
+      source: |
+        echo made
+        mkdir -p tree/sub
+        echo A >tree/a
+        echo B >tree/sub/b
+        for place in "{{outputs.artifacts.zipped.path}}" "{{outputs.artifacts.tree.path}}" "{{outputs.artifacts.single.path}}"; do
+          cp -r tree "$place"
+        done
+    outputs:
+      artifacts:
+      - {name: zipped, path: /out/zipped, archive: {zip: {}}, artifactGC: {strategy: OnWorkflowCompletion}}
+      - {name: tree, path: /out/tree, archive: {none: {}}, artifactGC: {strategy: Never}}
+      - {name: single, path: /out/single, archive: {tar: {compressionLevel: 9}}, s3: {key: "own/{{workflow.name}}.tgz"}}
+      - {name: none, path: /out/none, optional: true}
+  - name: take
+    inputs:
+      artifacts:
+      - {name: zipped, path: /in/zipped}
+      - {name: tree, path: /in/tree}
+      - {name: single, path: /in/single}
+      - {name: part, path: /in/part}
+      - {name: none, path: /in/none, optional: true}
+      - {name: text, path: /in/text, raw: {data: "raw"}}
+    script:
+      image: busybox
+      command: [sh]
+      source: |
+        cat "{{inputs.artifacts.zipped.path}}/sub/b" "{{inputs.artifacts.tree.path}}/sub/b"
+        cat "{{inputs.artifacts.single.path}}/a" "{{inputs.artifacts.part.path}}" "{{inputs.artifacts.text.path}}"
+        test ! -e "{{inputs.artifacts.none.path}}"
+"#;
+
+/// A request as somebody who may do all.
+fn ask(moto: &Moto, method: &str, path: &str) -> String {
+    let authority = moto.url().trim_start_matches("http://").to_owned();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {authority}\r\nAuthorization: Bearer test\r\nConnection: close\r\n\
+         Content-Length: 0\r\n\r\n"
+    );
+    let answer = exchange(&authority, request.as_bytes()).unwrap();
+    assert!(answer.status < 300, "{path}: {} {}", answer.status, answer.body);
+    answer.body
+}
+
+/// Keys in the bucket.
+fn keys(moto: &Moto) -> Vec<String> {
+    let listed = ask(moto, "GET", "/results?list-type=2");
+    let parts = listed.split("<Key>").skip(1);
+    let mut keys: Vec<String> = parts.map(|part| part.split("</Key>").next().unwrap().to_owned()).collect();
+    keys.sort();
+    keys
+}
+
+fn node<'w>(workflow: &'w Value, name: &str) -> &'w Value {
+    let nodes = workflow["status"]["nodes"].as_object().unwrap();
+    nodes.values().find(|node| node["displayName"] == name).unwrap()
+}
+
+#[test]
+fn a_workflow_passes_artifacts_through_a_bucket_and_tidies_it() {
+    let Some(moto) = moto() else { return };
+    ask(&moto, "PUT", "/results");
+    let folder = tempfile::tempdir().unwrap();
+    let text = MANIFESTS.replace("AUTHORITY", moto.url().trim_start_matches("http://"));
+    std::fs::write(folder.path().join("all.yaml"), text).unwrap();
+    let mut server = Server::with(folder.path(), &["--launcher", "process"], &[]);
+    server.ok(&["submit", "--from", "wftmpl/passing", "--name", "one"]);
+    let ended = server.ended(1).remove(0);
+    assert_eq!(ended["status"]["phase"], "Succeeded", "{ended:#}");
+    let (make, take) = (node(&ended, "make"), node(&ended, "take"));
+    assert_eq!(take["outputs"]["result"], "B\nB\nA\nB\nraw");
+    let folder = |node: &Value| format!("one/{}", node["podName"].as_str().unwrap());
+    let (made, taken) = (folder(make), folder(take));
+    let mut rest = vec![
+        format!("{made}/main.log"),
+        format!("{made}/tree/a"),
+        format!("{made}/tree/sub/b"),
+        format!("{taken}/main.log"),
+        "own/one.tgz".to_owned(),
+    ];
+    rest.sort();
+    // The zip went when the workflow was over.
+    until("what goes on completion is gone", || (keys(&moto) == rest).then_some(()));
+    let place = &make["outputs"]["artifacts"][0]["s3"];
+    assert_eq!(place["key"], Value::from(format!("{made}/zipped.zip")));
+    assert!(!ended.to_string().contains("test-secret-key"));
+
+    // The other goes with the workflow, but for the one that stays.
+    server.kill();
+    server.run();
+    server.ok(&["delete", "one"]);
+    let left = [format!("{made}/tree/a"), format!("{made}/tree/sub/b")];
+    until("what goes on deletion is gone", || (keys(&moto) == left).then_some(()));
+    let log = server.log();
+    assert!(!log.contains("test-secret-key"), "{log}");
+}
+
+#[test]
+fn a_bucket_that_is_not_there_is_an_error_of_the_step() {
+    let Some(moto) = moto() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let text = MANIFESTS.replace("AUTHORITY", moto.url().trim_start_matches("http://"));
+    let text =
+        text.replace("artifactGC: {strategy: OnWorkflowDeletion}", "artifactRepositoryRef: {key: absent}");
+    std::fs::write(folder.path().join("all.yaml"), text).unwrap();
+    let server = Server::with(folder.path(), &["--launcher", "process"], &[]);
+    server.ok(&["submit", "--from", "wftmpl/passing", "--name", "one"]);
+    let ended = server.ended(1).remove(0);
+    assert_eq!(ended["status"]["phase"], "Failed", "{ended:#}");
+    assert_eq!(node(&ended, "make")["phase"], "Error", "{ended:#}");
+    let message = node(&ended, "make")["message"].as_str().unwrap();
+    assert!(message.contains("bucket absent at") && message.contains("does not exist"), "{message}");
+}
