@@ -6,6 +6,7 @@ mod hmac;
 mod http;
 mod json;
 mod mask;
+mod pod;
 mod rows;
 mod serve;
 mod sign;
@@ -35,6 +36,8 @@ pub(crate) enum Tool {
     AwsInventory(aws::Args),
     /// Print the HMAC-SHA256 of a file, as webhooks are signed
     Hmac(hmac::Args),
+    /// Delete the pod that an alert of Falco names, if it is the one that raised it
+    DeletePod(pod::Args),
 }
 
 /// Runs a tool.
@@ -47,6 +50,7 @@ pub(crate) async fn run(tool: Tool) -> Result<(), Failure> {
         Tool::Rows(args) => rows::run(&args).await,
         Tool::AwsInventory(args) => aws::run(&args).await,
         Tool::Hmac(args) => hmac::run(&args),
+        Tool::DeletePod(args) => pod::run(&args).await,
     }
 }
 
