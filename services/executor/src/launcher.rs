@@ -1,5 +1,7 @@
 //! The launcher port: start, observe, stop and logs, each idempotent by pod key.
 
+#[cfg(feature = "kubernetes")]
+pub mod kubernetes;
 pub mod process;
 pub mod resource;
 pub mod several;
@@ -89,6 +91,12 @@ pub struct PodOptions {
     pub daemon: bool,
     /// Argo's `podGC`, as far as it concerns the end of this pod.
     pub gc: PodGc,
+    /// Name of the node, as Argo's annotation tells it.
+    pub node_name: String,
+    /// Argo's `podDisruptionBudget`: the spec of one for all pods of the workflow, removed by [`Launcher::over`].
+    pub disruption_budget: Option<serde_json::Map<String, serde_json::Value>>,
+    /// Hosts on which earlier attempts failed, where `retryStrategy.affinity` wants others.
+    pub avoid: Vec<String>,
 }
 
 /// When the pod itself goes, once its end is journalled. Its result is with the workflow; its logs stay where the launcher
@@ -333,7 +341,7 @@ pub trait Launcher: Send + Sync + 'static {
     }
 
     /// Whether its server looks up the Secrets and ConfigMaps that a pod names, so that nothing is looked up for it.
-    fn knows_secrets(&self) -> bool {
+    fn knows_secrets(&self, _pod: &PodSpec) -> bool {
         false
     }
 

@@ -164,6 +164,16 @@ impl Launcher for Several {
         own.and_then(|launcher| launcher.identity())
     }
 
+    fn knows_secrets(&self, pod: &PodSpec) -> bool {
+        if pod.resource.is_some() {
+            return true;
+        }
+        match &self.host {
+            Some(host) if self.takes_host(pod.process_allowed) => host.knows_secrets(pod),
+            _ => self.contained.get().is_some_and(|contained| contained.knows_secrets(pod)),
+        }
+    }
+
     fn path_of(&self, key: &PodKey, on_host: bool, path: &str) -> String {
         match &self.host {
             Some(host) if self.takes_host(on_host) => host.path_of(key, on_host, path),

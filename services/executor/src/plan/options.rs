@@ -71,6 +71,12 @@ pub(super) fn of(scope: &Scope<'_>, def: &TemplateDef, main: &Value) -> Result<P
         claims,
         daemon: def.typed.daemon == Some(true),
         gc: gc(state),
+        node_name: String::new(),
+        disruption_budget: match given(whole, "podDisruptionBudget") {
+            Some(budget) => substitute::tree(scope, budget)?.as_object().cloned(),
+            None => None,
+        },
+        avoid: Vec::new(),
     })
 }
 

@@ -10,7 +10,7 @@ pub(crate) use super::options::claim_name;
 use super::{Context, options, place, resource};
 use crate::definition::TemplateDef;
 use crate::journal::State;
-use crate::launcher::{InputArtifact, OutputArtifact, OutputParameter, PodSpec};
+use crate::launcher::{InputArtifact, OutputArtifact, OutputParameter, PodOptions, PodSpec};
 use crate::names::item_text;
 use crate::node::Node;
 use crate::paths;
@@ -68,7 +68,7 @@ pub(super) fn spec(
     attempt.on_host = is_host_allowed(state, &annotations);
     let scope = within(attempt);
     let (mut container, script) = container(&scope, def, attempt, context)?;
-    let options = options::of(&scope, def, &container)?;
+    let options = PodOptions { node_name: node.name.clone(), ..options::of(&scope, def, &container)? };
     if let Some(place) = context.trace {
         pass_on(&mut container, place.step(key));
     }

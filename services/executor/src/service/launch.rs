@@ -54,7 +54,7 @@ impl Service {
         loop {
             self.may_act().await;
             let launcher = &self.deps.launcher;
-            let secrets = match launcher.knows_secrets() {
+            let secrets = match launcher.knows_secrets(spec) {
                 true => Secrets::default(),
                 false => secrets::of(spec, &self.deps.catalog.snapshot())?,
             };

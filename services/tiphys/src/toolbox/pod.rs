@@ -69,12 +69,13 @@ pub(super) async fn run(args: &Args) -> Result<(), Failure> {
 
 /// Finds the alert in what was given, and in it the pod.
 fn offender(text: &str) -> Result<Offender, String> {
-    let mut value: Value = serde_json::from_str(text).map_err(|error| format!("the event is no JSON: {error}"))?;
+    let mut value: Value =
+        serde_json::from_str(text).map_err(|error| format!("the event is no JSON: {error}"))?;
     if let Some(data) = value.get("data").and_then(Value::as_str) {
         let bytes = base64::engine::general_purpose::STANDARD.decode(data);
         let bytes = bytes.map_err(|_| "the event's data is no base64".to_owned())?;
-        value =
-            serde_json::from_slice(&bytes).map_err(|error| format!("the event's data is no JSON: {error}"))?;
+        value = serde_json::from_slice(&bytes)
+            .map_err(|error| format!("the event's data is no JSON: {error}"))?;
     }
     if let Some(body) = value.get_mut("body") {
         value = body.take();
@@ -108,7 +109,8 @@ mod tests {
         for event in [alert.clone(), body, json!({"context": {"id": "1"}, "data": data})] {
             assert_eq!(offender(&event.to_string()).as_ref(), Ok(&expected), "{event}");
         }
-        let host = json!({"output_fields": {"k8s.ns.name": "<NA>", "k8s.pod.name": null, "container.id": "host"}});
+        let host =
+            json!({"output_fields": {"k8s.ns.name": "<NA>", "k8s.pod.name": null, "container.id": "host"}});
         assert!(offender(&host.to_string()).unwrap_err().contains("names no pod"));
         for wrong in ["", "{}", "[1]", r#"{"data":"?"}"#, r#"{"data":"e30="}"#] {
             assert!(offender(wrong).is_err(), "{wrong}");

@@ -1,0 +1,191 @@
+//! What comes after: pods are ended, marked and taken away. Each of these is tried until it is done.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::Api;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions};
+use serde_json::{Value, json};
+use tiphys_core::PodKey;
+use tiphys_kit::Backoff;
+
+use super::ask::{Failure, Kind, within};
+use super::judge::ENDED;
+use super::pod::{COMPLETED, INSTALLATION, KEY, UID};
+use super::record::Place;
+use super::{REQUEST, Shared};
+use crate::launcher::{Ended, PodGc, PodState, PodVerdict};
+
+/// Pods taken away by one request.
+const AT_ONCE: usize = 50;
+
+impl Shared {
+    /// Tries until it is done, or there is nothing to do it to.
+    fn until_done<F>(self: &Arc<Self>, what: String, request: impl Fn(Arc<Self>) -> F + Send + Sync + 'static)
+    where
+        F: Future<Output = Result<(), Failure>> + Send + 'static,
+    {
+        let shared = Arc::clone(self);
+        self.tasks.spawn("tidy", async move {
+            let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
+            while let Err(failure) = shared.ask(request(Arc::clone(&shared))).await {
+                match failure.kind {
+                    Kind::Later => {
+                        tracing::info!(what, why = failure.text, "it is tried again");
+                        let wait = backoff.next_wait().max(failure.after.unwrap_or_default());
+                        if !shared.pause(wait).await {
+                            return;
+                        }
+                    }
+                    // Gone, or another took its name.
+                    Kind::Missing | Kind::Conflict => return,
+                    Kind::Refused => return tracing::warn!(what, why = failure.text, "it is not done"),
+                }
+            }
+        });
+    }
+
+    fn patch(self: &Arc<Self>, what: &'static str, place: Place, patch: Value) {
+        self.until_done(format!("{what} {}", place.name), move |shared| {
+            let (place, mut patch) = (place.clone(), patch.clone());
+            // Of this very pod.
+            if let Some(metadata) = patch.get_mut("metadata").and_then(Value::as_object_mut) {
+                metadata.insert("uid".into(), json!(place.uid));
+            }
+            async move {
+                let api = shared.api(&place.namespace);
+                let params = PatchParams::default();
+                within(REQUEST, api.patch_metadata(&place.name, &params, &Patch::Merge(&patch)))
+                    .await
+                    .map(drop)
+            }
+        });
+    }
+
+    /// Ends the other containers of a pod whose main one has ended: its time is up. So the pod stays, with its logs.
+    pub(super) fn end_others(self: &Arc<Self>, _key: &PodKey, place: Place) {
+        let patch =
+            json!({"metadata": {"annotations": {ENDED: "true"}}, "spec": {"activeDeadlineSeconds": 1}});
+        self.patch("end the sidecars of pod", place, patch);
+    }
+
+    /// Ends a pod with its grace, and takes it away.
+    pub(super) fn delete(self: &Arc<Self>, key: PodKey, place: Place) {
+        self.until_done(format!("delete pod {}", place.name), move |shared| {
+            let (key, place) = (key.clone(), place.clone());
+            async move {
+                let options = DeleteParams {
+                    preconditions: Some(Preconditions {
+                        uid: Some(place.uid.to_string()),
+                        resource_version: None,
+                    }),
+                    ..DeleteParams::default()
+                };
+                let deleted =
+                    within(REQUEST, shared.api(&place.namespace).delete(&place.name, &options)).await;
+                match deleted {
+                    Err(failure) if matches!(failure.kind, Kind::Missing | Kind::Conflict) => {
+                        // Nothing more will be heard of it.
+                        shared.end_as(&key, &place, super::judge::DELETED.to_owned()).await;
+                        Ok(())
+                    }
+                    other => other.map(drop),
+                }
+            }
+        });
+    }
+
+    /// The end of a pod is journalled.
+    pub(super) fn forget(self: &Arc<Self>, key: &PodKey) {
+        let record = {
+            let mut pods = self.pods();
+            if !pods.get(key).is_some_and(super::Record::is_over) {
+                return;
+            }
+            pods.remove(key)
+        };
+        let Some(record) = record else { return };
+        self.names().add(key.clone(), record.place.clone());
+        if record.kept {
+            self.drop_kept(key.clone());
+        }
+        let well =
+            matches!(&record.state, PodState::Ended(result) if result.verdict == PodVerdict::Succeeded);
+        if record.gc == PodGc::OnCompletion || well && record.gc == PodGc::OnSuccess {
+            return self.delete(key.clone(), record.place);
+        }
+        let patch = json!({"metadata": {"labels": {COMPLETED: "true"}}});
+        self.patch("mark pod", record.place, patch);
+    }
+
+    /// What the store has of the pod itself goes.
+    fn drop_kept(self: &Arc<Self>, key: PodKey) {
+        let shared = Arc::clone(self);
+        self.tasks.spawn("drop report", async move {
+            let place = super::parcel::place(&shared.config, &key, "");
+            if let Err(why) = shared.store.remove(place.trim_end_matches('/')).await {
+                tracing::warn!(%key, %why, "what was kept for a pod stays in the store");
+            }
+        });
+    }
+
+    pub(super) async fn remove(self: &Arc<Self>, key: &PodKey) {
+        let place = match self.place(key).await {
+            Ok(place) => place,
+            Err(why) => return tracing::warn!(%key, %why, "a pod cannot be taken away"),
+        };
+        let record = self.pods().remove(key);
+        self.names().remove(key);
+        if record.is_some_and(|record| record.kept) {
+            self.drop_kept(key.clone());
+        }
+        if let Some(place) = place {
+            self.delete(key.clone(), place);
+        }
+    }
+
+    /// A workflow has ended: what its pods shared goes, and the pods that are to go with it.
+    pub(super) fn over(self: &Arc<Self>, workflow: &Ended) {
+        for claim in &workflow.claims {
+            let (namespace, claim, uid) = (workflow.namespace.clone(), claim.clone(), workflow.uid.clone());
+            self.until_done(format!("delete volume claim {claim}"), move |shared| {
+                let api = Api::<PersistentVolumeClaim>::namespaced(shared.client.clone(), &namespace);
+                let options = ListParams::default()
+                    .labels(&format!("{UID}={uid}"))
+                    .fields(&format!("metadata.name={claim}"));
+                async move {
+                    within(REQUEST, api.delete_collection(&DeleteParams::default(), &options)).await.map(drop)
+                }
+            });
+        }
+        super::lock(&self.made).remove(&workflow.uid);
+        if self.budgets().remove(&workflow.uid) {
+            let (namespace, name) = (workflow.namespace.clone(), workflow.name.clone());
+            self.until_done(format!("delete disruption budget {name}"), move |shared| {
+                let api = Api::<PodDisruptionBudget>::namespaced(shared.client.clone(), &namespace);
+                let name = name.clone();
+                async move { within(REQUEST, api.delete(&name, &DeleteParams::default())).await.map(drop) }
+            });
+        }
+        let collected = if workflow.collect { workflow.pods.as_slice() } else { &[] };
+        for keys in collected.chunks(AT_ONCE) {
+            let keys: Vec<&str> = keys.iter().map(|key| key.0.as_str()).collect();
+            let installation = &self.config.installation;
+            let selector = format!("{INSTALLATION}={installation},{KEY} in ({})", keys.join(","));
+            let namespace = workflow.namespace.clone();
+            self.until_done(format!("delete pods of workflow {}", workflow.name), move |shared| {
+                let api = shared.api(&namespace);
+                let options = ListParams::default().labels(&selector);
+                async move {
+                    within(REQUEST, api.delete_collection(&DeleteParams::default(), &options)).await.map(drop)
+                }
+            });
+        }
+        let mut names = self.names();
+        for key in &workflow.pods {
+            names.remove(key);
+        }
+    }
+}

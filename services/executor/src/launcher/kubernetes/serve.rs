@@ -1,0 +1,144 @@
+//! What runners ask for: an artifact to fetch, an artifact to store. They ask at an address, or through a stream that we open to
+//! them by way of the API server; the answers are the same.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use futures::TryStreamExt as _;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use kube::api::AttachParams;
+use serde::Deserialize;
+use tiphys_core::PodKey;
+use tiphys_kit::Backoff;
+use tokio::io::AsyncWriteExt as _;
+use tokio_util::io::StreamReader;
+
+use super::Shared;
+use super::parcel;
+use super::record::Place;
+use super::token::{Keys, PATH, Verb};
+use crate::launcher::{LaunchError, PodState};
+
+#[derive(Deserialize)]
+struct Wanted {
+    key: String,
+    token: String,
+}
+
+/// A refusal, and why.
+type Refusal = (StatusCode, String);
+
+pub(super) fn routes(shared: &Arc<Shared>) -> Router {
+    Router::new().route(&format!("{PATH}/{{pod}}"), get(fetch).put(store)).with_state(Arc::clone(shared))
+}
+
+impl Shared {
+    /// Whether a runner may do it: its token is for that, and its step goes on.
+    fn check(&self, verb: Verb, pod: &PodKey, wanted: &Wanted) -> Result<(), Refusal> {
+        if !Keys::new(&self.config.key).holds(verb, pod, &wanted.key, &wanted.token) {
+            return Err((StatusCode::FORBIDDEN, "the token is not for this".into()));
+        }
+        match self.pods().get(pod).map(|record| &record.state) {
+            Some(PodState::Ended(_)) => Err((StatusCode::GONE, "the step is over".into())),
+            Some(_) => Ok(()),
+            // Perhaps its being there has not been heard of.
+            None => Err((StatusCode::SERVICE_UNAVAILABLE, "the step is not known here".into())),
+        }
+    }
+}
+
+fn refusal(error: LaunchError) -> Refusal {
+    match error {
+        LaunchError::Missing(why) => (StatusCode::NOT_FOUND, why),
+        LaunchError::NotAllowed(why) => (StatusCode::FORBIDDEN, why),
+        LaunchError::Unavailable(why) => (StatusCode::SERVICE_UNAVAILABLE, why),
+    }
+}
+
+fn unavailable(error: &io::Error) -> Refusal {
+    (StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+}
+
+async fn fetch(
+    State(shared): State<Arc<Shared>>,
+    Path(pod): Path<String>,
+    Query(wanted): Query<Wanted>,
+) -> Result<Response, Refusal> {
+    shared.check(Verb::Get, &PodKey(pod), &wanted)?;
+    let content = shared.store.get(&wanted.key).await.map_err(refusal)?;
+    Ok(([(header::CONTENT_TYPE, "application/octet-stream")], content).into_response())
+}
+
+async fn store(
+    State(shared): State<Arc<Shared>>,
+    Path(pod): Path<String>,
+    Query(wanted): Query<Wanted>,
+    body: Body,
+) -> Result<Response, Refusal> {
+    shared.check(Verb::Put, &PodKey(pod), &wanted)?;
+    let file = shared.scratch.next();
+    let stored = async {
+        let mut to = tokio::fs::File::create(&file).await.map_err(|error| unavailable(&error))?;
+        let mut from = StreamReader::new(body.into_data_stream().map_err(io::Error::other));
+        // What is cut off is an error: its length was announced.
+        tokio::io::copy(&mut from, &mut to).await.map_err(|error| unavailable(&error))?;
+        to.flush().await.map_err(|error| unavailable(&error))?;
+        shared.store.put(&wanted.key, file.clone()).await.map_err(refusal)
+    };
+    let stored = stored.await;
+    let _ = tokio::fs::remove_file(&file).await;
+    let (size, sha256) = stored?;
+    let receipt = tiphys_runner::pod::Receipt { size, sha256 };
+    let text = serde_json::to_vec(&receipt).map_err(|error| unavailable(&error.into()))?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], text).into_response())
+}
+
+impl Shared {
+    /// Answers a runner that cannot reach us, as long as it runs.
+    pub(super) fn join(self: &Arc<Self>, key: PodKey, place: Place) {
+        let shared = Arc::clone(self);
+        self.tasks.spawn("relay", async move {
+            let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+            while shared.runs(&key, &place) {
+                if let Err(error) = shared.relay(&place).await {
+                    tracing::debug!(%key, why = tiphys_core::chain(&error), "the stream to a runner ended");
+                }
+                if !shared.pause(backoff.next_wait()).await {
+                    return;
+                }
+            }
+        });
+    }
+
+    fn runs(&self, key: &PodKey, place: &Place) -> bool {
+        self.pods().get(key).is_some_and(|record| record.place == *place && !record.is_over())
+    }
+
+    async fn relay(self: &Arc<Self>, place: &Place) -> Result<(), kube::Error> {
+        let options = AttachParams::default().container(parcel::CONTAINER).stdin(true).stderr(false);
+        let command = parcel::relay(&self.config);
+        let mut process = self.api(&place.namespace).exec(&place.name, command, &options).await?;
+        let (Some(from), Some(to)) = (process.stdout(), process.stdin()) else { return Ok(()) };
+        let service = TowerToHyperService::new(routes(self));
+        let stream = TokioIo::new(tokio::io::join(from, to));
+        let served = hyper::server::conn::http1::Builder::new().serve_connection(stream, service);
+        tokio::select! {
+            served = served => {
+                if let Err(error) = served {
+                    tracing::debug!(pod = %place.name, %error, "a runner was not answered");
+                }
+            }
+            () = self.tasks.stop().cancelled() => {}
+        }
+        process.abort();
+        Ok(())
+    }
+}
