@@ -1,5 +1,6 @@
 //! What the roles are made of: the same pieces whether they share a process or have one each.
 
+mod contained;
 mod place;
 
 use std::path::Path;
@@ -17,6 +18,7 @@ use tiphys_kit::{Backoff, CancellationToken, Group, Health};
 use tracing::warn;
 
 use crate::data::DataFolder;
+pub(crate) use contained::RunnerRoutes;
 pub(crate) use place::{Launchers, Surroundings, cluster};
 
 /// How long the roles may take until they are ready.

@@ -89,6 +89,13 @@ impl DataFolder {
         Ok(token)
     }
 
+    /// By which this folder is told from others, where a name is needed that anybody may see.
+    pub(crate) fn mark(&self) -> anyhow::Result<String> {
+        use sha2::Digest as _;
+        let sum = sha2::Sha256::digest(format!("{}/mark", self.token()?));
+        Ok(hex::encode(sum).chars().take(8).collect())
+    }
+
     /// Says that the server is ready.
     pub(crate) fn announce(&self, server: &ServerFile) -> anyhow::Result<()> {
         self.write("server.json", 0o600, serde_json::to_string(server)?.as_bytes())

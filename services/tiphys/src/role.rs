@@ -26,7 +26,7 @@ use tiphys_manifest::Diagnostic;
 use tokio::net::TcpListener;
 use tracing::info;
 
-use crate::assembly::{self, Launchers, Manifests, Room, Surroundings};
+use crate::assembly::{self, Launchers, Manifests, Room, RunnerRoutes, Surroundings};
 use crate::cli::{Connection, RoleArgs};
 use crate::data::DataFolder;
 use crate::exit::Failure;
@@ -268,10 +268,24 @@ impl Service<'_> {
             webhooks: said(&self.args.webhooks, "eventsource"),
             args: &self.args.launch,
             cluster: self.cluster.as_ref(),
+            installation: self.args.prefix.clone(),
+            routes: self.runners(rooms).await?,
         };
         let launchers = surroundings.launchers(store.clone(), self.clock.clone()).await?;
         self.room(bus, catalog).executor(rooms, launchers.launcher.clone(), store);
         Ok(launchers)
+    }
+
+    /// Where the runners of pods ask, if they are to ask here.
+    async fn runners(&self, rooms: &mut Group) -> anyhow::Result<RunnerRoutes> {
+        let routes = RunnerRoutes::default();
+        if self.args.launch.pods_reach.is_some() {
+            let (host, port) = (self.args.host.as_str(), self.args.port);
+            let listener = TcpListener::bind((host, port)).await.with_context(|| format!("{host}:{port}"))?;
+            let router = routes.router();
+            rooms.spawn("runners", move |stop| crate::http::serve(listener, router, stop));
+        }
+        Ok(routes)
     }
 
     async fn until_stopped(&mut self, mut rooms: Group) -> anyhow::Result<()> {

@@ -8,6 +8,7 @@ mod json;
 mod mask;
 mod pod;
 mod rows;
+mod runner;
 mod serve;
 mod sign;
 
@@ -34,6 +35,8 @@ pub(crate) enum Tool {
     Rows(rows::Args),
     /// Collect assets from an AWS-compatible API
     AwsInventory(aws::Args),
+    /// Write the runner for containers into a file, for an image that holds it
+    Runner(runner::Args),
     /// Print the HMAC-SHA256 of a file, as webhooks are signed
     Hmac(hmac::Args),
     /// Delete the pod that an alert of Falco names, if it is the one that raised it
@@ -49,6 +52,7 @@ pub(crate) async fn run(tool: Tool) -> Result<(), Failure> {
         Tool::Findings(args) => findings::run(&args),
         Tool::Rows(args) => rows::run(&args).await,
         Tool::AwsInventory(args) => aws::run(&args).await,
+        Tool::Runner(args) => runner::run(&args),
         Tool::Hmac(args) => hmac::run(&args),
         Tool::DeletePod(args) => pod::run(&args).await,
     }

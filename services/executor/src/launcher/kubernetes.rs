@@ -100,6 +100,9 @@ pub struct ImageCommand {
     pub arguments: Vec<String>,
 }
 
+/// Where [`KubernetesLauncher::runner_routes`] are.
+pub const RUNNER_ROUTES: &str = "/runner/v1/{pod}";
+
 impl Config {
     /// The usual settings.
     #[must_use]

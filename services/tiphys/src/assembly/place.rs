@@ -1,18 +1,21 @@
 //! Where steps run: processes, containers or pods, as the command line and the manifests say.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use tiphys_core::Clock;
+use tiphys_executor::launcher::kubernetes;
 use tiphys_executor::launcher::process::{self, ProcessLauncher};
 use tiphys_executor::launcher::resource::ResourceLauncher;
-use tiphys_executor::launcher::several::{Places, Several};
+use tiphys_executor::launcher::several::{Opener, Places, Several};
 use tiphys_executor::launcher::{ArtifactStore, Launcher};
 use tiphys_kit::CancellationToken;
 use tiphys_kit::kubernetes::{Cluster, Settings};
 
+use super::contained::{self, Given, Pods, RunnerRoutes};
 use crate::cli::{LaunchArgs, LauncherChoice};
 use crate::data::DataFolder;
 
@@ -30,6 +33,10 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) args: &'a LaunchArgs,
     /// The cluster, where one is used.
     pub(crate) cluster: Option<&'a Cluster>,
+    /// Which Tiphys containers and pods belong to.
+    pub(crate) installation: String,
+    /// Where the runners of pods ask.
+    pub(crate) routes: RunnerRoutes,
 }
 
 /// The launchers of an executor.
@@ -71,6 +78,7 @@ impl Surroundings<'_> {
         clock: Arc<dyn Clock>,
     ) -> anyhow::Result<Launchers> {
         let watching = CancellationToken::new();
+        let given = Given { store: store.clone(), clock: clock.clone(), stop: watching.clone() };
         let process = match self.args.launcher {
             LauncherChoice::Auto | LauncherChoice::Process => {
                 Some(self.process(store.clone(), clock.clone(), watching.clone()).await?)
@@ -84,11 +92,44 @@ impl Surroundings<'_> {
         let places = Places {
             host: process.clone().map(|process| process as Arc<dyn Launcher>),
             all_on_host: self.args.launcher == LauncherChoice::Process,
-            contained: None,
+            contained: self.contained(&given)?,
             resource,
         };
         let launcher = Arc::new(Several::open(places, watching.clone()).await);
         Ok(Launchers { launcher, process, watching })
+    }
+
+    /// The launcher of containers or pods, opened later.
+    fn contained(&self, given: &Given) -> anyhow::Result<Option<Box<dyn Opener>>> {
+        match (self.args.launcher, self.cluster) {
+            (LauncherChoice::Kubernetes, Some(cluster)) => Ok(Some(Box::new(self.pods(cluster, given)?))),
+            _ => Ok(None),
+        }
+    }
+
+    fn pods(&self, cluster: &Cluster, given: &Given) -> anyhow::Result<Pods> {
+        // Whoever has it may start steps; what is made of it serves one step each, and no other purpose.
+        let key = format!("{}/runners", self.data.token()?);
+        let installation = self.installation.clone();
+        let config = kubernetes::Config {
+            runner: self.args.runner_image.as_deref().map(contained::runner_image),
+            address: self.args.pods_reach.clone(),
+            environment: self.variables(None),
+            ..kubernetes::Config::new(installation, key.into(), self.data.path().join("on-the-way"))
+        };
+        let routes = self.routes.clone();
+        Ok(Pods { config, cluster: cluster.clone(), given: given.clone(), routes })
+    }
+
+    /// What every step is told. Paths are those of this machine, and so only for steps that run on it.
+    fn variables(&self, shared: Option<&Path>) -> BTreeMap<String, String> {
+        let mut all =
+            vec![("TIPHYS_SERVER", self.server.clone()), ("TIPHYS_WEBHOOKS", self.webhooks.clone())];
+        if let Some(shared) = shared {
+            all.push(("TIPHYS_MANIFESTS", self.manifests.display().to_string()));
+            all.push(("TIPHYS_SHARED", shared.display().to_string()));
+        }
+        all.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
     /// The launcher of processes.
@@ -100,7 +141,6 @@ impl Surroundings<'_> {
     ) -> anyhow::Result<Arc<ProcessLauncher>> {
         let shared = self.data.path().join("shared");
         std::fs::create_dir_all(&shared)?;
-        let own = |name: &str, value: String| (name.to_owned(), value);
         let variable =
             |name: &str, otherwise: &str| std::env::var(name).unwrap_or_else(|_| otherwise.to_owned());
         let exe = std::env::current_exe()?;
@@ -111,13 +151,7 @@ impl Surroundings<'_> {
                 _ => process::Policy::Auto,
             },
             extra_path: Some(self.data.bin()?),
-            environment: [
-                own("TIPHYS_SERVER", self.server.clone()),
-                own("TIPHYS_WEBHOOKS", self.webhooks.clone()),
-                own("TIPHYS_MANIFESTS", self.manifests.display().to_string()),
-                own("TIPHYS_SHARED", shared.display().to_string()),
-            ]
-            .into(),
+            environment: self.variables(Some(&shared)),
             inheritable: std::env::vars_os()
                 .filter_map(|(name, value)| {
                     Some((name.into_string().ok()?, value.into_string().ok()?.into()))

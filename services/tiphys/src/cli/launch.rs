@@ -47,8 +47,9 @@ pub(crate) struct LaunchArgs {
     /// Image that holds the runner, for pods with inputs, scripts or outputs
     #[arg(long, env = "TIPHYS_RUNNER_IMAGE", value_name = "IMAGE")]
     pub(crate) runner_image: Option<String>,
-    /// Address under which pods reach this process; if absent their results come through the API server
-    #[arg(long, value_name = "URL")]
+    /// HOST:PORT under which pods reach this process (--host and --port); if absent their results come through the API
+    /// server
+    #[arg(long, value_name = "HOST:PORT")]
     pub(crate) pods_reach: Option<String>,
 }
 

@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tracing::info;
 
 use super::banner::Banner;
-use crate::assembly::{self, Manifests, Room, Surroundings};
+use crate::assembly::{self, Manifests, Room, RunnerRoutes, Surroundings};
 use crate::cli::{LaunchArgs, LauncherChoice};
 use crate::client::ServerFile;
 use crate::data::DataFolder;
@@ -64,6 +64,7 @@ impl Roles {
         }
         let cluster = assembly::cluster(&self.launch).await?;
         let store = assembly::artifacts(&self.data, &catalog, self.artifact_identity)?;
+        let routes = RunnerRoutes::default();
         let surroundings = Surroundings {
             data: &self.data,
             manifests: &self.dir,
@@ -71,6 +72,9 @@ impl Roles {
             webhooks: crate::http::base(self.address),
             args: &self.launch,
             cluster: cluster.as_ref(),
+            // Two on one engine or in one cluster do not see each other's.
+            installation: format!("dev-{}", self.data.mark()?),
+            routes: routes.clone(),
         };
         let launchers = surroundings.launchers(store.clone(), self.clock.clone()).await?;
         let launcher = launchers.launcher.clone();
@@ -105,7 +109,7 @@ impl Roles {
         let (shared, followers) = self.shared(&catalog, &health, &launcher, &ingress, metrics).await?;
         let guard = tiphys_server::Guard::new(self.data.token()?.into(), vec![self.address.ip().to_string()]);
         shared.follow(followers, &mut stages.api);
-        let router = tiphys_server::router(shared, guard).merge(ingress.router());
+        let router = tiphys_server::router(shared, guard).merge(ingress.router()).merge(routes.router());
         stages.api.spawn("http", move |stop| crate::http::serve(listener, router, stop));
         assembly::wait_until_ready(&mut stages.sources, &health).await?;
         // Before anybody knows that it runs: a signal right after that drains, too.

@@ -24,7 +24,7 @@ use tokio_util::io::StreamReader;
 use super::Shared;
 use super::parcel;
 use super::record::Place;
-use super::token::{Keys, PATH, Verb};
+use super::token::{Keys, Verb};
 use crate::launcher::{LaunchError, PodState};
 
 #[derive(Deserialize)]
@@ -37,7 +37,7 @@ struct Wanted {
 type Refusal = (StatusCode, String);
 
 pub(super) fn routes(shared: &Arc<Shared>) -> Router {
-    Router::new().route(&format!("{PATH}/{{pod}}"), get(fetch).put(store)).with_state(Arc::clone(shared))
+    Router::new().route(super::RUNNER_ROUTES, get(fetch).put(store)).with_state(Arc::clone(shared))
 }
 
 impl Shared {

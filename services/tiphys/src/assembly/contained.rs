@@ -1,0 +1,77 @@
+//! Containers and pods: opened when their server answers, tried again until it does.
+
+use std::sync::{Arc, OnceLock};
+
+use async_trait::async_trait;
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
+use tiphys_core::Clock;
+use tiphys_executor::launcher::kubernetes::{self, KubernetesLauncher, RUNNER_ROUTES};
+use tiphys_executor::launcher::several::Opener;
+use tiphys_executor::launcher::{ArtifactStore, LaunchError, Launcher};
+use tiphys_kit::CancellationToken;
+use tiphys_kit::kubernetes::Cluster;
+use tower::ServiceExt as _;
+
+/// What every launcher is given.
+#[derive(Clone)]
+pub(super) struct Given {
+    pub(super) store: Arc<dyn ArtifactStore>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) stop: CancellationToken,
+}
+
+/// The launcher of pods.
+pub(super) struct Pods {
+    pub(super) config: kubernetes::Config,
+    pub(super) cluster: Cluster,
+    pub(super) given: Given,
+    pub(super) routes: RunnerRoutes,
+}
+
+#[async_trait]
+impl Opener for Pods {
+    async fn open(&self) -> Result<Option<Arc<dyn Launcher>>, LaunchError> {
+        let Given { store, clock, stop } = self.given.clone();
+        let opened =
+            KubernetesLauncher::open(self.config.clone(), self.cluster.client(), store, clock, stop).await?;
+        let opened = Arc::new(opened);
+        // A launcher that was opened is the only one.
+        let _ = self.routes.0.set(opened.clone());
+        Ok(Some(opened))
+    }
+}
+
+/// Where the runners of pods ask; nobody answers them until the launcher is open.
+#[derive(Clone, Default)]
+pub(crate) struct RunnerRoutes(Arc<OnceLock<Arc<KubernetesLauncher>>>);
+
+impl RunnerRoutes {
+    /// The routes.
+    pub(crate) fn router(&self) -> Router {
+        Router::new().route(RUNNER_ROUTES, any(Self::pass)).with_state(self.clone())
+    }
+
+    async fn pass(State(routes): State<Self>, request: Request) -> Response {
+        match routes.0.get() {
+            Some(launcher) => match launcher.runner_routes().oneshot(request).await {
+                Ok(answer) => answer,
+                Err(never) => match never {},
+            },
+            None => (StatusCode::SERVICE_UNAVAILABLE, "the cluster does not answer yet").into_response(),
+        }
+    }
+}
+
+/// The image with the runner, as the command line names it: where Tiphys' own image is, the runner is in it.
+pub(super) fn runner_image(image: &str) -> kubernetes::RunnerImage {
+    kubernetes::RunnerImage {
+        image: image.to_owned(),
+        program: "/tiphys-runner".into(),
+        pull_policy: None,
+        volume: false,
+    }
+}
