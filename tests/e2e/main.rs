@@ -8,6 +8,7 @@ mod containers;
 mod follow;
 mod inventory;
 mod live;
+mod pods;
 mod queues;
 mod response;
 mod scan;

@@ -2,6 +2,7 @@
 //! and is skipped loudly elsewhere.
 #![expect(clippy::expect_used, reason = "a test that cannot start its server has failed")]
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -28,6 +29,12 @@ impl Drop for Other {
 /// PostgreSQL on a folder of its own.
 #[must_use]
 pub fn postgres() -> Option<Other> {
+    postgres_at("127.0.0.1")
+}
+
+/// The same, listening on an address of this machine at which others reach it, who are believed to be who they say.
+#[must_use]
+pub fn postgres_at(address: &str) -> Option<Other> {
     let Some(bin) = postgres_bin() else {
         missing("PostgreSQL");
         return None;
@@ -46,17 +53,20 @@ pub fn postgres() -> Option<Other> {
         .stdout(Stdio::null())
         .status();
     assert!(initialised.is_ok_and(|status| status.success()), "initdb");
+    let rule = format!("host all all {address}/8 trust\n");
+    let rules = std::fs::OpenOptions::new().append(true).open(data.join("pg_hba.conf"));
+    rules.and_then(|mut file| file.write_all(rule.as_bytes())).expect("a rule for who may connect");
     let child = as_postgres(&bin.join("postgres"))
         .arg("-D")
         .arg(&data)
-        .args(["-h", "127.0.0.1", "-p", &port.to_string(), "-k"])
+        .args(["-h", address, "-p", &port.to_string(), "-k"])
         .arg(folder.path())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .expect("postgres starts");
-    until("PostgreSQL", || std::net::TcpStream::connect(("127.0.0.1", port)).ok());
-    let url = format!("postgres://postgres@127.0.0.1:{port}/postgres");
+    until("PostgreSQL", || std::net::TcpStream::connect((address, port)).ok());
+    let url = format!("postgres://postgres@{address}:{port}/postgres");
     Some(Other { child, _folder: Some(folder), url })
 }
 

@@ -100,7 +100,9 @@ impl Server {
             .arg(&self.manifests)
             .arg("--data")
             .arg(&self.data)
-            .args(["--port", "0"])
+            .args(
+                self.arguments.iter().all(|a| a != "--port").then_some(["--port", "0"]).into_iter().flatten(),
+            )
             .args(&self.arguments)
             .envs(self.environment.iter().map(|(k, v)| (k, v)))
             .stdin(Stdio::null())

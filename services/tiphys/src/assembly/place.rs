@@ -114,11 +114,22 @@ impl Surroundings<'_> {
         let config = kubernetes::Config {
             runner: self.args.runner_image.as_deref().map(contained::runner_image),
             address: self.args.pods_reach.clone(),
-            environment: self.variables(None),
+            environment: self.reached_at(self.args.pods_reach.as_deref()),
             ..kubernetes::Config::new(installation, key.into(), self.data.path().join("on-the-way"))
         };
         let routes = self.routes.clone();
         Ok(Pods { config, cluster: cluster.clone(), given: given.clone(), routes })
+    }
+
+    /// What steps elsewhere are told: where they reach us, if they do.
+    fn reached_at(&self, authority: Option<&str>) -> BTreeMap<String, String> {
+        let mut all = self.variables(None);
+        if let Some(authority) = authority {
+            for address in all.values_mut() {
+                *address = format!("http://{authority}");
+            }
+        }
+        all
     }
 
     /// What every step is told. Paths are those of this machine, and so only for steps that run on it.

@@ -18,7 +18,7 @@ pub(crate) struct Args {
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let runner = tiphys_payload::runner().ok_or_else(|| {
         let why = "this tiphys was built without a static runner: its machine had no static C library";
-        Failure::new(Code::Failed, why.into())
+        Failure::new(Code::Failed, why.to_owned())
     })?;
     let write = || {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o755).open(&args.file)?;

@@ -1,0 +1,220 @@
+//! The three jobs in pods: `tiphys dev --launcher kubernetes` on a real cluster with a node.
+
+use std::path::Path;
+use std::process::Command;
+
+use k8s_openapi::api::core::v1::{Pod, Secret};
+use kube::api::{Api, DynamicObject, PostParams};
+use kube::discovery::ApiResource;
+use serde_json::{Value, json};
+use tiphys_servers::docker::run;
+use tiphys_servers::kubernetes::{self, Kubernetes};
+use tiphys_tests::{Server, binary, others, root, until};
+
+use crate::scan;
+
+/// What the images of the examples hold: a shell and its tools, `tiphys`, the runner, and the fixtures.
+pub(crate) fn system(folder: &Path) {
+    kubernetes::busybox_folder(folder);
+    let program = folder.join("bin/tiphys");
+    run(Command::new("strip").arg("-o").arg(&program).arg(binary()));
+    run(Command::new(&program).args(["tool", "runner"]).arg(folder.join("tiphys-runner")));
+    let linked = run(Command::new("ldd").arg(&program));
+    for file in linked.split_whitespace().filter(|word| word.starts_with('/')) {
+        let place = folder.join(file.trim_start_matches('/'));
+        std::fs::create_dir_all(place.parent().unwrap()).unwrap();
+        std::fs::copy(file, place).unwrap();
+    }
+    let copied = |from: &str| {
+        let to = folder.join("examples").join(from);
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        run(Command::new("cp").arg("-r").arg(root().join("examples").join(from)).arg(to));
+    };
+    ["ticket-scan/fixtures", "asset-inventory/recorded"].into_iter().for_each(copied);
+}
+
+/// How such an image is run.
+pub(crate) fn settings() -> Value {
+    json!({"Entrypoint": ["tiphys"],
+        "Env": ["PATH=/bin", "TIPHYS_MANIFESTS=/examples", "TIPHYS_SHARED=/tmp/shared"]})
+}
+
+/// A cluster with the images of the examples.
+fn cluster() -> Option<&'static Kubernetes> {
+    static READY: std::sync::Once = std::sync::Once::new();
+    let cluster = kubernetes::shared()?;
+    READY.call_once(|| {
+        let folder = tempfile::tempdir().unwrap();
+        system(folder.path());
+        for name in ["debian:12-slim", "example/detect-secrets:1", "example/ripsecrets:1", "tiphys:latest"] {
+            cluster.import_folder(name, folder.path(), &settings());
+        }
+    });
+    Some(cluster)
+}
+
+/// `tiphys dev` on manifests, its steps in pods of `namespace`.
+fn dev(cluster: &Kubernetes, namespace: &str, manifests: &Path, more: &[&str]) -> Server {
+    let kubeconfig = cluster.kubeconfig();
+    let kubeconfig = kubeconfig.to_str().unwrap();
+    let own = ["--launcher", "kubernetes", "--kubeconfig", kubeconfig, "--namespace", namespace];
+    let runner = ["--runner-image", "docker.io/library/debian:12-slim"];
+    Server::with(manifests, &[&own[..], &runner, more].concat(), &[])
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// Gives the Secrets of a manifest to the cluster, as `kubectl apply` would.
+async fn secrets(client: &kube::Client, namespace: &str, file: &Path) {
+    let text = std::fs::read_to_string(file).unwrap();
+    let api = Api::<Secret>::namespaced(client.clone(), namespace);
+    for secret in tiphys_manifest::load::values(&text).unwrap() {
+        let mut secret: Secret = serde_json::from_value(secret).unwrap();
+        secret.metadata.namespace = None;
+        api.create(&PostParams::default(), &secret).await.unwrap();
+    }
+}
+
+#[test]
+fn a_ticket_is_scanned_in_pods() {
+    let Some(cluster) = cluster() else { return };
+    let namespace = cluster.namespace();
+    let example = root().join("examples/ticket-scan");
+    runtime().block_on(async {
+        secrets(&cluster.client().await, &namespace, &example.join("secrets.yaml")).await;
+    });
+    let port = tiphys_servers::free_port();
+    let reached = format!("{}:{port}", cluster.gateway());
+    let own =
+        ["--host", &cluster.gateway().to_string(), "--port", &port.to_string(), "--pods-reach", &reached];
+    let server = dev(cluster, &namespace, &example, &own);
+    let body = scan::ticket("SEC-7");
+    let path = format!("/events/{namespace}/jira/issue");
+    let (key, signature) = (scan::demo("api-key"), scan::signed(&body));
+    let headers =
+        [("Content-Type", "application/json"), ("X-Api-Key", &key), ("X-Hub-Signature", &signature)];
+    assert_eq!(server.send("POST", &path, &headers, body.as_bytes()).unwrap().status, 200);
+    let workflow = &server.ended(1)[0];
+    assert_eq!(workflow["status"]["phase"], "Succeeded", "{workflow:#}\n{}", server.ok(&["logs", "@latest"]));
+    let nodes = workflow["status"]["nodes"].as_object().unwrap();
+    let pods: Vec<&Value> = nodes.values().filter(|node| node["type"] == "Pod").collect();
+    assert_eq!(pods.len(), 5);
+    assert!(pods.iter().all(|pod| pod["hostNodeName"] == kubernetes::NODE), "{pods:#?}");
+    let published = server.ok(&["logs", "@latest"]);
+    assert!(published.contains("findings of SEC-7 published"), "{published}");
+    // What was found came back to the webhook of the same server.
+    until("the findings arrive", || {
+        let events = server.ok(&["events", "list"]);
+        events.contains("findings").then_some(())
+    });
+}
+
+#[test]
+fn assets_are_collected_in_pods() {
+    let Some(cluster) = cluster() else { return };
+    let Some(database) = others::postgres_at(&cluster.gateway().to_string()) else { return };
+    let namespace = cluster.namespace();
+    let example = root().join("examples/asset-inventory");
+    runtime().block_on(async {
+        let client = cluster.client().await;
+        secrets(&client, &namespace, &example.join("secrets.yaml")).await;
+        let url = json!({"metadata": {"name": "inventory-database"}, "stringData": {"url": database.url}});
+        let api = Api::<Secret>::namespaced(client, &namespace);
+        api.create(&PostParams::default(), &serde_json::from_value(url).unwrap()).await.unwrap();
+    });
+    // Nothing reaches us: what pods make comes through the API server.
+    let server = dev(cluster, &namespace, &example, &[]);
+    for expected in ["7 new, 0 seen before", "0 new, 7 seen before"] {
+        server.ok(&["cron", "run", "asset-inventory", "--wait"]);
+        let log = server.ok(&["logs", "@latest"]);
+        assert!(log.contains(expected), "{log}");
+    }
+    let text = server.workflows().iter().map(Value::to_string).collect::<String>();
+    assert!(!text.contains("demo-secret-access-key-4711"), "the secret key is in the workflow");
+}
+
+#[test]
+fn the_pod_that_an_alert_names_is_gone_and_one_of_its_name_that_came_since_is_not() {
+    let Some(cluster) = cluster() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (shop, argo) = (cluster.namespace(), cluster.namespace());
+    // The example's own namespaces are other tests' too.
+    for file in ["eventsource.yaml", "sensor.yaml", "rbac.yaml"] {
+        let text =
+            std::fs::read_to_string(root().join("examples/falco-response/kubernetes").join(file)).unwrap();
+        let text = text.replace("namespace: argo-events", &format!("namespace: {argo}"));
+        let text = text.replace("namespace: argo\n", &format!("namespace: {argo}\n"));
+        let text = text.replace("namespace: shop", &format!("namespace: {shop}"));
+        std::fs::write(folder.path().join(file), text).unwrap();
+    }
+    let runtime = runtime();
+    let rights = std::fs::read_to_string(folder.path().join("rbac.yaml")).unwrap();
+    std::fs::remove_file(folder.path().join("rbac.yaml")).unwrap();
+    let (client, offender) = runtime.block_on(async {
+        let client = cluster.client().await;
+        apply(&client, &rights).await;
+        let pods = Api::<Pod>::namespaced(client.clone(), &shop);
+        let offender = start(&pods, "cart").await;
+        (client, offender)
+    });
+    let server = dev(cluster, &argo, folder.path(), &[]);
+    let alert = |container: &str| {
+        json!({"uuid": container, "rule": "Terminal shell in container", "priority": "Notice",
+            "source": "syscall", "time": "2026-11-30T20:00:00Z", "output": "a shell",
+            "output_fields": {"container.id": container, "k8s.ns.name": shop, "k8s.pod.name": "cart"}})
+    };
+    assert_eq!(server.post("falco-pods", "alert", &alert(&offender)).unwrap().status, 200);
+    let pods = Api::<Pod>::namespaced(client, &shop);
+    let first = &server.ended(1)[0];
+    assert_eq!(first["status"]["phase"], "Succeeded", "{first:#}\n{}", server.ok(&["logs", "@latest"]));
+    let another = runtime.block_on(async {
+        while pods.get_opt("cart").await.unwrap().is_some_and(|pod| pod.metadata.deletion_timestamp.is_none())
+        {
+            panic!("the pod is still wanted");
+        }
+        while pods.get_opt("cart").await.unwrap().is_some() {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        start(&pods, "cart").await
+    });
+    assert_ne!(another, offender);
+    // The same alert once more, as another event: it does not mean the pod that has the name now.
+    let mut late = alert(&offender);
+    late["uuid"] = json!("late");
+    assert_eq!(server.post("falco-pods", "alert", &late).unwrap().status, 200);
+    server.ended(2);
+    let spared = runtime.block_on(pods.get("cart")).unwrap();
+    assert!(spared.metadata.deletion_timestamp.is_none());
+}
+
+/// Makes the objects of a manifest.
+async fn apply(client: &kube::Client, text: &str) {
+    for object in tiphys_manifest::load::values(text).unwrap() {
+        let object: DynamicObject = serde_json::from_value(object).unwrap();
+        let types = object.types.clone().unwrap();
+        let (group, version) = types.api_version.split_once('/').unwrap_or(("", &types.api_version));
+        let kind = kube::core::GroupVersionKind::gvk(group, version, &types.kind);
+        let namespace = object.metadata.namespace.clone().unwrap();
+        let api =
+            Api::<DynamicObject>::namespaced_with(client.clone(), &namespace, &ApiResource::from_gvk(&kind));
+        api.create(&PostParams::default(), &object).await.unwrap();
+    }
+}
+
+/// Starts a pod that stays; tells the id of its container as Falco does.
+async fn start(pods: &Api<Pod>, name: &str) -> String {
+    let pod = json!({"metadata": {"name": name}, "spec": {"terminationGracePeriodSeconds": 1, "containers": [
+        {"name": "main", "image": "busybox:1", "imagePullPolicy": "Never", "command": ["sleep", "1000"]}]}});
+    pods.create(&PostParams::default(), &serde_json::from_value(pod).unwrap()).await.unwrap();
+    loop {
+        let pod = pods.get(name).await.unwrap();
+        let statuses = pod.status.and_then(|status| status.container_statuses).unwrap_or_default();
+        let id = statuses.first().and_then(|status| status.container_id.as_deref());
+        if let Some((_, id)) = id.and_then(|id| id.split_once("://")) {
+            return id.chars().take(12).collect();
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+}
