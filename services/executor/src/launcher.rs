@@ -1,7 +1,10 @@
 //! The launcher port: start, observe, stop and logs, each idempotent by pod key.
 
+#[cfg(feature = "docker")]
+pub mod docker;
 #[cfg(feature = "kubernetes")]
 pub mod kubernetes;
+mod log_file;
 pub mod process;
 pub mod resource;
 pub mod several;

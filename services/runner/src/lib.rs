@@ -20,6 +20,7 @@ pub mod expand;
 pub mod input;
 mod leftover;
 pub mod log;
+pub mod network;
 mod output;
 mod pipe;
 pub mod pod;

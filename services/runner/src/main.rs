@@ -4,9 +4,10 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::exit;
 
-use tiphys_runner::pod;
+use tiphys_runner::{network, pod};
 
-const USAGE: &str = "usage: tiphys-runner DIR | install DIR | pod DIR | relay DIR";
+const USAGE: &str =
+    "usage: tiphys-runner DIR | install DIR | pod DIR | relay DIR | pause | probe HOST:PORT [PATH]";
 
 fn main() {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
@@ -18,10 +19,15 @@ fn main() {
         }
     };
     let code = match arguments.as_slice() {
+        [verb] if verb == "pause" => network::pause(),
         [dir] => tiphys_runner::main(Path::new(dir)),
         [verb, dir] if verb == "install" => told(pod::install(Path::new(dir))),
         [verb, dir] if verb == "pod" => pod::main(Path::new(dir)),
         [verb, dir] if verb == "relay" => told(pod::relay(Path::new(dir))),
+        [verb, place] if verb == "probe" => network::probe(&place.to_string_lossy(), None),
+        [verb, place, path] if verb == "probe" => {
+            network::probe(&place.to_string_lossy(), Some(&path.to_string_lossy()))
+        }
         _ => {
             eprintln!("{USAGE}");
             2

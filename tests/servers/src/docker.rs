@@ -1,9 +1,10 @@
 //! A Docker engine that nobody else has: its folder, its socket, and a network of its own, so that its bridges and rules
 //! never touch the machine's. It asks no registry for anything: images are imported and built.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{Read as _, Write as _};
 use std::os::fd::AsFd as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -76,6 +77,43 @@ impl Docker {
         self.import_folder(&nats, "nats:2.12-alpine", &["ENTRYPOINT [\"nats-server\"]"]);
     }
 
+    /// Makes an image of busybox: a shell and the usual programs, `/tmp`, and the users root and nobody.
+    ///
+    /// # Panics
+    /// When it cannot.
+    pub fn import_busybox(&self, image: &str) {
+        let (root, busybox) = (self.folder.path().join("busybox"), program("busybox").expect("busybox"));
+        for folder in ["bin", "etc", "tmp", "root"] {
+            std::fs::create_dir_all(root.join(folder)).expect("a folder");
+        }
+        std::fs::set_permissions(root.join("tmp"), Permissions::from_mode(0o1777)).expect("permissions");
+        std::fs::copy(&busybox, root.join("bin/busybox")).expect("a copy");
+        for name in run(Command::new(&busybox).arg("--list")).lines().filter(|name| *name != "busybox") {
+            std::os::unix::fs::symlink("busybox", root.join("bin").join(name)).expect("a link");
+        }
+        let users = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n";
+        std::fs::write(root.join("etc/passwd"), users).expect("users");
+        std::fs::write(root.join("etc/group"), "root:x:0:\nnobody:x:65534:\n").expect("groups");
+        self.import_folder(&root, image, &["CMD [\"sh\"]", "ENV PATH=/bin"]);
+    }
+
+    /// Ends the engine as a machine does, and starts it again on what it has kept. Containers end with it.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn restart(&mut self) {
+        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        let _ = self.child.wait();
+        self.child = launch(self.folder.path());
+        self.wait();
+    }
+
+    /// Where it listens, as `DOCKER_HOST` says it.
+    #[must_use]
+    pub fn host(&self) -> String {
+        format!("unix://{}", self.socket().display())
+    }
+
     /// Makes an image of a folder.
     ///
     /// # Panics
@@ -112,8 +150,11 @@ impl Docker {
 
     fn command(&self, program: &Path, arguments: &[&str]) -> Command {
         let mut command = Command::new(program);
-        let host = format!("unix://{}", self.socket().display());
-        command.args(arguments).env("DOCKER_HOST", host).env("DOCKER_BUILDKIT", "1").stdin(Stdio::null());
+        command
+            .args(arguments)
+            .env("DOCKER_HOST", self.host())
+            .env("DOCKER_BUILDKIT", "1")
+            .stdin(Stdio::null());
         command
     }
 

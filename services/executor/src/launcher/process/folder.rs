@@ -1,7 +1,7 @@
 //! The folder of a step on disk.
 
-use std::fs::{DirBuilder, File};
-use std::io::{self, BufRead, BufReader, ErrorKind, Seek, SeekFrom};
+use std::fs::DirBuilder;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Component, Path, PathBuf};
 
@@ -10,6 +10,7 @@ use tiphys_runner::durable::sync_folder;
 use tiphys_runner::{Exit, Spec, Started, exit, log, spec, started};
 
 use super::{LaunchError, LogLine, unavailable};
+use crate::launcher::log_file;
 use crate::scratch::{self, absent};
 
 /// Files that the manifest names by an absolute path stand below this.
@@ -185,38 +186,9 @@ impl Folder {
 
     /// Lines from line `from`; reading begins at a place known from before.
     pub(super) fn log(&self, known: (usize, u64), from: usize, max: usize) -> Result<LogPart, LaunchError> {
-        self.read_log(known, from, max).map_err(|error| unavailable(&error))
-    }
-
-    fn read_log(&self, known: (usize, u64), from: usize, max: usize) -> io::Result<LogPart> {
-        let (mut line, mut byte) = known;
-        let mut lines = Vec::new();
-        let mut file = match File::open(self.file(log::FILE)) {
-            Ok(file) => BufReader::new(file),
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                return Ok(LogPart { lines, cursor: known });
-            }
-            Err(error) => return Err(error),
-        };
-        file.seek(SeekFrom::Start(byte))?;
-        let mut text = Vec::new();
-        while lines.len() < max {
-            text.clear();
-            let count = file.read_until(b'\n', &mut text)?;
-            // What has no end yet is still being written.
-            let Some(whole) = text.strip_suffix(b"\n") else {
-                break;
-            };
-            if line >= from
-                && let Some((time, stream, text)) = log::parse(whole)
-            {
-                let stream = stream.name().to_owned();
-                lines.push(LogLine { time, stream, text });
-            }
-            line += 1;
-            byte += count as u64;
-        }
-        Ok(LogPart { lines, cursor: (line, byte) })
+        let read = log_file::read(&self.file(log::FILE), known, from, max);
+        let (lines, cursor) = read.map_err(|error| unavailable(&error))?;
+        Ok(LogPart { lines, cursor })
     }
 
     /// Removes what is of no use any more; the log and the report stay, and that it was started.
