@@ -1,1 +1,242 @@
-//! To come.
+//! Nothing is lost and nothing runs twice, whatever the API server or Tiphys do. The pods are told of by a stub of a kubelet, as
+//! hundreds are wanted, and some are to end at a word.
+
+use std::collections::HashSet;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::PostParams;
+use serde_json::json;
+use tiphys_core::PodKey;
+use tiphys_executor::launcher::{Launcher, PodSpec, PodState, PodVerdict, Secrets};
+use tiphys_servers::Kubernetes;
+use tiphys_servers::flaky::{Fault, Flaky};
+use tiphys_servers::kubelet::{Fate, Kubelet, Stub};
+
+use crate::support::{PATIENCE, Stage, until};
+
+/// A cluster without a node, and the stub that tells of its pods: what the label `fate` says becomes of each.
+async fn stage() -> Option<(Stage, &'static Kubelet)> {
+    static CLUSTER: OnceLock<Option<(&'static Kubernetes, Kubelet)>> = OnceLock::new();
+    let found = CLUSTER.get_or_init(|| {
+        let cluster: &'static Kubernetes = Box::leak(Box::new(tiphys_servers::kubernetes()?));
+        let fate = |pod: &Pod| match pod.metadata.labels.as_ref().and_then(|labels| labels.get("fate")) {
+            Some(fate) if fate == "runs" => Fate::runs(),
+            Some(fate) if fate == "later" => Fate::exits(4).after(Duration::from_secs(2)),
+            _ => Fate::exits(0),
+        };
+        Some((cluster, Stub::new("stub").binding().start(cluster, fate)))
+    });
+    let (cluster, kubelet) = found.as_ref()?;
+    Some((Stage::on(cluster).await, kubelet))
+}
+
+fn pod(stage: &Stage, name: &str, fate: &str) -> PodSpec {
+    let mut pod = stage.pod(name, "true");
+    pod.labels.insert("fate".into(), fate.into());
+    pod
+}
+
+/// How many pods of this name there ever were.
+fn ever(stage: &Stage, kubelet: &Kubelet, pod: &PodSpec) -> usize {
+    let taken = kubelet.taken();
+    taken.iter().filter(|taken| taken.namespace == stage.namespace && taken.name == pod.name).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_does_not_come_makes_no_second_pod() {
+    let Some((stage, kubelet)) = stage().await else { return };
+    let flaky = Flaky::before(stage.cluster);
+    let mut config = flaky.config().await;
+    // So that it is the launcher who tries again.
+    config.default_retry = false;
+    let mut run = stage.run_with(kube::Client::try_from(config).unwrap(), stage.config.clone()).await;
+    let faults = [
+        ("limited", Fault::TooMany(1)),
+        ("broken", Fault::Status(500)),
+        ("unavailable", Fault::Status(503)),
+        ("unheard", Fault::Unheard),
+        ("unanswered", Fault::Unanswered),
+        ("late", Fault::Late(Duration::from_secs(2))),
+    ];
+    for (name, fault) in faults {
+        flaky.inject(2, fault, |request| request.verb == "create" && request.resource == "pods");
+        let pod = pod(&stage, name, "ends");
+        let result = run.through(&pod).await;
+        assert_eq!((result.verdict, result.exit_code), (PodVerdict::Succeeded, Some(0)), "{name}");
+        assert_eq!(ever(&stage, kubelet, &pod), 1, "{name}");
+        flaky.behave();
+    }
+    // What is refused for good is told at once.
+    flaky.inject(9, Fault::Status(422), |request| request.verb == "create" && request.resource == "pods");
+    let refused = run.launcher.start(&pod(&stage, "refused", "ends"), Secrets::default()).await.unwrap_err();
+    assert!(
+        refused.to_string().contains("pod wf-refused-1 was refused: the test wants status 422"),
+        "{refused}"
+    );
+    run.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ends_are_heard_of_through_closed_expired_and_silent_watches() {
+    let Some((stage, kubelet)) = stage().await else { return };
+    let flaky = Flaky::before(stage.cluster);
+    let mut run = stage.run_with(flaky.client().await, stage.config.clone()).await;
+    let lists =
+        || flaky.seen().iter().filter(|request| request.verb == "list" && request.resource == "pods").count();
+    for (name, expire) in [("closed", false), ("expired", true)] {
+        let pod = pod(&stage, name, "later");
+        run.start(&pod).await;
+        let before = lists();
+        if expire {
+            flaky.expire_watches();
+        } else {
+            flaky.close_watches();
+        }
+        let result = run.end_of(&pod.key).await;
+        assert_eq!(result.message, "main: Error (exit code 4)");
+        // A watch that was closed goes on where it was; one that expired begins with a list.
+        assert_eq!(lists() > before, expire, "{name}");
+        assert_eq!(ever(&stage, kubelet, &pod), 1);
+    }
+    // Deleted while nothing is heard, and missing in the list that comes then.
+    let gone = pod(&stage, "gone", "runs");
+    run.start(&gone).await;
+    run.running(&gone.key).await;
+    flaky.hold_watches();
+    stage.pods().delete(&gone.name, &kube::api::DeleteParams::default().grace_period(0)).await.unwrap();
+    // Here it still runs: what was heard last decides nothing but this.
+    assert!(matches!(run.launcher.observe(&gone.key).await.unwrap(), PodState::Running { .. }));
+    flaky.expire_watches();
+    flaky.let_watches_go();
+    let result = run.end_of(&gone.key).await;
+    assert_eq!((result.verdict, result.message.as_str()), (PodVerdict::Error, "pod deleted"));
+    run.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_server_that_is_away_loses_no_end() {
+    let Some((stage, kubelet)) = stage().await else { return };
+    let flaky = Flaky::before(stage.cluster);
+    let mut run = stage.run_with(flaky.client().await, stage.config.clone()).await;
+    let (ends, runs) = (pod(&stage, "ends-away", "later"), pod(&stage, "stopped-away", "runs"));
+    for pod in [&ends, &runs] {
+        run.start(pod).await;
+    }
+    run.running(&runs.key).await;
+    flaky.go_away();
+    // It cannot be done now, and is done later.
+    run.launcher.stop(&runs.key).await.unwrap();
+    let starting = pod(&stage, "started-away", "ends");
+    let launcher = run.launcher.clone();
+    let (again, spec) = (tiphys_kit::Tasks::new(tiphys_kit::CancellationToken::new()), starting.clone());
+    again.spawn("start", async move { while launcher.start(&spec, Secrets::default()).await.is_err() {} });
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    flaky.come_back();
+    assert_eq!(run.end_of(&ends.key).await.exit_code, Some(4));
+    assert!(matches!(run.end_of(&runs.key).await.verdict, PodVerdict::Error | PodVerdict::Failed));
+    assert_eq!(run.end_of(&starting.key).await.verdict, PodVerdict::Succeeded);
+    assert!(again.drain(PATIENCE).await);
+    for pod in [&ends, &runs, &starting] {
+        assert_eq!(ever(&stage, kubelet, pod), 1, "{}", pod.name);
+    }
+    run.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_running_pods_are_found_again_and_none_runs_twice() {
+    let Some((stage, kubelet)) = stage().await else { return };
+    let run = stage.run().await;
+    let pods: Vec<PodSpec> = (0..100).map(|number| pod(&stage, &format!("many-{number}"), "later")).collect();
+    let launcher = run.launcher.clone();
+    futures_all(&pods, |pod| {
+        let launcher = launcher.clone();
+        async move { launcher.start(&pod, Secrets::default()).await.unwrap() }
+    })
+    .await;
+    // Killed: nothing is said to anybody.
+    drop(launcher);
+    run.end().await;
+    let mut run = stage.run().await;
+    let mut announced = HashSet::new();
+    while announced.len() < pods.len() {
+        announced.insert(tokio::time::timeout(PATIENCE, run.changes.recv()).await.unwrap().unwrap());
+    }
+    for pod in &pods {
+        // Whoever reads the journal starts again what stands there.
+        run.start(pod).await;
+        assert_eq!(run.end_of(&pod.key).await.exit_code, Some(4));
+        assert_eq!(ever(&stage, kubelet, pod), 1);
+    }
+    run.end().await;
+}
+
+async fn futures_all<F: Future<Output = ()> + Send + 'static>(pods: &[PodSpec], work: impl Fn(PodSpec) -> F) {
+    let tasks = tiphys_kit::Tasks::new(tiphys_kit::CancellationToken::new());
+    for pod in pods {
+        tasks.spawn("one", work(pod.clone()));
+    }
+    assert!(tasks.drain(PATIENCE).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_is_taken_over_only_if_it_is_of_this_attempt() {
+    let Some((stage, kubelet)) = stage().await else { return };
+    let (mut one, mut two) = (stage.run().await, stage.run().await);
+    let shared = pod(&stage, "shared", "ends");
+    let (first, second) = tokio::join!(
+        one.launcher.start(&shared, Secrets::default()),
+        two.launcher.start(&shared, Secrets::default())
+    );
+    assert_eq!((first, second), (Ok(()), Ok(())));
+    for run in [&mut one, &mut two] {
+        assert_eq!(run.end_of(&shared.key).await.verdict, PodVerdict::Succeeded);
+    }
+    assert_eq!(ever(&stage, kubelet, &shared), 1);
+    // Tried again by hand: another attempt of the same node takes the place of the one that ended.
+    one.launcher.forget(&shared.key).await;
+    let again = PodSpec { key: PodKey("other".into()), ..shared.clone() };
+    assert_eq!(one.through(&again).await.verdict, PodVerdict::Succeeded);
+    assert_eq!(ever(&stage, kubelet, &shared), 2);
+    // Somebody else's is left alone, whatever it looks like.
+    let theirs = pod(&stage, "theirs", "runs");
+    for labels in [
+        json!({}),
+        json!({"tiphys.dev/pod-key": theirs.key, "tiphys.dev/workflow-uid": "another", "fate": "runs"}),
+    ] {
+        let object = json!({"metadata": {"name": theirs.name, "labels": labels},
+            "spec": {"containers": [{"name": "main", "image": "busybox:1"}]}});
+        stage.pods().create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap();
+        let refused = one.launcher.start(&theirs, Secrets::default()).await.unwrap_err().to_string();
+        assert!(refused.contains("is not of this attempt"), "{refused}");
+        assert!(stage.object(&theirs).await.is_some());
+        stage.pods().delete(&theirs.name, &kube::api::DeleteParams::default().grace_period(0)).await.unwrap();
+        until("it is gone", async || stage.object(&theirs).await.is_none().then_some(())).await;
+    }
+    one.end().await;
+    two.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_whose_node_is_gone_is_lost_and_not_waited_for() {
+    let Some((mut stage, _)) = stage().await else { return };
+    stage.config.lost = Duration::from_secs(1);
+    let mut run = stage.run().await;
+    let pod = pod(&stage, "lost", "runs");
+    // Bound to a node where nobody is.
+    let mut object = pod.clone();
+    object.pod.spec.insert("nodeName".into(), json!("nobody"));
+    object.grace = Duration::from_secs(1);
+    run.start(&object).await;
+    let patch = json!({"status": {"phase": "Running", "containerStatuses": [{"name": "main", "image": "i", "imageID": "",
+        "ready": true, "restartCount": 0, "state": {"running": {"startedAt": "2026-11-30T11:00:00Z"}}}]}});
+    let patch = kube::api::Patch::Merge(patch);
+    stage.pods().patch_status(&pod.name, &Default::default(), &patch).await.unwrap();
+    run.running(&pod.key).await;
+    stage.pods().delete(&pod.name, &Default::default()).await.unwrap();
+    let result = run.end_of(&pod.key).await;
+    assert_eq!(result.verdict, PodVerdict::Error);
+    assert!(result.message.starts_with("pod deleted"), "{}", result.message);
+    run.end().await;
+}

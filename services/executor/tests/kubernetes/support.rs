@@ -12,9 +12,7 @@ use serde_json::{Value, json};
 use tiphys_core::{PodKey, SystemClock};
 use tiphys_executor::artifact::LocalStore;
 use tiphys_executor::launcher::kubernetes::{Config, KubernetesLauncher, RunnerImage};
-use tiphys_executor::launcher::{
-    ArtifactStore, Launcher, PodOptions, PodResult, PodSpec, PodState, SecretEnvironment,
-};
+use tiphys_executor::launcher::{ArtifactStore, Launcher, PodOptions, PodResult, PodSpec, PodState, Secrets};
 use tiphys_kit::{CancellationToken, Tasks};
 use tiphys_servers::Kubernetes;
 use tokio::sync::mpsc;
@@ -124,9 +122,11 @@ impl Stage {
             output_artifacts: Vec::new(),
             capture_result: false,
             archive_logs: false,
+            log_key: None,
             deadline: None,
             grace: Duration::from_secs(5),
             process_allowed: false,
+            resource: None,
         }
     }
 
@@ -150,7 +150,7 @@ fn import_runner(cluster: &Kubernetes) {
 
 impl Run {
     pub(crate) async fn start(&self, pod: &PodSpec) {
-        self.launcher.start(pod, SecretEnvironment::new()).await.unwrap();
+        self.launcher.start(pod, Secrets::default()).await.unwrap();
     }
 
     /// Starts a pod and waits for what comes of it.
