@@ -84,9 +84,12 @@ spec:
       image: busybox
       command: [sh]
       source: |
+        exec >"{{outputs.parameters.all.path}}"
         cat "{{inputs.artifacts.zipped.path}}/sub/b" "{{inputs.artifacts.tree.path}}/sub/b"
         cat "{{inputs.artifacts.single.path}}/a" "{{inputs.artifacts.part.path}}" "{{inputs.artifacts.text.path}}"
         test ! -e "{{inputs.artifacts.none.path}}"
+    outputs:
+      parameters: [{name: all, valueFrom: {path: /out/all}}]
 "#;
 
 /// A request as somebody who may do all.
@@ -127,7 +130,7 @@ fn a_workflow_passes_artifacts_through_a_bucket_and_tidies_it() {
     let ended = server.ended(1).remove(0);
     assert_eq!(ended["status"]["phase"], "Succeeded", "{ended:#}");
     let (make, take) = (node(&ended, "make"), node(&ended, "take"));
-    assert_eq!(take["outputs"]["result"], "B\nB\nA\nB\nraw");
+    assert_eq!(take["outputs"]["parameters"][0]["value"], "B\nB\nA\nB\nraw");
     let folder = |node: &Value| format!("one/{}", node["podName"].as_str().unwrap());
     let (made, taken) = (folder(make), folder(take));
     let mut rest = vec![

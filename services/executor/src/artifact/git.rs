@@ -87,7 +87,6 @@ impl<'g> Session<'g> {
             ("protocol.file.allow", if rules.local { "always" } else { "never" }),
             ("http.lowSpeedLimit", "1000"),
             ("http.lowSpeedTime", "60"),
-            ("fetch.fsckObjects", "true"),
             ("transfer.credentialsInUrl", "die"),
             ("advice.detachedHead", "false"),
             ("init.defaultBranch", "main"),
