@@ -79,6 +79,7 @@ spec:
       - {name: single, path: /in/single}
       - {name: part, path: /in/part}
       - {name: none, path: /in/none, optional: true}
+      - {name: before, path: /in/before, optional: true, s3: {key: nothing/here}}
       - {name: text, path: /in/text, raw: {data: "raw"}}
     script:
       image: busybox
@@ -87,7 +88,7 @@ spec:
         exec >"{{outputs.parameters.all.path}}"
         cat "{{inputs.artifacts.zipped.path}}/sub/b" "{{inputs.artifacts.tree.path}}/sub/b"
         cat "{{inputs.artifacts.single.path}}/a" "{{inputs.artifacts.part.path}}" "{{inputs.artifacts.text.path}}"
-        test ! -e "{{inputs.artifacts.none.path}}"
+        test ! -e "{{inputs.artifacts.none.path}}" && test ! -e "{{inputs.artifacts.before.path}}"
     outputs:
       parameters: [{name: all, valueFrom: {path: /out/all}}]
 "#;

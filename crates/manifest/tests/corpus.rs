@@ -102,28 +102,32 @@ fn whole(example: &str) -> String {
 fn the_examples_in_our_documents_are_valid() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     for (folder, at_least) in [("docs/sources", 7), ("docs/triggers", 8)] {
-        let mut seen = 0;
-        for entry in std::fs::read_dir(root.join(folder)).unwrap() {
-            let path = entry.unwrap().path();
-            let text = text_of(&path);
-            // That page shows the settings of Falcosidekick too, beside objects.
-            let foreign =
-                |example: &&str| path.ends_with("falcosidekick.md") && !example.starts_with("apiVersion");
-            for example in examples(&text).filter(|example| !foreign(example)) {
-                let loaded = load(&path.display().to_string(), &whole(example), &LoadOptions::default());
-                let mut findings = loaded.diagnostics;
-                let objects: Vec<_> = loaded.objects.into_iter().map(Arc::new).collect();
-                assert!(!objects.is_empty(), "{}: {example}", path.display());
-                findings.extend(lint::check(&objects));
-                // What stands in other files is not here, and some senders have no key to show.
-                findings.retain(|finding| {
-                    !["TIP-MAN-020", "TIP-MAN-025", "TIP-MAN-029"].contains(&finding.code.as_str())
-                });
-                let said: Vec<String> = findings.iter().map(diagnostic::short).collect();
-                assert_eq!(said, Vec::<String>::new(), "{example}");
-                seen += 1;
-            }
-        }
+        let entries = std::fs::read_dir(root.join(folder)).unwrap();
+        let seen: usize = entries.map(|entry| valid_examples(&entry.unwrap().path())).sum();
         assert!(seen >= at_least, "{seen} examples in {folder}");
     }
+    assert_eq!(valid_examples(&root.join("docs/artifacts.md")), 2);
+}
+
+/// Looks at each example of a page, and counts them.
+fn valid_examples(path: &Path) -> usize {
+    let text = text_of(path);
+    // That page shows the settings of Falcosidekick too, beside objects.
+    let foreign = |example: &&str| path.ends_with("falcosidekick.md") && !example.starts_with("apiVersion");
+    let mut seen = 0;
+    for example in examples(&text).filter(|example| !foreign(example)) {
+        let loaded = load(&path.display().to_string(), &whole(example), &LoadOptions::default());
+        let mut findings = loaded.diagnostics;
+        let objects: Vec<_> = loaded.objects.into_iter().map(Arc::new).collect();
+        assert!(!objects.is_empty(), "{}: {example}", path.display());
+        findings.extend(lint::check(&objects));
+        // What stands in other files is not here, and some senders have no key to show.
+        findings.retain(|finding| {
+            !["TIP-MAN-020", "TIP-MAN-025", "TIP-MAN-029"].contains(&finding.code.as_str())
+        });
+        let said: Vec<String> = findings.iter().map(diagnostic::short).collect();
+        assert_eq!(said, Vec::<String>::new(), "{example}");
+        seen += 1;
+    }
+    seen
 }

@@ -145,6 +145,9 @@ pub struct InputArtifact {
     pub mode: Option<u32>,
     /// Where it comes from.
     pub from: ArtifactSource,
+    /// Where nothing is found, nothing is placed, and that is no error.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub optional: bool,
 }
 
 /// Where an artifact comes from.
@@ -289,6 +292,9 @@ pub enum LaunchError {
     /// What the step needs is missing (a program, a secret, an input artifact).
     #[error("{0}")]
     Missing(String),
+    /// Its store can be used, and holds nothing at an artifact's key.
+    #[error("{0}")]
+    Absent(String),
     /// The machine or server refuses for the moment; start may be called again.
     #[error("{0}")]
     Unavailable(String),

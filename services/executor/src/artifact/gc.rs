@@ -51,14 +51,15 @@ pub(crate) fn check(definition: &Definition) -> Result<(), String> {
     Ok(())
 }
 
-/// Keys of what the workflow stored and is to be removed now. On deletion also what should have gone before.
+/// Keys of what the workflow stored and is to be removed now. On deletion also what should have gone before and did not.
 pub(crate) fn doomed(state: &State, now: Strategy) -> Vec<String> {
     let Some(definition) = &state.definition else { return Vec::new() };
     let whole = Strategy::of(definition.spec.artifact_gc.as_ref()).ok().flatten();
+    // Removed twice, it might be what another workflow stored there since.
+    let was_collected = state.collected.as_ref().is_some_and(String::is_empty);
     let is_due = |strategy: Strategy| match now {
-        Strategy::Completion => strategy == Strategy::Completion,
-        Strategy::Deletion => strategy != Strategy::Never,
-        Strategy::Never => false,
+        Strategy::Deletion if strategy == Strategy::Completion => !was_collected,
+        now => strategy == now && now != Strategy::Never,
     };
     let mut keys = Vec::new();
     for node in state.nodes.values().filter(|node| node.kind == NodeKind::Pod) {

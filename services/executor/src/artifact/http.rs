@@ -220,11 +220,13 @@ impl Request {
         if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
             return Failure::Passing(format!("it answers {status}"));
         }
+        if status == StatusCode::NOT_FOUND {
+            return Failure::Final(LaunchError::Absent(format!("{url} answers {status}: check the URL")));
+        }
         let hint = match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 ": check `auth` and `headers`, and their Secrets"
             }
-            StatusCode::NOT_FOUND => ": check the URL",
             _ => "",
         };
         Failure::Final(LaunchError::Missing(format!("{url} answers {status}{hint}")))

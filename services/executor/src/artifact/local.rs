@@ -81,7 +81,7 @@ impl ArtifactStore for LocalStore {
             Err(error) => Err(error),
         };
         match blocking(prefix, removed).await {
-            Err(LaunchError::Missing(_)) => Ok(()),
+            Err(LaunchError::Absent(_)) => Ok(()),
             other => other,
         }
     }
@@ -165,7 +165,7 @@ async fn blocking<T: Send + 'static>(
     match outcome.unwrap_or_else(|panic| Err(io::Error::other(panic))) {
         Ok(value) => Ok(value),
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            Err(LaunchError::Missing(format!("artifact {key} is not in the store")))
+            Err(LaunchError::Absent(format!("artifact {key} is not in the store")))
         }
         Err(error) => Err(LaunchError::Unavailable(format!("artifact {key}: {error}"))),
     }

@@ -170,7 +170,7 @@ impl Remote {
         }
         if count == 0 {
             let (key, shown) = (prefix.as_ref(), &self.shown);
-            return Err(LaunchError::Missing(format!("artifact {key} is not in {shown}")));
+            return Err(LaunchError::Absent(format!("artifact {key} is not in {shown}")));
         }
         Ok(Fetched::Folder)
     }

@@ -63,7 +63,7 @@ pub(crate) fn of_workflow(
              {DEFAULT}, or name a key in spec.artifactRepositoryRef"
         ));
     };
-    read(&object, name, key)
+    read(object, name, key)
         .map(Some)
         .map_err(|why| format!("artifact repository '{key}' of ConfigMap {namespace}/{name}: {why}"))
 }

@@ -89,7 +89,7 @@ pub(super) fn spec(
         container,
         pod: options,
         script,
-        inputs: inputs(node),
+        inputs: inputs(node, def),
         output_parameters: if resource.is_some() { Vec::new() } else { output_parameters(&scope, def)? },
         output_artifacts: output_artifacts(&scope, def, name)?,
         capture_result: node.wants_result,
@@ -187,7 +187,8 @@ fn is_host_allowed(state: &State, annotations: &BTreeMap<String, String>) -> boo
     own.or_else(|| state.annotation(LAUNCHER)).is_some_and(|launcher| launcher == "process")
 }
 
-fn inputs(node: &Node) -> Vec<InputArtifact> {
+fn inputs(node: &Node, def: &TemplateDef) -> Vec<InputArtifact> {
+    let declared = |name: &str| def.typed.inputs.artifacts.iter().find(|one| one.name == name);
     let all = node.inputs.artifacts.iter();
     all.filter_map(|artifact| {
         Some(InputArtifact {
@@ -195,6 +196,7 @@ fn inputs(node: &Node) -> Vec<InputArtifact> {
             path: artifact.path.clone()?,
             mode: artifact.mode,
             from: artifact.source.clone()?,
+            optional: declared(&artifact.name).is_some_and(|one| one.optional == Some(true)),
         })
     })
     .collect()

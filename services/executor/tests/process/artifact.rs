@@ -60,6 +60,7 @@ async fn outputs_go_into_the_store_and_come_back_as_inputs() {
             archive,
             sub_path: sub_path.map(String::from),
         },
+        optional: false,
     };
     let mut take = pod("take", "");
     let place = run.launcher.path_of(&take.key, true, "/in");
@@ -72,12 +73,14 @@ async fn outputs_go_into_the_store_and_come_back_as_inputs() {
             path: "/in/raw".into(),
             mode: Some(0o755),
             from: ArtifactSource::Raw("{\"a\": 12345678901234567890}\n".into()),
+            optional: false,
         },
         InputArtifact {
             name: "within".into(),
             path: "/in/t/within".into(),
             mode: None,
             from: ArtifactSource::Raw("within\n".into()),
+            optional: false,
         },
         input("tree", "/in/t", Archive::Tar, None, None),
         input("single", "/in/s", Archive::Tar, None, Some(0o640)),
@@ -114,4 +117,62 @@ async fn a_missing_artifact_is_an_error_unless_optional() {
     let output = OutputArtifact { optional: true, ..output };
     let may = PodSpec { output_artifacts: vec![output], ..pod("may", "true") };
     assert_eq!(run.through(&may).await.verdict, PodVerdict::Succeeded);
+}
+
+#[tokio::test]
+async fn each_way_of_packing_brings_a_folder_and_a_file_to_the_next_step() {
+    let host = Host::new();
+    let mut run = host.run().await;
+    let ways = [Archive::Tar, Archive::TarLevel(0), Archive::TarLevel(9), Archive::Zip, Archive::None];
+    let mut make = pod("make", "");
+    let at = run.launcher.path_of(&make.key, "/tmp");
+    make.container["args"] =
+        json!([format!("cd {at}; mkdir -p tree/sub; echo deep > tree/sub/f; echo single > single")]);
+    for (number, archive) in ways.into_iter().enumerate() {
+        for name in ["tree", "single"] {
+            make.output_artifacts.push(OutputArtifact {
+                name: format!("{name}-{number}"),
+                path: format!("/tmp/{name}"),
+                key: format!("wf/make/{name}-{number}"),
+                archive,
+                optional: false,
+            });
+        }
+    }
+    let made = run.through(&make).await;
+    assert_eq!((made.message.as_str(), made.artifacts.len()), ("", 2 * ways.len()));
+
+    let mut take = pod("take", "");
+    let mut script = String::new();
+    for (number, archive) in ways.into_iter().enumerate() {
+        for (name, within) in [("tree", "/sub/f"), ("single", "")] {
+            let path = format!("/in/{name}-{number}");
+            let own = run.launcher.path_of(&take.key, &path);
+            script.push_str(&format!("cat {own}{within}; "));
+            let key = format!("wf/make/{name}-{number}");
+            let from = ArtifactSource::Stored { key, archive, sub_path: None };
+            take.inputs.push(InputArtifact { name: name.into(), path, mode: None, from, optional: false });
+        }
+    }
+    take.container["args"] = json!([script]);
+    let taken = run.through(&take).await;
+    assert_eq!(taken.message, "");
+    assert_eq!(taken.result.unwrap(), "deep\nsingle\n".repeat(ways.len()).trim_end());
+}
+
+#[tokio::test]
+async fn an_optional_input_that_is_in_no_store_is_absent() {
+    let host = Host::new();
+    let mut run = host.run().await;
+    let key = "wf/make/none".to_owned();
+    let from = ArtifactSource::Stored { key, archive: Archive::Tar, sub_path: None };
+    let input =
+        InputArtifact { name: "none".into(), path: "/in/none".into(), mode: None, from, optional: true };
+    let mut take = pod("take", "");
+    let own = run.launcher.path_of(&take.key, "/in/none");
+    take.container["args"] = json!([format!("test ! -e {own}")]);
+    take.inputs = vec![input];
+    let taken = run.through(&take).await;
+    assert_eq!((taken.message.as_str(), taken.exit_code), ("", Some(0)));
+    assert_eq!(std::fs::read_dir(host.config.root.join(".drafts")).unwrap().count(), 0);
 }

@@ -61,7 +61,8 @@ async fn an_image_does_not_run_on_the_host_in_silence() {
 async fn what_is_missing_is_named_and_leaves_nothing() {
     let host = Host::new();
     let run = host.run().await;
-    let input = |from| InputArtifact { name: "in".into(), path: "/tmp/in".into(), mode: None, from };
+    let input =
+        |from| InputArtifact { name: "in".into(), path: "/tmp/in".into(), mode: None, from, optional: false };
     let stored = ArtifactSource::Stored { key: "no/such".into(), archive: Archive::Tar, sub_path: None };
     let secret = json!({ "command": ["true"], "env": [
         { "name": "TOKEN", "valueFrom": { "secretKeyRef": { "name": "cloud", "key": "token" } } },

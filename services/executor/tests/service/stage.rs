@@ -12,7 +12,7 @@ use tiphys_catalog::Catalog;
 use tiphys_core::workflow::{Command, Verb};
 use tiphys_core::{Clock, PodKey, SystemClock};
 use tiphys_executor::launcher::{
-    LaunchError, Launcher, LogLine, PodResult, PodSpec, PodState, PodVerdict, Secrets,
+    LaunchError, Launcher, LogLine, PodResult, PodSpec, PodState, PodVerdict, Secrets, StoredArtifact,
 };
 use tiphys_executor::projection::Projection;
 use tiphys_executor::{Config, Deps, Error, submit};
@@ -81,12 +81,27 @@ impl Fake {
             message: if code == 0 { String::new() } else { format!("Error (exit code {code})") },
             result: None,
             parameters: BTreeMap::new(),
-            artifacts: Vec::new(),
+            artifacts: self.stored(key),
             host: None,
         };
         let state = PodState::Ended(Box::new(result));
         self.host.pods.lock().unwrap().insert(key.clone(), state);
         self.tell(key).await;
+    }
+
+    /// All that the pod was to store.
+    fn stored(&self, key: &PodKey) -> Vec<StoredArtifact> {
+        let specs = self.host.specs.lock().unwrap();
+        let wanted =
+            specs.iter().filter(|(spec, _)| spec.key == *key).flat_map(|(spec, _)| &spec.output_artifacts);
+        let stored = wanted.map(|artifact| StoredArtifact {
+            name: artifact.name.clone(),
+            key: artifact.key.clone(),
+            archive: artifact.archive,
+            size: 1,
+            sha256: String::new(),
+        });
+        stored.collect()
     }
 
     /// Tells everybody that a pod may have changed.

@@ -38,7 +38,7 @@ async fn files(host: &Host, locate: &impl Fn(&str) -> String) {
     host.stores.put(&odd, host.path("one")).await.unwrap();
     assert_eq!(host.text(&odd).await.unwrap(), "abc");
     let missing = host.text(&locate("wf/pod/none")).await.unwrap_err();
-    let LaunchError::Missing(told) = &missing else { panic!("{missing:?}") };
+    let LaunchError::Absent(told) = &missing else { panic!("{missing:?}") };
     assert!(told.contains("wf/pod/none") && told.contains("is not in"), "{told}");
 
     let (doomed, beside) = (locate("gone/a"), locate("gone/ab"));

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
-use tiphys_executor::launcher::ArtifactStore;
+use tiphys_executor::launcher::{ArtifactStore, LaunchError};
 
 use crate::support::{Host, at};
 use crate::website::{Said, Website, said};
@@ -25,6 +25,7 @@ fn auth() -> Value {
 async fn what_a_url_holds_is_fetched_with_what_the_manifest_says() {
     let site = Website::new(|asked| match asked.header("authorization") {
         Some("Basic YW5uOnBhc3Mtd29yZA==") => said("200 OK", "content"),
+        _ if asked.path == "/none" => said("404 Not Found", "nothing"),
         _ => said("401 Unauthorized", "who?"),
     });
     let host = Host::new(&KEYS);
@@ -39,6 +40,9 @@ async fn what_a_url_holds_is_fetched_with_what_the_manifest_says() {
     assert!(!told.contains("in-the-query"), "{told}");
     let count = site.count();
     assert_eq!(count, 2, "a refusal is not asked for again");
+    let none = host.text(&at("http", &json!({"url": format!("{}/none", site.url)}))).await;
+    assert!(matches!(none, Err(LaunchError::Absent(_))), "{none:?}");
+    let count = site.count();
     for url in ["file:///etc/passwd", "ftp://x/y", "nothing", "http://169.254.169.254/latest"] {
         assert!(host.text(&at("http", &json!({"url": url}))).await.is_err(), "{url}");
     }

@@ -25,7 +25,7 @@ async fn what_is_put_comes_back_until_it_is_removed() {
 
     store.remove("wf").await.unwrap();
     store.remove("wf").await.unwrap();
-    assert!(matches!(store.get("wf/pod/b.tgz").await, Err(LaunchError::Missing(_))));
+    assert!(matches!(store.get("wf/pod/b.tgz").await, Err(LaunchError::Absent(_))));
     assert_eq!(store.get("wf2/x").await.unwrap(), "abc");
     let left = std::fs::read_dir(dir.path().join("store").join(UNFINISHED)).unwrap().count();
     assert_eq!(left, 0);

@@ -21,6 +21,8 @@ pub(super) struct Contents {
 enum Content {
     Text(String),
     Fetched(Fetched, PathBuf),
+    /// An optional one that its store does not have.
+    Nothing,
 }
 
 impl Drop for Contents {
@@ -44,8 +46,11 @@ pub(super) async fn fetch(
             ArtifactSource::Stored { key, .. } => {
                 std::fs::create_dir_all(&contents.folder).map_err(|error| unavailable(&error))?;
                 let place = contents.folder.join(number.to_string());
-                let fetched = store.fetch(key, place.clone()).await;
-                Content::Fetched(fetched.map_err(|error| named(input, error))?, place)
+                match store.fetch(key, place.clone()).await {
+                    Ok(fetched) => Content::Fetched(fetched, place),
+                    Err(LaunchError::Absent(_)) if input.optional => Content::Nothing,
+                    Err(error) => return Err(named(input, error)),
+                }
             }
         });
     }
@@ -70,6 +75,7 @@ fn one(folder: &Folder, input: &InputArtifact, content: &Content, scratch: &Path
         std::fs::create_dir_all(parent).map_err(disk)?;
     }
     match content {
+        Content::Nothing => return Ok(()),
         Content::Text(text) => std::fs::write(&place, text).map_err(disk)?,
         Content::Fetched(kind, file) => {
             let (archive, sub_path) = match &input.from {
@@ -151,7 +157,7 @@ fn within(top: &Path, sub_path: Option<&str>) -> Result<PathBuf, LaunchError> {
 fn named(input: &InputArtifact, error: LaunchError) -> LaunchError {
     let text = |text| format!("input artifact {}: {text}", input.name);
     match error {
-        LaunchError::Missing(why) => LaunchError::Missing(text(why)),
+        LaunchError::Missing(why) | LaunchError::Absent(why) => LaunchError::Missing(text(why)),
         LaunchError::NotAllowed(why) => LaunchError::NotAllowed(text(why)),
         LaunchError::Unavailable(why) => LaunchError::Unavailable(text(why)),
     }
