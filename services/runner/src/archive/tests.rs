@@ -233,8 +233,11 @@ fn packing_is_the_same_each_time_and_comes_back() {
     assert_eq!(listing(&into), ["single 644 content"]);
 }
 
-/// A zip made by hand: name, type and mode, content.
-fn forged_zip(entries: &[(&str, u32, &str)]) -> std::io::Cursor<Vec<u8>> {
+/// Name, type and mode, content.
+type ZipEntry = (&'static str, u32, &'static str);
+
+/// A zip made by hand.
+fn forged_zip(entries: &[ZipEntry]) -> std::io::Cursor<Vec<u8>> {
     use ::zip::write::SimpleFileOptions;
     let mut zip = ::zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     for (name, mode, content) in entries {
@@ -252,7 +255,7 @@ fn forged_zip(entries: &[(&str, u32, &str)]) -> std::io::Cursor<Vec<u8>> {
 #[test]
 fn nothing_in_a_zip_leaves_the_folder() {
     const LINK: u32 = 0o120_777;
-    let hostile: &[(&str, &[(&str, u32, &str)])] = &[
+    let hostile: &[(&str, &[ZipEntry])] = &[
         ("dot dot", &[("../canary", 0o644, "x")]),
         ("dot dot within", &[("a/../../canary", 0o644, "x")]),
         ("absolute", &[("/tmp/tiphys-canary", 0o644, "x")]),
