@@ -46,6 +46,35 @@ async fn who_has_a_signed_url_needs_no_keys() {
     assert_eq!(host.stores.signed("team/wf/a", Signed::Get, Duration::from_secs(60)).await.unwrap(), None);
 }
 
+/// Keys of a user of moto, who may do everything in S3: three requests.
+async fn user(url: &str) -> (String, String) {
+    let web = reqwest::Client::new();
+    let ask = async |query: &str| {
+        let scope = "AWS4-HMAC-SHA256 Credential=x/20260101/us-east-1/iam/aws4_request, SignedHeaders=host, Signature=x";
+        let request = web.get(format!("{url}/?{query}&Version=2010-05-08")).header("Authorization", scope);
+        request.send().await.unwrap().error_for_status().unwrap().text().await.unwrap()
+    };
+    ask("Action=CreateUser&UserName=tiphys").await;
+    let policy = "%7B%22Version%22%3A%222012-10-17%22%2C%22Statement%22%3A%5B%7B%22Effect%22%3A%22Allow%22%2C%22Action%22%3A%22s3%3A*%22%2C%22Resource%22%3A%22*%22%7D%5D%7D";
+    ask(&format!("Action=PutUserPolicy&UserName=tiphys&PolicyName=p&PolicyDocument={policy}")).await;
+    let keys = ask("Action=CreateAccessKey&UserName=tiphys").await;
+    let part =
+        |name: &str| keys.split(&format!("<{name}>")).nth(1).unwrap().split('<').next().unwrap().to_owned();
+    (part("AccessKeyId"), part("SecretAccessKey"))
+}
+
+#[tokio::test]
+async fn what_is_sent_is_signed_with_the_keys_of_the_secret() {
+    let Some(server) = moto_with_keys(4) else { return };
+    let (id, secret) = user(&server.url()).await;
+    make_bucket(&server.url()).await;
+    let host = Host::new(&[("id", &id), ("secret", &secret)]);
+    contract::hold(&host, |key| at("s3", &place(&server.url(), key))).await;
+    let other = Host::new(&[("id", &id), ("secret", "another secret")]);
+    let told = other.refusal(&at("s3", &place(&server.url(), "wf/pod/a.txt"))).await;
+    assert!(told.contains("refuses access"), "{told}");
+}
+
 #[tokio::test]
 async fn wrong_keys_are_told_without_being_shown() {
     let Some(server) = moto_with_keys(1) else { return };
