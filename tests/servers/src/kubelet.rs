@@ -26,8 +26,8 @@ use crate::Kubernetes;
 use crate::kubernetes::wait_for;
 use requests::{Requests, Subject};
 
-/// A node that is silent for 40 s is given up by the controller manager.
-const HEARTBEAT: Duration = Duration::from_secs(10);
+/// How often a node says that it is there. One that is silent is given up; see [`crate::kubernetes::Setup::hasty`].
+const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// How a stub is put together.
 #[derive(Clone, Debug)]

@@ -201,6 +201,8 @@ pub(super) fn kubelet(folder: &Path, node: &Node, authority: &Authority, url: &s
         "maxOpenFiles": 4096,
         "makeIPTablesUtilChains": false,
         "maxPods": 200,
+        // It says each second that it is there: see `Setup::hasty`.
+        "nodeLeaseDurationSeconds": 4,
         "eventRecordQPS": 0,
         "kubeAPIQPS": 100,
         "kubeAPIBurst": 200,

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::{DeleteParams, ListParams, PostParams};
 use serde_json::{Value, json};
-use tiphys_servers::kubernetes::Part;
+use tiphys_servers::kubernetes::{Part, Setup};
 use tiphys_servers::{Fate, Stub, kubernetes};
 
 fn pod(name: &str) -> Pod {
@@ -65,12 +65,7 @@ async fn pods_have_the_fate_that_a_test_gave_them() {
     // It ends by the signal, and the object goes.
     until(&pods, "forever", "Running").await;
     pods.delete("forever", &DeleteParams::default()).await.expect("a deletion");
-    for _ in 0..600 {
-        if pods.get_opt("forever").await.expect("an answer").is_none() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    wait("the object goes", async || pods.get_opt("forever").await.expect("an answer").is_none()).await;
     assert_eq!(pods.list(&ListParams::default()).await.expect("pods").items.len(), names.len() - 1);
     let taken = kubelet.taken();
     let mut took: Vec<&str> = taken.iter().map(|taken| taken.name.as_str()).collect();
@@ -95,4 +90,37 @@ async fn it_needs_no_scheduler_and_bears_a_server_that_comes_back() {
     cluster.start(Part::ApiServer);
     until(&pods, "held", "Succeeded").await;
     assert_eq!(kubelet.taken().len(), 2);
+}
+
+#[tokio::test]
+async fn a_node_that_falls_silent_loses_its_pods() {
+    let Some(cluster) = Setup::new().hasty().start() else { return };
+    let silent = Stub::new("one").start(&cluster, fate);
+    let namespace = cluster.namespace();
+    let pods = Api::<Pod>::namespaced(cluster.client().await, &namespace);
+    pods.create(&PostParams::default(), &pod("forever")).await.expect("a pod");
+    until(&pods, "forever", "Running").await;
+    let _other = Stub::new("two").start(&cluster, fate);
+    drop(silent);
+    // Nobody is there to end it: it is to go, and does not before the node is back. (Where the node is deleted it does, after
+    // about a minute.)
+    let lost = async || pods.get("forever").await.expect("a pod").metadata.deletion_timestamp.is_some();
+    wait("the pod is given up", lost).await;
+    let status = json!(pods.get("forever").await.expect("a pod").status);
+    let conditions = status["conditions"].as_array().expect("conditions").iter();
+    let disrupted: Vec<&Value> =
+        conditions.filter(|condition| condition["type"] == "DisruptionTarget").collect();
+    assert_eq!(disrupted[0]["reason"], "DeletionByTaintManager", "{status}");
+    let _back = Stub::new("one").start(&cluster, fate);
+    wait("the pod goes", async || pods.get_opt("forever").await.expect("an answer").is_none()).await;
+}
+
+async fn wait(what: &str, look: impl AsyncFn() -> bool) {
+    for _ in 0..1200 {
+        if look().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("waited too long until {what}");
 }
