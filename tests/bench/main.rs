@@ -8,6 +8,7 @@ mod effort;
 mod eval;
 mod hops;
 mod ingest;
+mod kubernetes;
 mod latency;
 mod line;
 mod load;
@@ -51,6 +52,12 @@ Measures Tiphys against a baseline, both sides in one run, and prints one JSON l
     hops          event, and webhook's request, to the trigger's request at 100/s on JetStream;
                   against a bare client's publication to delivery
     durable       webhook on the embedded bus; against the same on JetStream, sync always and default
+    pods          workflows of one pod, 300 at once, that a stub kubelet ends at once, per minute;
+                  against a bare client that creates, watches and marks as many pods
+    pod-chain     a workflow of three pods, one after another, in time; from the end of a pod to the next one,
+                  p50 and p99; against a bare client that creates, watches and deletes three
+    pod-requests  requests to the API server for a workflow of one pod and of three, from its audit log;
+                  against those of that bare client
     kafka, pubsub, sqs
                   the event source; against a bare client that receives and acks on the same server
 
@@ -94,7 +101,7 @@ fn ended(outcome: anyhow::Result<()>) -> ExitCode {
 
 type Bench = fn(Effort) -> anyhow::Result<()>;
 
-const BENCHES: [(&str, Bench); 15] = [
+const BENCHES: [(&str, Bench); 18] = [
     ("webhook", webhook::run),
     ("latency", latency::run),
     ("eval", eval::run),
@@ -107,6 +114,9 @@ const BENCHES: [(&str, Bench); 15] = [
     ("ingest", ingest::run),
     ("hops", hops::run),
     ("durable", durable::run),
+    ("pods", kubernetes::pods),
+    ("pod-chain", kubernetes::chain),
+    ("pod-requests", kubernetes::requests),
     ("kafka", queues::kafka),
     ("pubsub", queues::pubsub),
     ("sqs", queues::sqs),

@@ -25,6 +25,7 @@ use crate::line::{Better, Pairs, Words};
 use crate::program;
 use crate::stage::{self, DEADLINE, Stage};
 
+/// Workflows at once.
 const IN_FLIGHT: usize = 32;
 const ONE: Words = Words {
     name: "one-step workflows of `true`, 32 in flight",
@@ -143,7 +144,7 @@ async fn start(data: &Path) -> anyhow::Result<(Stage, Arc<ProcessLauncher>)> {
 }
 
 /// A workflow of so many steps, one after another.
-fn workflow(steps: usize) -> Value {
+pub(crate) fn workflow(steps: usize) -> Value {
     let step = |number| json!([{"name": format!("s{number}"), "template": "nothing"}]);
     let groups: Vec<Value> = (0..steps).map(step).collect();
     let entrypoint = if steps == 1 { "nothing" } else { "chain" };
@@ -160,9 +161,15 @@ fn workflow(steps: usize) -> Value {
 }
 
 /// Who waits for the end of which journal.
-type Ends = Mutex<HashMap<String, oneshot::Sender<()>>>;
+pub(crate) type Ends = Mutex<HashMap<String, oneshot::Sender<()>>>;
 
-async fn submit_one(bus: &Arc<dyn Bus>, ends: &Ends, document: &Value, number: usize) -> anyhow::Result<()> {
+/// Submits a workflow and waits for its end.
+pub(crate) async fn submit_one(
+    bus: &Arc<dyn Bus>,
+    ends: &Ends,
+    document: &Value,
+    number: usize,
+) -> anyhow::Result<()> {
     let name = format!("bench-{number}");
     let subject = submit::subject("default", &name);
     let options =
@@ -176,7 +183,12 @@ async fn submit_one(bus: &Arc<dyn Bus>, ends: &Ends, document: &Value, number: u
 }
 
 /// Reads the journals until so many have come to their end.
-async fn follow(bus: &Arc<dyn Bus>, ends: &Ends, mut after: u64, count: usize) -> anyhow::Result<()> {
+pub(crate) async fn follow(
+    bus: &Arc<dyn Bus>,
+    ends: &Ends,
+    mut after: u64,
+    count: usize,
+) -> anyhow::Result<()> {
     let mut ended = 0;
     while ended < count {
         bus.wait_for(streams::WORKFLOWS, after, Duration::from_secs(1)).await?;

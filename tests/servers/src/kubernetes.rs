@@ -125,6 +125,15 @@ impl Kubernetes {
         ask::config(&self.kubeconfig).await
     }
 
+    /// For clients of a user who may do everything, under a name by which [`Self::requests`] tells whose they are.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub async fn config_as(&self, user: &str) -> Config {
+        let shown = self.authority.client(user, Some("system:masters"));
+        ask::config(&shown.kubeconfig(&self.authority, &self.url)).await
+    }
+
     /// A client of somebody who may do everything. It belongs to the runtime that it was made in.
     ///
     /// # Panics

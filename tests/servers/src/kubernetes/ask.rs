@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 /// Does something asynchronous in a runtime of its own, also where the caller has one.
 pub(crate) fn wait_for<T: Send>(work: impl AsyncFnOnce() -> T + Send) -> T {
     let run = || {
+        // Clients make much of a server that is not yet ready.
+        let _quiet = tracing::subscriber::set_default(tracing::subscriber::NoSubscriber::default());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(work())
     };
