@@ -42,6 +42,10 @@ pub enum CatalogError {
         /// Why.
         source: std::io::Error,
     },
+    /// The cluster does not answer, or refuses.
+    #[cfg(feature = "kubernetes")]
+    #[error("{0}")]
+    Cluster(tiphys_kit::kubernetes::Failure),
     /// A reader of files ended by a panic.
     #[error("reading the directory failed: {0}")]
     Reader(String),
@@ -57,6 +61,10 @@ impl Classify for CatalogError {
             Self::Invalid(_) | Self::NotKept { .. } | Self::Empty => Fault::Permanent,
             Self::Contended { .. } | Self::Reader(_) => Fault::Transient,
             Self::Bus(error) => error.fault(),
+            #[cfg(feature = "kubernetes")]
+            Self::Cluster(tiphys_kit::kubernetes::Failure::Unavailable(_)) => Fault::Transient,
+            #[cfg(feature = "kubernetes")]
+            Self::Cluster(_) => Fault::Config,
             Self::Directory { .. } => Fault::Config,
         }
     }
@@ -70,6 +78,8 @@ impl Classify for CatalogError {
             Self::Bus(error) => error.code(),
             Self::Directory { .. } => "TIP-CAT-005",
             Self::Reader(_) => "TIP-CAT-006",
+            #[cfg(feature = "kubernetes")]
+            Self::Cluster(_) => "TIP-CAT-007",
         }
     }
 }

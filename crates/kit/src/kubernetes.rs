@@ -17,7 +17,7 @@ use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::api::{Api, PostParams};
 use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
 use kube::core::GroupVersionKind;
-use kube::discovery::{Scope, pinned_kind};
+use kube::discovery::pinned_kind;
 use kube::{Client, Config};
 
 pub use account::{Account, Accounts};
@@ -193,7 +193,7 @@ impl Cluster {
             failure::Answer::Said(kube::Error::Api(status)) if status.code == 404 => absent(),
             other => failure::plain(&format!("kinds of {api_version}"), other),
         })?;
-        let resource = Resource { api, namespaced: capabilities.scope == Scope::Namespaced };
+        let resource = Resource::new(api, &capabilities);
         self.0.kinds.lock().unwrap_or_else(PoisonError::into_inner).insert(wanted, resource.clone());
         Ok(resource)
     }

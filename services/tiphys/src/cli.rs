@@ -132,6 +132,11 @@ pub(crate) enum Command {
     Server(RoleArgs),
     /// How the server is, and what became of the events of each trigger
     Status,
+    /// Print the definitions of the kinds, for a cluster that has not Argo's
+    Crds {
+        /// Only this one, such as workflows
+        plural: Option<String>,
+    },
     /// Explain an error code, such as TIP-MAN-001 or TIP-BUS-002
     Explain {
         /// The code

@@ -1,5 +1,6 @@
 //! The commands, one file per group.
 
+mod crds;
 mod cron;
 mod dead;
 mod events;
@@ -39,6 +40,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         }
         Command::Lint(args) => lint::run(&args, &cli.connection),
         Command::Explain { code } => explain::run(&code),
+        Command::Crds { plural } => crds::run(plural.as_deref()),
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "tiphys", &mut std::io::stdout());
             Ok(())

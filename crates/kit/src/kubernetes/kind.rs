@@ -1,7 +1,6 @@
 //! Kinds by the words that kubectl takes: `pod`, `pods`, `po`, `deployments.apps`.
 
 use kube::Discovery;
-use kube::discovery::Scope;
 
 use super::{Cluster, Failure, Resource, failure};
 
@@ -51,8 +50,7 @@ impl Cluster {
             for (api, capabilities) in found.recommended_resources() {
                 if api.plural == name || api.kind.eq_ignore_ascii_case(name) {
                     let rank = FIRST.iter().position(|first| *first == api.group).unwrap_or(FIRST.len());
-                    let namespaced = capabilities.scope == Scope::Namespaced;
-                    fitting.push((rank, Resource { api, namespaced }));
+                    fitting.push((rank, Resource::new(api, &capabilities)));
                 }
             }
         }

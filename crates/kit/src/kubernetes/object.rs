@@ -8,6 +8,7 @@ use kube::api::{
     DeleteParams, GetParams, ListParams, PostParams, Preconditions, PropagationPolicy, WatchParams,
 };
 use kube::core::{ApiResource, DynamicObject, Request, Resource as _, WatchEvent};
+use kube::discovery::{ApiCapabilities, Scope};
 use serde_json::Value;
 
 use super::failure::{Answer, Deed, Failure, in_time};
@@ -24,6 +25,16 @@ pub struct Resource {
     pub api: ApiResource,
     /// Whether its objects live in namespaces.
     pub namespaced: bool,
+    /// Whether its status is written apart from the rest.
+    pub has_status: bool,
+}
+
+impl Resource {
+    /// What discovery tells.
+    pub(super) fn new(api: ApiResource, capabilities: &ApiCapabilities) -> Self {
+        let has_status = capabilities.subresources.iter().any(|(below, _)| below.plural.ends_with("status"));
+        Self { api, namespaced: capabilities.scope == Scope::Namespaced, has_status }
+    }
 }
 
 /// How a patch is merged.
