@@ -184,7 +184,8 @@ fn the_pod_that_an_alert_names_is_gone_and_one_of_its_name_that_came_since_is_no
     let mut late = alert(&offender);
     late["uuid"] = json!("late");
     assert_eq!(server.post("falco-pods", "alert", &late).unwrap().status, 200);
-    server.ended(2);
+    let last = server.ended(2);
+    assert!(last.iter().any(|workflow| workflow["status"]["phase"] == "Failed"), "{last:#?}");
     let spared = runtime.block_on(pods.get("cart")).unwrap();
     assert!(spared.metadata.deletion_timestamp.is_none());
 }

@@ -104,6 +104,8 @@ impl Server {
                 self.arguments.iter().all(|a| a != "--port").then_some(["--port", "0"]).into_iter().flatten(),
             )
             .args(&self.arguments)
+            // Whoever runs the tests may have an engine, which is not theirs.
+            .env("DOCKER_HOST", "unix:///nowhere/docker.sock")
             .envs(self.environment.iter().map(|(k, v)| (k, v)))
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a log file"))

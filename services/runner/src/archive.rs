@@ -7,7 +7,7 @@ mod unpack;
 mod zipped;
 
 pub use links::check_links;
-pub use pack::{pack, pack_at};
+pub use pack::{is_folder, pack, pack_at, pack_folder};
 pub use plain::copy;
 pub(crate) use plain::plain_file;
 pub use unpack::{Limits, Refused, unpack};

@@ -18,6 +18,9 @@ pub(crate) fn place(dir: &Path, inputs: &[Input]) -> Result<(), String> {
     inputs.sort_by_key(|(_, input)| &input.path);
     for (number, input) in inputs {
         let content = dir.join(FOLDER).join(number.to_string());
+        if input.optional && !content.exists() {
+            continue;
+        }
         one(&content, input).map_err(|why| format!("input artifact {}: {why}", input.name))?;
         // It may be large, and is needed no more.
         let _ = fs::remove_file(content);
@@ -48,10 +51,12 @@ fn one(content: &Path, input: &Input) -> Result<(), String> {
 fn file(content: &Path, input: &Input, scratch: &Path) -> Result<(), String> {
     let disk = |error: io::Error| format!("{}: {error}", input.path.display());
     let read = || fs::File::open(content).map_err(|error| format!("its content did not arrive: {error}"));
-    let mut start = Vec::with_capacity(4);
-    read()?.take(4).read_to_end(&mut start).map_err(disk)?;
+    let mut start = Vec::with_capacity(64);
+    read()?.take(64).read_to_end(&mut start).map_err(disk)?;
     let is_zip = start.starts_with(b"PK\x03\x04") || start.starts_with(b"PK\x05\x06");
-    let unpacked = match input.archive {
+    // A folder comes packed also where its artifact is not.
+    let archive = if archive::is_folder(&start) { Archive::Tar } else { input.archive };
+    let unpacked = match archive {
         Archive::Tar | Archive::TarLevel(_) if start.starts_with(&[0x1f, 0x8b]) => {
             fs::create_dir(scratch).map_err(disk)?;
             archive::unpack(read()?, scratch, Limits::default())

@@ -172,7 +172,9 @@ impl<'d> Pod<'d> {
             Placed::Here(parcel) => *parcel,
             Placed::At(target) => {
                 let (file, until) = (dir.join("parcel.json"), Instant::now() + patience);
-                channel.get(&target, until, &file).map_err(|why| format!("the step: {why}"))?;
+                if !channel.get(&target, until, &file).map_err(|why| format!("the step: {why}"))? {
+                    return Err("the step: what is to be done is not in the artifact store any more".into());
+                }
                 let text = fs::read(&file).map_err(disk)?;
                 serde_json::from_slice(&text).map_err(|error| format!("the step: {error}"))?
             }
@@ -190,9 +192,12 @@ impl<'d> Pod<'d> {
                 let name = self.parcel.spec.inputs.get(number).map_or("", |input| input.name.as_str());
                 format!("input artifact {name}: {why}")
             };
+            let optional = self.parcel.spec.inputs.get(number).is_some_and(|input| input.optional);
             match content {
                 Content::Raw(text) => fs::write(&place, text).map_err(|error| error.to_string()),
-                Content::At(target) => self.channel.get(target, until, &place),
+                Content::At(target) => self.channel.get(target, until, &place).and_then(|there| {
+                    if there || optional { Ok(()) } else { Err("it is not in its store".to_owned()) }
+                }),
             }
             .map_err(named)?;
         }

@@ -81,6 +81,9 @@ pub struct Input {
     pub archive: Archive,
     /// A part of it.
     pub sub_path: Option<String>,
+    /// Whether its content may be missing.
+    #[serde(default)]
+    pub optional: bool,
 }
 
 /// An output parameter.

@@ -93,6 +93,12 @@ impl Shared {
         Ok((shared, Followers { positions, fold }))
     }
 
+    /// The Workflow object with its status, as far as is known here.
+    #[must_use]
+    pub fn workflow(&self, namespace: &str, name: &str) -> Option<serde_json::Value> {
+        self.workflows.get(namespace, name)
+    }
+
     /// Keeps the projections up to date.
     pub fn follow(&self, followers: Followers, group: &mut Group) {
         group.spawn("accounting", move |stop| followers.fold.run(stop));

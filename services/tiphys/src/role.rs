@@ -110,7 +110,7 @@ async fn serve(role: Role, args: &RoleArgs, connection: &Connection) -> anyhow::
         clock: Arc::new(SystemClock),
         health: Health::default(),
         metrics: tiphys_kit::metric::install().context("metrics")?,
-        cluster: assembly::cluster(&args.launch).await?,
+        cluster: assembly::cluster(&args.launch, false).await?,
         background: Group::new(CancellationToken::new()),
         stop: CancellationToken::new(),
     };

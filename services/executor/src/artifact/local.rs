@@ -92,7 +92,7 @@ fn get(place: &Path, scratch: &Path) -> io::Result<Bytes> {
     if !place.is_dir() {
         return std::fs::read(place).map(Bytes::from);
     }
-    let packed = tiphys_runner::archive::pack(place, scratch).and_then(|()| std::fs::read(scratch));
+    let packed = tiphys_runner::archive::pack_folder(place, scratch).and_then(|()| std::fs::read(scratch));
     crate::scratch::absent(std::fs::remove_file(scratch))?;
     packed.map(Bytes::from)
 }

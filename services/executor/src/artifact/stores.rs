@@ -90,7 +90,7 @@ impl ArtifactStore for Stores {
             Fetched::File => std::fs::read(&passing.0).map(Bytes::from),
             Fetched::Folder => {
                 let packed = Passing(passing.0.with_extension("tgz"));
-                tiphys_runner::archive::pack(&passing.0, &packed.0)?;
+                tiphys_runner::archive::pack_folder(&passing.0, &packed.0)?;
                 std::fs::read(&packed.0).map(Bytes::from)
             }
         };

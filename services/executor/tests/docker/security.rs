@@ -18,6 +18,7 @@ async fn one_setting_restricts_all() {
         path: "/tmp/in".into(),
         mode: None,
         from: ArtifactSource::Raw("given".into()),
+        optional: false,
     };
     for with_runner in [false, true] {
         for user in [None, Some(1000)] {

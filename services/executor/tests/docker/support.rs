@@ -223,6 +223,7 @@ pub(crate) fn pod_of(number: u32, name: &str, script: &str) -> PodSpec {
         output_artifacts: Vec::new(),
         capture_result: false,
         archive_logs: false,
+        log_key: None,
         deadline: None,
         grace: Duration::from_secs(30),
         process_allowed: false,

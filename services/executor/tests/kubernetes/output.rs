@@ -21,7 +21,7 @@ fn artifact(name: &str, path: &str, archive: Archive) -> OutputArtifact {
 }
 
 fn input(name: &str, path: &str, from: ArtifactSource) -> InputArtifact {
-    InputArtifact { name: name.into(), path: path.into(), mode: None, from }
+    InputArtifact { name: name.into(), path: path.into(), mode: None, from, optional: false }
 }
 
 fn parameter(name: &str, path: &str) -> OutputParameter {

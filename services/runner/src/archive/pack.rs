@@ -5,8 +5,8 @@ use std::io::{self, BufWriter, ErrorKind, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use flate2::Compression;
 use flate2::write::GzEncoder;
+use flate2::{Compression, GzBuilder};
 use tar::{Builder, EntryType, Header};
 
 use super::Limits;
@@ -23,7 +23,29 @@ const TIME: u64 = 946_684_800;
 /// When something cannot be read, changes meanwhile, or the disk refuses; and when it is more than anybody would
 /// unpack again: a file with holes may claim to be larger than any disk.
 pub fn pack(path: &Path, to: &Path) -> io::Result<()> {
-    pack_with(path, to, Compression::default())
+    pack_with(path, to, Compression::default(), None)
+}
+
+/// By this comment in its head a `.tgz` is known that stands for a folder whose artifact is not packed.
+const FOLDER: &str = "tiphys folder";
+
+/// Packs a folder that is to be a folder again at the other end, whatever its artifact says of archives.
+///
+/// # Errors
+/// As [`pack`].
+pub fn pack_folder(path: &Path, to: &Path) -> io::Result<()> {
+    pack_with(path, to, Compression::default(), Some(FOLDER))
+}
+
+/// Whether what begins so was made by [`pack_folder`].
+#[must_use]
+pub fn is_folder(start: &[u8]) -> bool {
+    // RFC 1952: two bytes of magic, the method, the flags (bit 4: a comment), six bytes, and here nothing before it.
+    let comment = match start {
+        [0x1f, 0x8b, 8, 0x10, _, _, _, _, _, _, comment @ ..] => comment,
+        _ => return false,
+    };
+    comment.strip_prefix(FOLDER.as_bytes()).is_some_and(|rest| rest.first() == Some(&0))
 }
 
 /// The same with a level of gzip, 0 (none) to 9 (smallest); what is above counts as 9.
@@ -31,11 +53,12 @@ pub fn pack(path: &Path, to: &Path) -> io::Result<()> {
 /// # Errors
 /// As [`pack`].
 pub fn pack_at(path: &Path, to: &Path, level: u32) -> io::Result<()> {
-    pack_with(path, to, Compression::new(level.min(9)))
+    pack_with(path, to, Compression::new(level.min(9)), None)
 }
 
-fn pack_with(path: &Path, to: &Path, level: Compression) -> io::Result<()> {
-    let zip = GzEncoder::new(BufWriter::new(durable::create(to)?), level);
+fn pack_with(path: &Path, to: &Path, level: Compression, comment: Option<&str>) -> io::Result<()> {
+    let head = comment.map_or_else(GzBuilder::new, |comment| GzBuilder::new().comment(comment));
+    let zip = head.write(BufWriter::new(durable::create(to)?), level);
     let mut tar = Builder::new(zip);
     let name = path.file_name().unwrap_or("artifact".as_ref());
     // Only here a link is followed: it is what the manifest names.

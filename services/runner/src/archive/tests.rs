@@ -1,4 +1,4 @@
-use std::fs;
+use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
@@ -344,4 +344,21 @@ fn a_link_out_of_a_folder_is_found() {
     symlink("../../../out", tree.join("a/b/bad")).unwrap();
     let refused = check_links(&tree).unwrap_err().to_string();
     assert!(refused.contains("a/b/bad: the link leads outside"), "{refused}");
+}
+
+#[test]
+fn a_folder_is_known_by_its_head() {
+    let folder = tempfile::tempdir().unwrap();
+    let (inside, plain, marked) =
+        (folder.path().join("inside"), folder.path().join("plain"), folder.path().join("marked"));
+    fs::create_dir(&inside).unwrap();
+    fs::write(inside.join("a"), "a").unwrap();
+    pack(&inside, &plain).unwrap();
+    super::pack_folder(&inside, &marked).unwrap();
+    assert!(!super::is_folder(&fs::read(&plain).unwrap()));
+    assert!(super::is_folder(&fs::read(&marked).unwrap()));
+    let again = folder.path().join("again");
+    fs::create_dir(&again).unwrap();
+    super::unpack(File::open(&marked).unwrap(), &again, super::Limits::default()).unwrap();
+    assert_eq!(fs::read(again.join("inside/a")).unwrap(), b"a");
 }

@@ -41,12 +41,16 @@ impl Channel {
         Ok(Self::Dial(address))
     }
 
-    /// Fetches a target into a file. Errors are messages for the user.
-    pub(super) fn get(&mut self, target: &str, until: Instant, file: &Path) -> Result<(), String> {
+    /// Fetches a target into a file. False: there is no such thing. Errors are messages for the user.
+    pub(super) fn get(&mut self, target: &str, until: Instant, file: &Path) -> Result<bool, String> {
+        let mut absent = false;
         self.insist(until, |stream, host| {
             let request = Request { method: "GET", target, host, length: 0 };
-            http::exchange(stream, &request, &mut io::empty(), || durable::create(file))
-        })
+            let answer = http::exchange(stream, &request, &mut io::empty(), || durable::create(file))?;
+            absent = matches!(answer, Answer::Refused(404, _));
+            Ok(if absent { Answer::Good } else { answer })
+        })?;
+        Ok(!absent)
     }
 
     /// Puts a file to a target, and gives the answer.

@@ -1,5 +1,6 @@
 //! Containers and pods: opened when their server answers, tried again until it does.
 
+use std::io::ErrorKind;
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
@@ -9,6 +10,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use tiphys_core::Clock;
+use tiphys_executor::launcher::docker::{self, DockerLauncher};
 use tiphys_executor::launcher::kubernetes::{self, KubernetesLauncher, RUNNER_ROUTES};
 use tiphys_executor::launcher::several::Opener;
 use tiphys_executor::launcher::{ArtifactStore, LaunchError, Launcher};
@@ -42,6 +44,38 @@ impl Opener for Pods {
         // A launcher that was opened is the only one.
         let _ = self.routes.0.set(opened.clone());
         Ok(Some(opened))
+    }
+}
+
+/// The launcher of containers.
+pub(super) struct Containers {
+    pub(super) config: docker::Config,
+    pub(super) given: Given,
+    /// Somebody asked for it; else it is used where it is.
+    pub(super) wanted: bool,
+}
+
+#[async_trait]
+impl Opener for Containers {
+    async fn open(&self) -> Result<Option<Arc<dyn Launcher>>, LaunchError> {
+        if !self.wanted && !is_there(&self.config.host) {
+            return Ok(None);
+        }
+        let Given { store, clock, stop } = self.given.clone();
+        let opened = DockerLauncher::open(self.config.clone(), store, clock, stop).await?;
+        Ok(Some(Arc::new(opened)))
+    }
+}
+
+/// Whether this machine has an engine that we may use. One that listens and does not answer counts: it may have
+/// containers of ours.
+fn is_there(host: &str) -> bool {
+    match host.strip_prefix("unix://") {
+        Some(socket) => match std::os::unix::net::UnixStream::connect(socket) {
+            Ok(_) => true,
+            Err(error) => !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied),
+        },
+        None => true,
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use tiphys_core::Clock;
+use tiphys_executor::launcher::docker;
 use tiphys_executor::launcher::kubernetes;
 use tiphys_executor::launcher::process::{self, ProcessLauncher};
 use tiphys_executor::launcher::resource::ResourceLauncher;
@@ -15,7 +16,7 @@ use tiphys_executor::launcher::{ArtifactStore, Launcher};
 use tiphys_kit::CancellationToken;
 use tiphys_kit::kubernetes::{Cluster, Settings};
 
-use super::contained::{self, Given, Pods, RunnerRoutes};
+use super::contained::{self, Containers, Given, Pods, RunnerRoutes};
 use crate::cli::{LaunchArgs, LauncherChoice};
 use crate::data::DataFolder;
 
@@ -58,8 +59,8 @@ impl Launchers {
 }
 
 /// The cluster that the command line asks for, if it does.
-pub(crate) async fn cluster(args: &LaunchArgs) -> anyhow::Result<Option<Cluster>> {
-    if !args.wants_cluster() {
+pub(crate) async fn cluster(args: &LaunchArgs, catalog: bool) -> anyhow::Result<Option<Cluster>> {
+    if !catalog && !args.wants_cluster() {
         return Ok(None);
     }
     let settings = Settings {
@@ -103,8 +104,30 @@ impl Surroundings<'_> {
     fn contained(&self, given: &Given) -> anyhow::Result<Option<Box<dyn Opener>>> {
         match (self.args.launcher, self.cluster) {
             (LauncherChoice::Kubernetes, Some(cluster)) => Ok(Some(Box::new(self.pods(cluster, given)?))),
-            _ => Ok(None),
+            (LauncherChoice::Auto | LauncherChoice::Docker, _) => Ok(Some(Box::new(self.containers(given)?))),
+            (LauncherChoice::Kubernetes | LauncherChoice::Process, _) => Ok(None),
         }
+    }
+
+    fn containers(&self, given: &Given) -> anyhow::Result<Containers> {
+        let runner = tiphys_payload::runner().unwrap_or_default();
+        let host = docker::Config::host(self.args.docker_host.as_deref());
+        let folder = self.data.path().join("docker");
+        let config = docker::Config::new(host, runner.into(), folder, self.installation.clone());
+        let reached = config.host_name.as_ref().map(|name| format!("{name}:{}", self.port()));
+        let config = docker::Config {
+            environment: self.reached_at(reached.as_deref()),
+            restricted: self.args.restricted,
+            trust_manifests: self.args.trust_manifests,
+            ..config
+        };
+        Ok(Containers { config, given: given.clone(), wanted: self.args.launcher == LauncherChoice::Docker })
+    }
+
+    /// The port of the API.
+    fn port(&self) -> u16 {
+        let uri = self.server.parse::<http::Uri>().ok();
+        uri.and_then(|uri| uri.port_u16()).unwrap_or(80)
     }
 
     fn pods(&self, cluster: &Cluster, given: &Given) -> anyhow::Result<Pods> {

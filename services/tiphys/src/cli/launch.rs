@@ -19,6 +19,15 @@ pub(crate) enum LauncherChoice {
     Kubernetes,
 }
 
+/// Where manifests come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CatalogChoice {
+    /// The folder
+    Directory,
+    /// Objects of a Kubernetes cluster; the status of Workflows is written back
+    Kubernetes,
+}
+
 /// Where steps run, and what they may.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct LaunchArgs {

@@ -8,9 +8,11 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use tiphys_bus::Bus;
 use tiphys_catalog::Catalog;
+use tiphys_catalog::kubernetes::KubernetesFeeder;
 use tiphys_core::Clock;
 use tiphys_eventsource::Ingress;
 use tiphys_executor::launcher::Launcher;
+use tiphys_kit::kubernetes::Cluster;
 use tiphys_kit::{CancellationToken, Group, Health};
 use tiphys_server::{Followers, Shared};
 use tokio::net::TcpListener;
@@ -30,8 +32,12 @@ pub(super) struct Roles {
     pub(super) dir: PathBuf,
     pub(super) data: DataFolder,
     pub(super) namespace: String,
+    /// The namespace, where one was asked for.
+    pub(super) only: Option<String>,
     pub(super) address: SocketAddr,
     pub(super) launch: LaunchArgs,
+    /// Manifests are objects of the cluster; whether also what Argo works on is driven.
+    pub(super) objects: Option<bool>,
     pub(super) artifact_identity: bool,
     pub(super) memory: bool,
     pub(super) bus: Arc<dyn Bus>,
@@ -57,12 +63,20 @@ impl Roles {
             api: Group::new(CancellationToken::new()),
             background: Group::new(CancellationToken::new()),
         };
-        let manifests = Manifests { folder: &self.dir, namespace: &self.namespace };
-        manifests.follow(&mut stages.background, &catalog, &health).await?;
+        let cluster = assembly::cluster(&self.launch, self.objects.is_some()).await?;
+        let objects = match (self.objects, &cluster) {
+            (Some(argo_too), Some(cluster)) => {
+                Some(self.objects(cluster, argo_too, &catalog, &health).await?)
+            }
+            _ => {
+                let manifests = Manifests { folder: &self.dir, namespace: &self.namespace };
+                manifests.follow(&mut stages.background, &catalog, &health).await?;
+                None
+            }
+        };
         if let Some(given) = assembly::given(&self.bus, &catalog, &health, &stop).await {
             stages.background.spawn("catalog-bus", move |stop| given.follow(stop));
         }
-        let cluster = assembly::cluster(&self.launch).await?;
         let store = assembly::artifacts(&self.data, &catalog, self.artifact_identity)?;
         let routes = RunnerRoutes::default();
         let surroundings = Surroundings {
@@ -108,6 +122,12 @@ impl Roles {
         stages.background.spawn("metrics", move |stop| tiphys_kit::metric::upkeep(samples, stop));
         let (shared, followers) = self.shared(&catalog, &health, &launcher, &ingress, metrics).await?;
         let guard = tiphys_server::Guard::new(self.data.token()?.into(), vec![self.address.ip().to_string()]);
+        if let Some(objects) = objects {
+            let shown = shared.clone();
+            let statuses = objects.statuses(Arc::new(move |namespace, name| shown.workflow(namespace, name)));
+            stages.background.spawn("statuses", move |stop| statuses.run(stop));
+            stages.background.spawn("catalog-kubernetes", move |stop| objects.follow(stop));
+        }
         shared.follow(followers, &mut stages.api);
         let router = tiphys_server::router(shared, guard).merge(ingress.router()).merge(routes.router());
         stages.api.spawn("http", move |stop| crate::http::serve(listener, router, stop));
@@ -120,6 +140,21 @@ impl Roles {
         launchers.drain(GRACE).await;
         self.data.withdraw();
         outcome
+    }
+
+    /// Reads the objects of the cluster.
+    async fn objects(
+        &self,
+        cluster: &Cluster,
+        argo_too: bool,
+        catalog: &Catalog,
+        health: &Health,
+    ) -> anyhow::Result<KubernetesFeeder> {
+        let config = tiphys_catalog::kubernetes::Config { namespace: self.only.clone(), argo_too };
+        let (bus, clock) = (self.bus.clone(), self.clock.clone());
+        let opened =
+            KubernetesFeeder::open(cluster.clone(), config, catalog.feeder(), bus, clock, health.clone());
+        opened.await.context("the objects of the cluster")
     }
 
     async fn shared(

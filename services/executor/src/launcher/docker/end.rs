@@ -14,7 +14,7 @@ use tokio::io::AsyncWriteExt;
 use super::engine::Trouble;
 use super::plan::STEP;
 use super::{Config, LaunchError, PodResult, PodVerdict, Shared, blocking, error, labels};
-use crate::launcher::{Archive, StoredArtifact};
+use crate::launcher::StoredArtifact;
 
 /// What Kubernetes says of a pod that ran out of time.
 const DEADLINE: &str = "Pod was active on the node longer than the specified deadline";
@@ -179,10 +179,7 @@ impl Shared {
         Ok(StoredArtifact {
             name: packed.name.clone(),
             key: packed.key.clone(),
-            archive: match packed.archive {
-                tiphys_runner::Archive::Tar => Archive::Tar,
-                tiphys_runner::Archive::None => Archive::None,
-            },
+            archive: packed.archive,
             size,
             sha256,
         })

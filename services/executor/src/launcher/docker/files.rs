@@ -62,17 +62,24 @@ impl Upload {
 }
 
 /// Contents of the input artifacts, in their order.
-pub(super) async fn fetch(store: &dyn ArtifactStore, pod: &PodSpec) -> Result<Vec<Bytes>, LaunchError> {
+pub(super) async fn fetch(
+    store: &dyn ArtifactStore,
+    pod: &PodSpec,
+) -> Result<Vec<Option<Bytes>>, LaunchError> {
     let mut contents = Vec::with_capacity(pod.inputs.len());
     for input in &pod.inputs {
         let named = |why: String| format!("input artifact {}: {why}", input.name);
         contents.push(match &input.from {
-            ArtifactSource::Raw(text) => Bytes::copy_from_slice(text.as_bytes()),
-            ArtifactSource::Stored { key, .. } => store.get(key).await.map_err(|error| match error {
-                LaunchError::Missing(why) => LaunchError::Missing(named(why)),
-                LaunchError::NotAllowed(why) => LaunchError::NotAllowed(named(why)),
-                LaunchError::Unavailable(why) => LaunchError::Unavailable(named(why)),
-            })?,
+            ArtifactSource::Raw(text) => Some(Bytes::copy_from_slice(text.as_bytes())),
+            ArtifactSource::Stored { key, .. } => match store.get(key).await {
+                Ok(content) => Some(content),
+                Err(LaunchError::Absent(_)) if input.optional => None,
+                Err(LaunchError::Missing(why) | LaunchError::Absent(why)) => {
+                    return Err(LaunchError::Missing(named(why)));
+                }
+                Err(LaunchError::NotAllowed(why)) => return Err(LaunchError::NotAllowed(named(why))),
+                Err(LaunchError::Unavailable(why)) => return Err(LaunchError::Unavailable(named(why))),
+            },
         });
     }
     Ok(contents)

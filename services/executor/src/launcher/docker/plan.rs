@@ -14,7 +14,7 @@ use super::patch::{self, Whole};
 use super::ready::Looks;
 use super::volumes::Volumes;
 use super::{LaunchError, PodSpec, labels, refused};
-use crate::launcher::{Archive, ArtifactSource, InputArtifact};
+use crate::launcher::{ArtifactSource, InputArtifact};
 
 /// Folder of the runner in a container.
 pub(super) const FOLDER: &str = "/.tiphys";
@@ -184,22 +184,19 @@ fn main(whole: &Whole) -> Container {
 /// What the runner is told.
 fn spec(scene: &Scene<'_>, container: &Container, now: Timestamp) -> Spec {
     let pod = scene.pod;
-    let archive = |archive| match archive {
-        Archive::Tar => tiphys_runner::Archive::Tar,
-        Archive::None => tiphys_runner::Archive::None,
-    };
     let inputs = pod.inputs.iter().map(|input| Input {
         name: input.name.clone(),
         path: input.path.clone().into(),
         mode: input.mode,
         archive: match &input.from {
             ArtifactSource::Raw(_) => tiphys_runner::Archive::None,
-            ArtifactSource::Stored { archive: how, .. } => archive(*how),
+            ArtifactSource::Stored { archive, .. } => *archive,
         },
         sub_path: match &input.from {
             ArtifactSource::Stored { sub_path, .. } => sub_path.clone(),
             ArtifactSource::Raw(_) => None,
         },
+        optional: input.optional,
     });
     let parameters = pod.output_parameters.iter().map(|wanted| Parameter {
         name: wanted.name.clone(),
@@ -212,7 +209,7 @@ fn spec(scene: &Scene<'_>, container: &Container, now: Timestamp) -> Spec {
         path: wanted.path.clone().into(),
         shown: wanted.path.clone(),
         key: wanted.key.clone(),
-        archive: archive(wanted.archive),
+        archive: wanted.archive,
         optional: wanted.optional,
     });
     let command = container.command.clone().unwrap_or_default();

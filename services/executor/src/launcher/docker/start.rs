@@ -25,7 +25,7 @@ use super::{LaunchError, Pod, PodResult, PodSpec, PodVerdict, Secrets, Shared, e
 /// A pod on its way.
 pub(super) struct Work {
     plan: Plan,
-    contents: Vec<Bytes>,
+    contents: Vec<Option<Bytes>>,
 }
 
 /// Why a pod did not begin.
@@ -196,7 +196,7 @@ impl Shared {
         &self,
         main: &Part,
         runner: &Runner,
-        contents: &[Bytes],
+        contents: &[Option<Bytes>],
     ) -> Result<Upload, Failure> {
         let mut spec = runner.spec.clone();
         if spec.command.is_empty() {
@@ -227,11 +227,9 @@ impl Shared {
             let folder = format!("{STEP}/{}", tiphys_runner::input::FOLDER);
             files.push(File::folder(&folder, 0o777));
             let each = contents.iter().enumerate();
-            files.extend(
-                each.map(|(number, content)| {
-                    File::plain(&format!("{folder}/{number}"), 0o644, content.clone())
-                }),
-            );
+            files.extend(each.filter_map(|(number, content)| {
+                Some(File::plain(&format!("{folder}/{number}"), 0o644, content.clone()?))
+            }));
         }
         if !runner.in_volume {
             return Ok(Upload { path: "/".to_owned(), files });

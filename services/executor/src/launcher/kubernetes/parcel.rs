@@ -278,7 +278,14 @@ fn input(input: &crate::launcher::InputArtifact) -> Input {
         ArtifactSource::Raw(_) => (tiphys_runner::Archive::None, None),
         ArtifactSource::Stored { archive, sub_path, .. } => (*archive, sub_path.clone()),
     };
-    Input { name: input.name.clone(), path: input.path.clone().into(), mode: input.mode, archive, sub_path }
+    Input {
+        name: input.name.clone(),
+        path: input.path.clone().into(),
+        mode: input.mode,
+        archive,
+        sub_path,
+        optional: input.optional,
+    }
 }
 
 /// The command that connects to the runner of a pod.

@@ -57,7 +57,8 @@ impl Shared {
 
 fn refusal(error: LaunchError) -> Refusal {
     match error {
-        LaunchError::Missing(why) => (StatusCode::NOT_FOUND, why),
+        LaunchError::Absent(why) => (StatusCode::NOT_FOUND, why),
+        LaunchError::Missing(why) => (StatusCode::UNPROCESSABLE_ENTITY, why),
         LaunchError::NotAllowed(why) => (StatusCode::FORBIDDEN, why),
         LaunchError::Unavailable(why) => (StatusCode::SERVICE_UNAVAILABLE, why),
     }
