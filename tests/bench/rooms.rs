@@ -53,6 +53,7 @@ pub(crate) async fn trigger(bus: Arc<dyn Bus>, manifests: &str) -> anyhow::Resul
         catalog: stage.catalog.clone(),
         clock: stage.clock.clone(),
         health: stage.health.clone(),
+        cluster: None,
     };
     stage
         .group

@@ -125,7 +125,7 @@ async fn each_way_of_packing_brings_a_folder_and_a_file_to_the_next_step() {
     let mut run = host.run().await;
     let ways = [Archive::Tar, Archive::TarLevel(0), Archive::TarLevel(9), Archive::Zip, Archive::None];
     let mut make = pod("make", "");
-    let at = run.launcher.path_of(&make.key, "/tmp");
+    let at = run.launcher.path_of(&make.key, true, "/tmp");
     make.container["args"] =
         json!([format!("cd {at}; mkdir -p tree/sub; echo deep > tree/sub/f; echo single > single")]);
     for (number, archive) in ways.into_iter().enumerate() {
@@ -147,7 +147,7 @@ async fn each_way_of_packing_brings_a_folder_and_a_file_to_the_next_step() {
     for (number, archive) in ways.into_iter().enumerate() {
         for (name, within) in [("tree", "/sub/f"), ("single", "")] {
             let path = format!("/in/{name}-{number}");
-            let own = run.launcher.path_of(&take.key, &path);
+            let own = run.launcher.path_of(&take.key, true, &path);
             script.push_str(&format!("cat {own}{within}; "));
             let key = format!("wf/make/{name}-{number}");
             let from = ArtifactSource::Stored { key, archive, sub_path: None };
@@ -169,7 +169,7 @@ async fn an_optional_input_that_is_in_no_store_is_absent() {
     let input =
         InputArtifact { name: "none".into(), path: "/in/none".into(), mode: None, from, optional: true };
     let mut take = pod("take", "");
-    let own = run.launcher.path_of(&take.key, "/in/none");
+    let own = run.launcher.path_of(&take.key, true, "/in/none");
     take.container["args"] = json!([format!("test ! -e {own}")]);
     take.inputs = vec![input];
     let taken = run.through(&take).await;
