@@ -96,7 +96,13 @@ async fn a_script_has_inputs_and_outputs() {
         archive: Archive::Tar,
         sub_path: Some("deep".into()),
     };
-    let input = InputArtifact { name: "in".into(), path: "/data/in".into(), mode: None, from: stored, optional: false };
+    let input = InputArtifact {
+        name: "in".into(),
+        path: "/data/in".into(),
+        mode: None,
+        from: stored,
+        optional: false,
+    };
     let second = PodSpec { inputs: vec![input], ..host.pod("second", "test `cat /data/in/a` = hello") };
     let result = run.through(&second).await;
     assert_eq!((result.message.as_str(), result.exit_code), ("", Some(0)));
@@ -113,7 +119,13 @@ async fn a_missing_input_is_named_and_leaves_nothing() {
     let Some(host) = Host::new() else { return };
     let run = host.run().await;
     let stored = ArtifactSource::Stored { key: "no/such".into(), archive: Archive::Tar, sub_path: None };
-    let input = InputArtifact { name: "in".into(), path: "/tmp/in".into(), mode: None, from: stored, optional: false };
+    let input = InputArtifact {
+        name: "in".into(),
+        path: "/tmp/in".into(),
+        mode: None,
+        from: stored,
+        optional: false,
+    };
     let pod = PodSpec { inputs: vec![input], ..host.pod("x", "true") };
     let error = run.try_start(&pod).await.unwrap_err();
     assert!(matches!(&error, LaunchError::Missing(text) if text.contains("input artifact in")), "{error:?}");

@@ -89,7 +89,9 @@ impl RunnerRoutes {
         Router::new().route(RUNNER_ROUTES, any(Self::pass)).with_state(self.clone())
     }
 
-    async fn pass(State(routes): State<Self>, request: Request) -> Response {
+    async fn pass(State(routes): State<Self>, mut request: Request) -> Response {
+        // The launcher's routes match once more; what was matched here would be counted to it.
+        request.extensions_mut().clear();
         match routes.0.get() {
             Some(launcher) => match launcher.runner_routes().oneshot(request).await {
                 Ok(answer) => answer,
