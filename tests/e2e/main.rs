@@ -3,6 +3,7 @@
 
 mod api;
 mod argo;
+mod cluster;
 mod commands;
 mod containers;
 mod follow;

@@ -38,6 +38,8 @@ pub use status::{Look, StatusWriter};
 
 /// The name under which readiness is told.
 const PART: &str = "catalog-kubernetes";
+/// The name under which it is told which kinds cannot be read; it does not count.
+const UNREAD: &str = "catalog-kubernetes/kinds";
 /// The name under which it is told that Argo is left to its own; it does not count.
 const ARGO: &str = "catalog-kubernetes/argo";
 /// Changes come in swarms; after the first so long nothing is handed on.
@@ -91,8 +93,10 @@ struct Found {
     kinds: BTreeMap<Kind, BTreeMap<(String, String), Read>>,
     /// Secrets and ConfigMaps that those name.
     named: BTreeMap<(Kind, String, String), Read>,
-    /// Why a kind cannot be read.
-    troubles: BTreeMap<Kind, String>,
+    /// Why a kind cannot be read: it is not there, or may not be seen.
+    unread: BTreeMap<Kind, String>,
+    /// Why a kind cannot be followed for the moment.
+    away: BTreeMap<Kind, String>,
 }
 
 /// An object as it was read, with what was said of it.
@@ -124,6 +128,7 @@ impl KubernetesFeeder {
     ) -> Result<Self, CatalogError> {
         health.expect(PART);
         health.only_tell(ARGO);
+        health.only_tell(UNREAD);
         let shared = Arc::new(Shared {
             argo: argo::Argo::default(),
             workflows: intake::Workflows::default(),
@@ -217,20 +222,42 @@ impl Shared {
         if matches!(failure, Failure::Unavailable(_)) {
             return Err(CatalogError::Cluster(failure));
         }
-        let why = match failure {
-            Failure::Missing(_) => format!("the cluster has no kind {kind}: apply deploy/crds"),
-            other => other.to_string(),
-        };
-        self.found().troubles.insert(kind, why);
+        self.note(kind, &failure);
         Ok(())
     }
 
-    /// Says whether everything is read.
+    /// Notes why a kind cannot be read.
+    fn note(&self, kind: Kind, failure: &Failure) {
+        let mut found = self.found();
+        match failure {
+            Failure::Missing(_) => {
+                found.unread.insert(kind, format!("the cluster has no kind {kind}: apply deploy/crds"));
+            }
+            Failure::Unavailable(why) => {
+                found.away.insert(kind, why.clone());
+            }
+            other => {
+                found.unread.insert(kind, other.to_string());
+            }
+        }
+    }
+
+    /// A kind is read.
+    fn is_read(&self, kind: Kind) {
+        let mut found = self.found();
+        found.unread.remove(&kind);
+        found.away.remove(&kind);
+    }
+
+    /// Says whether everything is read. A kind that is not there, or may not be seen, is told and does not count.
     fn tell_health(&self) {
-        let troubles: Vec<String> = self.found().troubles.values().cloned().collect();
-        match troubles.is_empty() {
-            true => self.health.ready(PART),
-            false => self.health.failing(PART, troubles.join("; ")),
+        let found = self.found();
+        for (part, troubles) in [(PART, &found.away), (UNREAD, &found.unread)] {
+            let troubles: Vec<&str> = troubles.values().map(String::as_str).collect();
+            match troubles.is_empty() {
+                true => self.health.ready(part),
+                false => self.health.failing(part, troubles.join("; ")),
+            }
         }
     }
 }

@@ -130,16 +130,15 @@ impl Shared {
                 Ok(()) | Err(CatalogError::Cluster(Failure::Expired(_))) => {
                     debug!("workflows are read afresh")
                 }
-                Err(CatalogError::Cluster(failure)) if !matches!(failure, Failure::Unavailable(_)) => {
-                    drop(self.trouble(Kind::Workflow, failure));
-                    self.changed.notify_one();
-                }
                 Err(failure) => {
                     warn!(
                         error = chain(&failure),
                         "workflows of the cluster cannot be taken in for the moment"
                     );
-                    self.found().troubles.insert(Kind::Workflow, failure.to_string());
+                    match &failure {
+                        CatalogError::Cluster(failure) => self.note(Kind::Workflow, failure),
+                        other => self.note(Kind::Workflow, &Failure::Unavailable(other.to_string())),
+                    }
                     self.changed.notify_one();
                 }
             }
@@ -163,9 +162,8 @@ impl Shared {
         for object in all {
             self.seen(object).await?;
         }
-        if self.found().troubles.remove(&Kind::Workflow).is_some() {
-            self.changed.notify_one();
-        }
+        self.is_read(Kind::Workflow);
+        self.changed.notify_one();
         loop {
             let mut news = objects.watch("", &version).await.map_err(CatalogError::Cluster)?;
             let mut told = false;

@@ -35,9 +35,8 @@ impl Shared {
     fn put_all(&self, kind: Kind, objects: Vec<Value>) {
         let read: BTreeMap<_, _> =
             objects.into_iter().map(|object| (names(&object), read(kind, object))).collect();
-        let mut found = self.found();
-        found.troubles.remove(&kind);
-        found.kinds.insert(kind, read);
+        self.is_read(kind);
+        self.found().kinds.insert(kind, read);
     }
 
     /// Follows a kind until `stop`.
@@ -52,13 +51,7 @@ impl Shared {
                 Ok(()) | Err(Failure::Expired(_)) => debug!(%kind, "read afresh"),
                 Err(failure) => {
                     warn!(%kind, %failure, "a kind of the cluster cannot be followed for the moment");
-                    let away = matches!(failure, Failure::Unavailable(_)).then(|| failure.to_string());
-                    match away {
-                        Some(why) => {
-                            self.found().troubles.insert(kind, why);
-                        }
-                        None => drop(self.trouble(kind, failure)),
-                    }
+                    self.note(kind, &failure);
                     self.changed.notify_one();
                 }
             }
