@@ -80,6 +80,15 @@ fn alert(namespace: &str, pod: &str, container: &str, uuid: &str) -> String {
     named
 }
 
+/// The workflows of a namespace, once there are so many and all have ended.
+fn ended(server: &Server, namespace: &str, count: usize) -> Vec<Value> {
+    until("the workflows have ended", || {
+        let all = server.json(&["list", "-n", namespace])["items"].as_array()?.clone();
+        let over = all.iter().filter(|w| w["status"]["finishedAt"].is_string()).count();
+        (all.len() == count && over == count).then_some(all)
+    })
+}
+
 fn post(server: &Server, path: &str, body: &str) -> String {
     let answer = server.send("POST", path, &[("Content-Type", "application/json")], body.as_bytes()).unwrap();
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -165,7 +174,8 @@ fn an_alert_deletes_its_pod_without_an_image() {
     std::fs::write(folder.path().join("all.yaml"), MANIFESTS.replace("NS", &namespace)).unwrap();
     let kubeconfig = kubernetes.kubeconfig();
     let accounts = format!("{namespace}/falco-pod-delete");
-    let arguments = ["--kubeconfig", kubeconfig.to_str().unwrap(), "--service-accounts", &accounts];
+    let kubeconfig = kubeconfig.to_str().unwrap();
+    let arguments = ["--kubeconfig", kubeconfig, "--service-accounts", &accounts, "--namespace", &namespace];
     let server = Server::with(folder.path(), &arguments, &[]);
     for (number, way) in ["trigger", "template"].into_iter().enumerate() {
         let path = format!("/events/{namespace}/falco/{way}");
@@ -185,6 +195,53 @@ fn an_alert_deletes_its_pod_without_an_image() {
         let pods = eyes.objects("v1", "Pod", &namespace);
         eyes.runtime.block_on(pods.delete("web", &Removal::default())).unwrap();
     }
-    let phases: Vec<Value> = server.ended(2).iter().map(|w| w["status"]["phase"].clone()).collect();
+    let phases: Vec<Value> =
+        ended(&server, &namespace, 2).iter().map(|w| w["status"]["phase"].clone()).collect();
     assert!(phases.contains(&json!("Succeeded")) && phases.contains(&json!("Failed")), "{phases:?}");
+}
+
+#[test]
+fn a_workflow_object_is_run_and_its_status_written_back() {
+    let Some(kubernetes) = tiphys_servers::kubernetes() else { return };
+    let eyes = Eyes::on(&kubernetes);
+    let namespace = eyes.server.namespace();
+    for entry in std::fs::read_dir(root().join("deploy/crds")).unwrap() {
+        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        for definition in tiphys_manifest::load::values(&text).unwrap() {
+            eyes.make("", &definition);
+        }
+    }
+    let argo = "argoproj.io/v1alpha1";
+    let known =
+        |kind| until("the kind is known", || eyes.runtime.block_on(eyes.cluster.resource(argo, kind)).ok());
+    let workflows = eyes.cluster.objects(&known("Workflow"), &namespace);
+    known("Sensor");
+    let folder = tempfile::tempdir().unwrap();
+    let kubeconfig = kubernetes.kubeconfig();
+    let kubeconfig = kubeconfig.to_str().unwrap();
+    let own = ["--kubeconfig", kubeconfig, "--catalog", "kubernetes", "--namespace", &namespace];
+    let server = Server::with(folder.path(), &own, &[]);
+    let container = json!({"image": "busybox:1", "command": ["sh", "-c", "echo from an object"]});
+    let main = json!({"name": "main", "container": container});
+    let object = json!({"apiVersion": argo, "kind": "Workflow",
+        "metadata": {"name": "hello", "annotations": {"tiphys.dev/launcher": "process"}},
+        "spec": {"entrypoint": "main", "templates": [main]}});
+    // A definition that is new is not served at once.
+    let made = until("a Workflow is made", || eyes.runtime.block_on(workflows.create(&object)).ok());
+    let written = until("its status says that it ended", || {
+        let live = eyes.runtime.block_on(workflows.get("hello")).unwrap()?;
+        (live["metadata"]["labels"]["workflows.argoproj.io/completed"] == "true").then_some(live)
+    });
+    let status = &written["status"];
+    assert_eq!(
+        (status["phase"].as_str(), status["progress"].as_str()),
+        (Some("Succeeded"), Some("1/1")),
+        "{written:#}"
+    );
+    assert_eq!(status["nodes"]["hello"]["phase"], "Succeeded");
+    let here = &ended(&server, &namespace, 1)[0];
+    assert_eq!(here["metadata"]["uid"], made["metadata"]["uid"]);
+    assert!(server.ok(&["logs", "hello", "-n", &namespace]).contains("from an object"));
+    eyes.runtime.block_on(workflows.delete("hello", &Removal::default())).unwrap();
+    ended(&server, &namespace, 0);
 }
