@@ -3,6 +3,7 @@
 
 mod bare;
 mod gaps;
+pub(crate) mod memory;
 mod plant;
 
 use std::time::Duration;

@@ -58,6 +58,7 @@ Measures Tiphys against a baseline, both sides in one run, and prints one JSON l
                   p50 and p99; against a bare client that creates, watches and deletes three
     pod-requests  requests to the API server for a workflow of one pod and of three, from its audit log;
                   against those of that bare client
+    pod-memory    memory of an executor with 10,000 pods that run; against the same process before
     kafka, pubsub, sqs
                   the event source; against a bare client that receives and acks on the same server
 
@@ -73,6 +74,11 @@ fn main() -> ExitCode {
         && first == sink::ARGUMENT
     {
         return ended(sink::serve(delay));
+    }
+    if let [first, kubeconfig, folder, workflows] = arguments.as_slice()
+        && first == kubernetes::memory::ARGUMENT
+    {
+        return ended(kubernetes::memory::serve(kubeconfig, folder, workflows));
     }
     let mut effort = Effort::full();
     let mut names = Vec::new();
@@ -101,7 +107,7 @@ fn ended(outcome: anyhow::Result<()>) -> ExitCode {
 
 type Bench = fn(Effort) -> anyhow::Result<()>;
 
-const BENCHES: [(&str, Bench); 18] = [
+const BENCHES: [(&str, Bench); 19] = [
     ("webhook", webhook::run),
     ("latency", latency::run),
     ("eval", eval::run),
@@ -117,6 +123,7 @@ const BENCHES: [(&str, Bench); 18] = [
     ("pods", kubernetes::pods),
     ("pod-chain", kubernetes::chain),
     ("pod-requests", kubernetes::requests),
+    ("pod-memory", kubernetes::memory::run),
     ("kafka", queues::kafka),
     ("pubsub", queues::pubsub),
     ("sqs", queues::sqs),

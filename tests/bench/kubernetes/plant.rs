@@ -47,7 +47,8 @@ impl Plant {
         let kubelet = Stub::new("stub").binding().start(&cluster, |_| Fate::exits(0));
         let folder = tempfile::tempdir()?;
         let runtime = stage::runtime()?;
-        let (stage, launcher) = runtime.block_on(start(&cluster, folder.path()))?;
+        let (stage, launcher) =
+            runtime.block_on(async { start(cluster.config_as(EXECUTOR).await, folder.path()).await })?;
         let (bare, onlooker) = runtime.block_on(async {
             let bare = Client::try_from(cluster.config_as(BARE).await)?;
             anyhow::Ok((bare, cluster.client().await))
@@ -103,10 +104,14 @@ impl Plant {
     }
 }
 
-async fn start(cluster: &Kubernetes, folder: &Path) -> anyhow::Result<(Stage, Arc<KubernetesLauncher>)> {
+/// An executor in a folder, and what it launches pods by.
+pub(super) async fn start(
+    server: kube::Config,
+    folder: &Path,
+) -> anyhow::Result<(Stage, Arc<KubernetesLauncher>)> {
     let mut stage = Stage::open(stage::durable(&folder.join("bus"))?, "").await?;
     let store = Arc::new(LocalStore::open(&folder.join("artifacts"))?);
-    let client = Client::try_from(cluster.config_as(EXECUTOR).await)?;
+    let client = Client::try_from(server)?;
     let config = Config::new("bench".into(), "of a bench".to_owned().into(), folder.join("scratch"));
     let (clock, stop) = (stage.clock.clone(), stage.stop());
     let launcher = Arc::new(KubernetesLauncher::open(config, client, store, clock, stop).await?);
