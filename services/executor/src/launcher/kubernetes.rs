@@ -206,7 +206,6 @@ impl KubernetesLauncher {
     }
 
     /// What the runners of pods ask: to be mounted where [`Config::address`] leads.
-    #[must_use]
     pub fn runner_routes(&self) -> axum::Router {
         serve::routes(&self.shared)
     }

@@ -117,14 +117,100 @@ async fn large(stage: &Stage, run: &mut Run) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_long_goes_by_the_store() {
-    let Some(mut stage) = Stage::new().await else { return };
+    let Some(stage) = Stage::new().await else { return };
     let mut run = stage.run().await;
     large(&stage, &mut run).await;
     run.end().await;
-    let Some(mut other) = Stage::new().await else { return };
-    std::mem::swap(&mut stage, &mut other);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_long_goes_by_the_store_and_by_http() {
+    let Some(mut stage) = Stage::new().await else { return };
     let mut run = stage.dialled().await;
     large(&stage, &mut run).await;
+    run.end().await;
+}
+
+/// A folder without archive is stored file by file, and comes back as one.
+async fn folders(stage: &Stage, run: &mut Run) {
+    let makes = PodSpec {
+        output_artifacts: vec![artifact("folder", "/tmp/folder", Archive::None)],
+        ..stage.pod("makes", "mkdir -p /tmp/folder/sub; echo a > /tmp/folder/a; echo b > /tmp/folder/sub/b")
+    };
+    let result = run.through(&makes).await;
+    assert_eq!(result.verdict, PodVerdict::Succeeded, "{}", result.message);
+    let from = ArtifactSource::Stored { key: "out/folder".into(), archive: Archive::None, sub_path: None };
+    let takes = PodSpec {
+        inputs: vec![input("folder", "/in/folder", from)],
+        ..stage.pod("takes", "test $(cat /in/folder/a /in/folder/sub/b | tr -d '\\n') = ab")
+    };
+    let result = run.through(&takes).await;
+    assert_eq!(result.verdict, PodVerdict::Succeeded, "{} {:?}", result.message, run.texts(&takes.key).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn folders_go_as_they_are() {
+    let Some(stage) = Stage::new().await else { return };
+    let mut run = stage.run().await;
+    folders(&stage, &mut run).await;
+    run.end().await;
+}
+
+/// Asks what a runner asks; the status and the text of the answer.
+async fn ask(address: &str, method: &str, target: &str, body: &str) -> (u16, String) {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let length = body.len();
+    let head = format!(
+        "{method} {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"
+    );
+    stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, text) = answer.split_once("\r\n\r\n").unwrap();
+    (head[9..12].parse().unwrap(), text.to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_lets_its_step_do_what_it_declares_and_only_while_it_runs() {
+    let Some(mut stage) = Stage::new().await else { return };
+    let mut run = stage.dialled().await;
+    let address = stage.config.address.clone().unwrap();
+    folders(&stage, &mut run).await;
+    let file = stage.dir.path().join("secret");
+    std::fs::write(&file, "of another").unwrap();
+    run.store.put("out/other", file).await.unwrap();
+    let pod = PodSpec {
+        output_artifacts: vec![artifact("a", "/tmp/a", Archive::None)],
+        ..stage.pod("token", "echo -n real > /tmp/a; sleep 5")
+    };
+    run.start(&pod).await;
+    run.running(&pod.key).await;
+    let object = stage.object(&pod).await.unwrap();
+    let env = object["spec"]["containers"][0]["env"].as_array().unwrap();
+    let order = env.iter().find(|variable| variable["name"] == "TIPHYS_RUNNER").unwrap();
+    let order: serde_json::Value =
+        serde_json::from_str(&order["value"].as_str().unwrap().replace("$$", "$")).unwrap();
+    let target = order["parcel"]["here"]["uploads"][0].as_str().unwrap().to_owned();
+    let (status, receipt) = ask(&address, "PUT", &target, "early").await;
+    assert_eq!((status, receipt.contains("\"size\":5")), (200, true), "{receipt}");
+    // Neither read with what lets it write, nor write what another step has.
+    assert_eq!(ask(&address, "GET", &target, "").await.0, 403);
+    let other = target.replace("out%2Fa", "out%2Fother");
+    assert_ne!(other, target);
+    assert_eq!(ask(&address, "PUT", &other, "x").await.0, 403);
+    assert_eq!(ask(&address, "PUT", &target.replace("token=", "token=0"), "x").await.0, 403);
+    let another = PodSpec { key: tiphys_core::PodKey("feedfeedfeedfeed".into()), ..pod.clone() };
+    let theirs = target.replace(&pod.key.0, &another.key.0);
+    assert_eq!(ask(&address, "PUT", &theirs, "x").await.0, 403);
+    let result = run.end_of(&pod.key).await;
+    assert_eq!(result.verdict, PodVerdict::Succeeded, "{}", result.message);
+    assert_eq!(run.store.get("out/a").await.unwrap(), "real");
+    assert_eq!(ask(&address, "PUT", &target, "late").await.0, 410);
+    run.launcher.forget(&pod.key).await;
+    assert_eq!(ask(&address, "PUT", &target, "later").await.0, 503);
+    assert_eq!(run.store.get("out/a").await.unwrap(), "real");
+    assert_eq!(run.store.get("out/other").await.unwrap(), "of another");
     run.end().await;
 }
 

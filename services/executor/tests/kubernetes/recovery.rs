@@ -13,6 +13,7 @@ use tiphys_executor::launcher::{Launcher, PodSpec, PodState, PodVerdict, Secrets
 use tiphys_servers::Kubernetes;
 use tiphys_servers::flaky::{Fault, Flaky};
 use tiphys_servers::kubelet::{Fate, Kubelet, Stub};
+use tiphys_servers::kubernetes::Setup;
 
 use crate::support::{PATIENCE, Stage, until};
 
@@ -218,24 +219,42 @@ async fn a_pod_is_taken_over_only_if_it_is_of_this_attempt() {
     two.end().await;
 }
 
+/// A cluster that gives a silent node up within seconds, and a stub whose pods run for ever.
+fn hasty() -> Option<(&'static Kubernetes, Kubelet, Kubelet)> {
+    let cluster: &'static Kubernetes = Box::leak(Box::new(Setup::new().hasty().start()?));
+    let silent = Stub::new("one").start(cluster, |_| Fate::runs());
+    let other = Stub::new("two").start(cluster, |_| Fate::runs());
+    Some((cluster, silent, other))
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pod_whose_node_is_gone_is_lost_and_not_waited_for() {
-    let Some((mut stage, _)) = stage().await else { return };
-    stage.config.lost = Duration::from_secs(1);
+async fn a_node_that_falls_silent_or_is_deleted_takes_its_pods_with_it() {
+    let Some((cluster, silent, _other)) = hasty() else { return };
+    let mut stage = Stage::on(cluster).await;
+    stage.config.lost = Duration::from_secs(3);
     let mut run = stage.run().await;
-    let pod = pod(&stage, "lost", "runs");
-    // Bound to a node where nobody is.
-    let mut object = pod.clone();
-    object.pod.spec.insert("nodeName".into(), json!("nobody"));
-    object.grace = Duration::from_secs(1);
-    run.start(&object).await;
-    let patch = json!({"status": {"phase": "Running", "containerStatuses": [{"name": "main", "image": "i", "imageID": "",
-        "ready": true, "restartCount": 0, "state": {"running": {"startedAt": "2026-11-30T11:00:00Z"}}}]}});
-    let patch = kube::api::Patch::Merge(patch);
-    stage.pods().patch_status(&pod.name, &Default::default(), &patch).await.unwrap();
-    run.running(&pod.key).await;
-    stage.pods().delete(&pod.name, &Default::default()).await.unwrap();
-    let result = run.end_of(&pod.key).await;
+    let on = |name: &str, node: &str| {
+        let mut pod = PodSpec { grace: Duration::from_secs(1), ..pod(&stage, name, "runs") };
+        pod.pod.spec.insert("nodeSelector".into(), json!({"kubernetes.io/hostname": node}));
+        pod
+    };
+    let (lost, deleted) = (on("lost", "one"), on("deleted", "two"));
+    for pod in [&lost, &deleted] {
+        run.start(pod).await;
+        run.running(&pod.key).await;
+    }
+    // Its kubelet stops: the cluster wants the pod gone, and nobody confirms it.
+    drop(silent);
+    let result = run.end_of(&lost.key).await;
+    assert_eq!((result.verdict, result.host.as_deref()), (PodVerdict::Error, None));
+    assert_eq!(result.message, "pod deleted: its node one does not confirm that it ended");
+    assert!(result.started.is_some());
+    run.launcher.forget(&lost.key).await;
+    // The whole node goes.
+    let nodes = kube::Api::<k8s_openapi::api::core::v1::Node>::all(stage.client.clone());
+    drop(_other);
+    nodes.delete("two", &Default::default()).await.unwrap();
+    let result = run.end_of(&deleted.key).await;
     assert_eq!(result.verdict, PodVerdict::Error);
     assert!(result.message.starts_with("pod deleted"), "{}", result.message);
     run.end().await;

@@ -82,7 +82,6 @@ mod tests {
     use super::*;
 
     #[test]
-    #[expect(clippy::too_many_lines, reason = "rows")]
     fn lists_are_merged_by_what_their_entries_are_known_by() {
         let rows = [
             (

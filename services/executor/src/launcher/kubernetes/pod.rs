@@ -221,3 +221,6 @@ pub(super) fn budget(spec: &PodSpec, config: &Config) -> Option<Value> {
         "spec": budget,
     }))
 }
+
+#[cfg(test)]
+mod tests;
