@@ -16,6 +16,7 @@ mod parcel;
 mod patch;
 mod pod;
 mod record;
+mod restrict;
 mod serve;
 mod token;
 mod watch;
@@ -70,6 +71,9 @@ pub struct Config {
     pub stuck: Duration,
     /// How long after its time to end a pod counts as lost, where its node does not confirm the end.
     pub lost: Duration,
+    /// Every container gets a read-only root with a `/tmp`, no capabilities and no new privileges, whatever its manifest
+    /// says; what needs more is refused.
+    pub restricted: bool,
     /// Bytes of log that the runner keeps for the artifact `main-logs`.
     pub log_limit: u64,
     /// Requests to the API server at the same time, besides watches and streams.
@@ -118,6 +122,7 @@ impl Config {
             patience: Duration::from_secs(1800),
             stuck: Duration::from_secs(600),
             lost: Duration::from_secs(60),
+            restricted: false,
             log_limit: 64 << 20,
             requests: 64,
             scratch,
@@ -333,6 +338,10 @@ impl Launcher for KubernetesLauncher {
             return Ok(state);
         }
         let Some(pod) = self.shared.find(key).await? else { return Ok(PodState::Unknown) };
+        if record::label(&pod, pod::COMPLETED) == Some("true") {
+            // Its end was taken note of: nothing is kept for it.
+            return Ok(judge::state(&pod, self.shared.clock.now()));
+        }
         self.shared.apply(&pod);
         Ok(self.shared.state(key).unwrap_or(PodState::Unknown))
     }
@@ -370,6 +379,14 @@ impl Launcher for KubernetesLauncher {
 
     async fn over(&self, workflow: &Ended) {
         self.shared.over(workflow);
+    }
+
+    fn leave(&self, key: &PodKey) {
+        // What runs is kept: its runner may ask here.
+        let mut pods = self.shared.pods();
+        if pods.get(key).is_some_and(Record::is_over) {
+            pods.remove(key);
+        }
     }
 
     async fn remove(&self, key: &PodKey) {

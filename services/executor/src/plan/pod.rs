@@ -7,7 +7,7 @@ use tiphys_core::Trace;
 use tiphys_core::trace::VARIABLE;
 
 pub(crate) use super::options::claim_name;
-use super::{Context, options, place, resource};
+use super::{Context, options, place, resource, retry};
 use crate::definition::TemplateDef;
 use crate::journal::State;
 use crate::launcher::{InputArtifact, OutputArtifact, OutputParameter, PodOptions, PodSpec};
@@ -68,7 +68,11 @@ pub(super) fn spec(
     attempt.on_host = is_host_allowed(state, &annotations);
     let scope = within(attempt);
     let (mut container, script) = container(&scope, def, attempt, context)?;
-    let options = PodOptions { node_name: node.name.clone(), ..options::of(&scope, def, &container)? };
+    let options = PodOptions {
+        node_name: node.name.clone(),
+        avoid: retry::hosts_to_avoid(state, node, def),
+        ..options::of(&scope, def, &container)?
+    };
     if let Some(place) = context.trace {
         pass_on(&mut container, place.step(key));
     }

@@ -10,7 +10,7 @@ use tiphys_manifest::workflow::{Backoff, RetryStrategy};
 use super::Pass;
 use super::call::Making;
 use crate::definition::TemplateDef;
-use crate::journal::Update;
+use crate::journal::{State, Update};
 use crate::node::{Node, Phase};
 use crate::scope::Scope;
 use crate::substitute;
@@ -29,6 +29,21 @@ enum Next {
 /// Errors that may go away by themselves.
 const TRANSIENT: [&str; 6] =
     ["timed out", "timeout", "temporar", "unavailable", "connection refused", "connection reset"];
+
+/// Where a new attempt is not to run: the hosts of the earlier ones, if `retryStrategy.affinity` wants others.
+pub(super) fn hosts_to_avoid(state: &State, node: &Node, def: &TemplateDef) -> Vec<String> {
+    let whole = state.definition.as_ref().and_then(|whole| whole.spec.retry_strategy.as_ref());
+    let strategy = def.typed.retry_strategy.as_ref().or(whole);
+    let affinity = strategy.and_then(|strategy| strategy.affinity.as_ref());
+    let wanted = affinity.is_some_and(|affinity| affinity.get("nodeAntiAffinity").is_some());
+    let Some(number) = node.attempt.filter(|_| wanted) else { return Vec::new() };
+    let Some(retry) = node.name.strip_suffix(&format!("({number})")) else { return Vec::new() };
+    let earlier = (0..number).filter_map(|number| state.named(&format!("{retry}({number})")));
+    let mut hosts: Vec<String> = earlier.filter_map(|node| node.host.clone()).collect();
+    hosts.sort();
+    hosts.dedup();
+    hosts
+}
 
 impl Pass<'_> {
     /// The strategy of a template: its own, or the workflow's.

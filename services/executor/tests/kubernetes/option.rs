@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
 use kube::Api;
 use kube::api::PostParams;
+use kube::config::Kubeconfig;
 use serde_json::{Value, json};
+use tiphys_executor::launcher::kubernetes::KubernetesLauncher;
 use tiphys_executor::launcher::{Ended, Launcher, PodGc, PodOptions, PodSpec, PodState, PodVerdict};
 
 use crate::support::{Stage, until};
@@ -187,5 +190,84 @@ async fn a_daemon_is_ready_when_its_probe_says_so_and_has_an_address() {
     run.launcher.stop(&daemon.key).await.unwrap();
     let waited = tokio::time::timeout(Duration::from_secs(60), run.end_of(&daemon.key));
     waited.await.unwrap();
+    run.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restricted_step_still_has_its_outputs() {
+    let Some(mut stage) = Stage::new().await else { return };
+    stage.config.restricted = true;
+    let mut run = stage.run().await;
+    let script = "touch /no 2>/dev/null || echo read-only; echo x > /tmp/x; grep CapEff /proc/self/status | tr -d '\\t'; \
+                  grep NoNewPrivs /proc/self/status | tr -d '\\t'";
+    let pod = PodSpec { capture_result: true, ..stage.pod("restricted", script) };
+    let result = run.through(&pod).await;
+    assert_eq!(result.verdict, PodVerdict::Succeeded, "{}", result.message);
+    assert_eq!(result.result.as_deref(), Some("read-only\nCapEff:0000000000000000\nNoNewPrivs:1"));
+    run.end().await;
+}
+
+/// Grants what the file in `deploy` says to an account of the namespace.
+async fn grant(stage: &Stage, account: &str) {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/kubernetes/executor-role.yaml");
+    let text = std::fs::read_to_string(file).unwrap();
+    let subject = json!([{"kind": "ServiceAccount", "name": account, "namespace": stage.namespace}]);
+    for document in tiphys_manifest::load::values(&text).unwrap() {
+        let kind = document["kind"].as_str().unwrap().to_owned();
+        let name = document["metadata"]["name"].clone();
+        let reference = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name});
+        let binding = json!({"metadata": {"name": name}, "roleRef": reference, "subjects": subject});
+        let params = PostParams::default();
+        if kind == "Role" {
+            let api = Api::<Role>::namespaced(stage.client.clone(), &stage.namespace);
+            api.create(&params, &serde_json::from_value(document).unwrap()).await.unwrap();
+            let api = Api::<RoleBinding>::namespaced(stage.client.clone(), &stage.namespace);
+            api.create(&params, &serde_json::from_value(binding).unwrap()).await.unwrap();
+        } else {
+            let api = Api::<ClusterRole>::all(stage.client.clone());
+            api.create(&params, &serde_json::from_value(document).unwrap()).await.unwrap();
+            let api = Api::<ClusterRoleBinding>::all(stage.client.clone());
+            api.create(&params, &serde_json::from_value(binding).unwrap()).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rights_that_are_told_are_enough() {
+    let Some(stage) = Stage::new().await else { return };
+    let kubeconfig = Kubeconfig::read_from(stage.cluster.kubeconfig_of(&stage.namespace, "default")).unwrap();
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await.unwrap();
+    let client = kube::Client::try_from(config).unwrap();
+    let store = std::sync::Arc::new(tiphys_executor::artifact::LocalStore::open(stage.dir.path()).unwrap());
+    let (clock, stop) = (std::sync::Arc::new(tiphys_core::SystemClock), tiphys_kit::CancellationToken::new());
+    let refused = KubernetesLauncher::open(stage.config.clone(), client.clone(), store, clock, stop).await;
+    let refused = refused.err().unwrap().to_string();
+    assert!(refused.starts_with("cannot get the namespace kube-system"), "{refused}");
+    grant(&stage, "default").await;
+    let mut run = stage.run_with(client, stage.config.clone()).await;
+    let mut pod =
+        PodSpec { capture_result: true, ..stage.pod("allowed", "head -c 9000 /dev/zero | tr '\\0' x") };
+    pod.pod.claims = vec![json!({"metadata": {"name": "none"}, "spec": {"accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": "1Gi"}}}})];
+    pod.pod.disruption_budget = json!({"minAvailable": 0}).as_object().cloned();
+    let result = run.through(&pod).await;
+    assert_eq!(result.result.map(|text| text.len()), Some(9000), "{}", result.message);
+    assert_eq!(run.texts(&pod.key).await.concat().len(), 9000);
+    run.launcher.forget(&pod.key).await;
+    let stopped = stage.pod("stopped", "sleep 1000");
+    run.start(&stopped).await;
+    run.running(&stopped.key).await;
+    run.launcher.stop(&stopped.key).await.unwrap();
+    run.end_of(&stopped.key).await;
+    run.launcher.over(&ended(&stage, &["wf-none"], true, &[&pod, &stopped])).await;
+    let claims = Api::<PersistentVolumeClaim>::namespaced(stage.client.clone(), &stage.namespace);
+    let budgets = Api::<PodDisruptionBudget>::namespaced(stage.client.clone(), &stage.namespace);
+    until("all is gone", async || {
+        let claim = claims.get_opt("wf-none").await.unwrap().is_none();
+        let budget = budgets.get_opt("wf").await.unwrap().is_none();
+        let pods = stage.pods().list(&Default::default()).await.unwrap().items.is_empty();
+        (claim && budget && pods).then_some(())
+    })
+    .await;
     run.end().await;
 }

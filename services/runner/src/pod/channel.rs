@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::durable;
+use crate::{archive, durable};
 
 use super::http::{self, Answer, Request};
 
@@ -53,14 +53,21 @@ impl Channel {
         Ok(!absent)
     }
 
-    /// Puts a file to a target, and gives the answer.
+    /// Puts a file or a folder to a target, and gives the answer.
     pub(super) fn put(&mut self, target: &str, until: Instant, file: &Path) -> Result<Vec<u8>, String> {
         let mut content = Vec::new();
+        let packed = file.with_extension("folder");
+        let (file, target) = if file.is_dir() {
+            archive::pack_folder(file, &packed).map_err(|error| error.to_string())?;
+            (packed.as_path(), format!("{target}&folder=true"))
+        } else {
+            (file, target.to_owned())
+        };
         self.insist(until, |stream, host| {
             let mut file = File::open(file)?;
             let length = file.metadata()?.len();
             content.clear();
-            let request = Request { method: "PUT", target, host, length };
+            let request = Request { method: "PUT", target: &target, host, length };
             http::exchange(stream, &request, &mut file, || Ok(&mut content))
         })?;
         Ok(content)

@@ -137,6 +137,7 @@ impl Surroundings<'_> {
         let config = kubernetes::Config {
             runner: self.args.runner_image.as_deref().map(contained::runner_image),
             address: self.args.pods_reach.clone(),
+            restricted: self.args.restricted,
             environment: self.reached_at(self.args.pods_reach.as_deref()),
             ..kubernetes::Config::new(installation, key.into(), self.data.path().join("on-the-way"))
         };

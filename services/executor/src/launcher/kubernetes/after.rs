@@ -13,13 +13,10 @@ use tiphys_kit::Backoff;
 
 use super::ask::{Failure, Kind, within};
 use super::judge::ENDED;
-use super::pod::{COMPLETED, INSTALLATION, KEY, UID};
+use super::pod::{COMPLETED, INSTALLATION, UID};
 use super::record::Place;
 use super::{REQUEST, Shared};
 use crate::launcher::{Ended, PodGc, PodState, PodVerdict};
-
-/// Pods taken away by one request.
-const AT_ONCE: usize = 50;
 
 impl Shared {
     /// Tries until it is done, or there is nothing to do it to.
@@ -169,11 +166,9 @@ impl Shared {
                 async move { within(REQUEST, api.delete(&name, &DeleteParams::default())).await.map(drop) }
             });
         }
-        let collected = if workflow.collect { workflow.pods.as_slice() } else { &[] };
-        for keys in collected.chunks(AT_ONCE) {
-            let keys: Vec<&str> = keys.iter().map(|key| key.0.as_str()).collect();
+        if workflow.collect {
             let installation = &self.config.installation;
-            let selector = format!("{INSTALLATION}={installation},{KEY} in ({})", keys.join(","));
+            let selector = format!("{INSTALLATION}={installation},{UID}={}", workflow.uid);
             let namespace = workflow.namespace.clone();
             self.until_done(format!("delete pods of workflow {}", workflow.name), move |shared| {
                 let api = shared.api(&namespace);
@@ -184,7 +179,7 @@ impl Shared {
             });
         }
         let mut names = self.names();
-        for key in &workflow.pods {
+        for key in workflow.pods.iter().filter(|_| workflow.collect) {
             names.remove(key);
         }
     }

@@ -9,7 +9,7 @@ use tiphys_runner::{Packed, Verdict};
 
 use super::parcel::NAME as INSTALLER;
 use super::pod::{MAIN, RUNNER};
-use crate::launcher::{PodResult, PodVerdict, StoredArtifact};
+use crate::launcher::{PodResult, PodState, PodVerdict, StoredArtifact};
 
 /// Annotation of a pod whose other containers were ended by us, as its main one had.
 pub(super) const ENDED: &str = "tiphys.dev/ended";
@@ -78,6 +78,15 @@ pub(super) fn sight(pod: &Pod, now: Timestamp, stopping: bool) -> Sight {
     waiting(status)
 }
 
+/// The same for those who wait for the pod.
+pub(super) fn state(pod: &Pod, now: Timestamp) -> PodState {
+    match sight(pod, now, false) {
+        Sight::Pending { message, .. } => PodState::Pending { message },
+        Sight::Running { started, ready, address } => PodState::Running { started, ready, address },
+        Sight::Ended { result, .. } => PodState::Ended(result),
+    }
+}
+
 fn of<'s>(status: &'s PodStatus, name: &str) -> Option<&'s ContainerStatus> {
     containers(status).iter().find(|container| container.name == name)
 }
@@ -138,11 +147,11 @@ fn ended(
         Some(Left::Report(report)) => reported(report),
         _ => plain(status, main, now),
     };
+    result.host = pod.spec.as_ref().and_then(|spec| spec.node_name.clone());
     if let Some((verdict, message)) = verdict(pod, status, main, &result, left.as_ref(), stopping, ours) {
         result.verdict = verdict;
         result.message = message;
     }
-    result.host = pod.spec.as_ref().and_then(|spec| spec.node_name.clone());
     let others = !over && containers(status).iter().any(|other| other.name != MAIN && !is_over(other));
     Sight::Ended { result: Box::new(result), put: left == Some(Left::Put), others }
 }
@@ -200,7 +209,7 @@ pub(super) fn reported(report: &Report) -> PodResult {
 pub(super) fn complete(report: &[u8], seen: PodResult, now: Timestamp) -> PodResult {
     match serde_json::from_slice::<Report>(report) {
         Ok(report) => {
-            let mut result = reported(&report);
+            let mut result = PodResult { host: seen.host, ..reported(&report) };
             if result.verdict == PodVerdict::Succeeded && seen.verdict != PodVerdict::Succeeded {
                 (result.verdict, result.message) = (seen.verdict, seen.message);
             }

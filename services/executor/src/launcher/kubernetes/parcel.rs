@@ -204,7 +204,7 @@ fn parcel(spec: &PodSpec, config: &Config, keys: &Keys, command: Vec<String>, no
         ArtifactSource::Raw(text) => Content::Raw(text.clone()),
         ArtifactSource::Stored { key, .. } => Content::At(keys.target(Verb::Get, &spec.key, key)),
     });
-    let log_key = spec.archive_logs.then(|| log_key(spec));
+    let log_key = spec.log_key();
     Parcel {
         script: spec.script.clone(),
         inputs: contents.collect(),
@@ -217,10 +217,6 @@ fn parcel(spec: &PodSpec, config: &Config, keys: &Keys, command: Vec<String>, no
         report: put(&keys.place(&spec.key, REPORT)),
         spec: runner_spec(spec, config, command, log_key, now),
     }
-}
-
-fn log_key(spec: &PodSpec) -> String {
-    format!("{}/{}/main.log", spec.workflow, spec.name)
 }
 
 fn runner_spec(

@@ -56,6 +56,9 @@ pub(super) fn build(spec: &PodSpec, config: &Config, now: Timestamp) -> Result<B
             spec.template
         )));
     }
+    if config.restricted {
+        super::restrict::restrict(spec, &mut pod)?;
+    }
     let parcelled = parcel::wrap(spec, config, now, &mut pod)?;
     let (runner, parcel) = match parcelled {
         Parcelled::Plain => (None, None),

@@ -2,13 +2,14 @@
 //! them by way of the API server; the answers are the same.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use futures::TryStreamExt as _;
@@ -18,26 +19,33 @@ use kube::api::AttachParams;
 use serde::Deserialize;
 use tiphys_core::PodKey;
 use tiphys_kit::Backoff;
-use tokio::io::AsyncWriteExt as _;
-use tokio_util::io::StreamReader;
+use tiphys_runner::archive::Limits;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio_util::io::{ReaderStream, StreamReader};
 
 use super::Shared;
 use super::parcel;
 use super::record::Place;
-use super::token::{Keys, Verb};
-use crate::launcher::{LaunchError, PodState};
+use super::token::{Keys, PATH, Verb};
+use crate::launcher::{Fetched, LaunchError, PodState};
+
+/// Name that a folder gets when it is unpacked; no archive of a runner holds it.
+const TOP: &str = ".tiphys-top";
 
 #[derive(Deserialize)]
 struct Wanted {
     key: String,
     token: String,
+    /// The content is a folder, as `.tgz`.
+    #[serde(default)]
+    folder: bool,
 }
 
 /// A refusal, and why.
 type Refusal = (StatusCode, String);
 
 pub(super) fn routes(shared: &Arc<Shared>) -> Router {
-    Router::new().route(super::RUNNER_ROUTES, get(fetch).put(store)).with_state(Arc::clone(shared))
+    Router::new().route(&format!("{PATH}/{{pod}}"), get(fetch).put(store)).with_state(Arc::clone(shared))
 }
 
 impl Shared {
@@ -74,8 +82,49 @@ async fn fetch(
     Query(wanted): Query<Wanted>,
 ) -> Result<Response, Refusal> {
     shared.check(Verb::Get, &PodKey(pod), &wanted)?;
-    let content = shared.store.get(&wanted.key).await.map_err(refusal)?;
-    Ok(([(header::CONTENT_TYPE, "application/octet-stream")], content).into_response())
+    let file = shared.scratch.next();
+    let answer = content(&shared, &wanted.key, file.clone()).await;
+    tidy(&file).await;
+    answer
+}
+
+/// What is in the store, as a stream whose length is known: it may be large. The file may go once it is open.
+async fn content(shared: &Shared, key: &str, file: PathBuf) -> Result<Response, Refusal> {
+    let fetched = shared.store.fetch(key, file.clone()).await.map_err(refusal)?;
+    let packed = match fetched {
+        Fetched::File => file.clone(),
+        Fetched::Folder => {
+            let packed = file.with_extension("tgz");
+            let to = packed.clone();
+            blocking(move || tiphys_runner::archive::pack_folder(&file, &to)).await?;
+            packed
+        }
+    };
+    let opened = tokio::fs::File::open(&packed).await.map_err(|error| unavailable(&error))?;
+    if fetched == Fetched::Folder {
+        tidy(&packed).await;
+    }
+    let length = opened.metadata().await.map_err(|error| unavailable(&error))?.len();
+    let mut answer = Response::new(Body::from_stream(ReaderStream::new(opened)));
+    let headers = answer.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    headers.insert(header::CONTENT_LENGTH, length.into());
+    Ok(answer)
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, Refusal> {
+    let done =
+        tokio::task::spawn_blocking(work).await.map_err(|panic| unavailable(&io::Error::other(panic)))?;
+    done.map_err(|error| unavailable(&error))
+}
+
+/// Takes away a file or a folder, if it is there.
+async fn tidy(place: &std::path::Path) {
+    if tokio::fs::remove_file(place).await.is_err() {
+        let _ = tokio::fs::remove_dir_all(place).await;
+    }
 }
 
 async fn store(
@@ -85,21 +134,40 @@ async fn store(
     body: Body,
 ) -> Result<Response, Refusal> {
     shared.check(Verb::Put, &PodKey(pod), &wanted)?;
-    let file = shared.scratch.next();
+    let (file, folder) = (shared.scratch.next(), shared.scratch.next());
     let stored = async {
         let mut to = tokio::fs::File::create(&file).await.map_err(|error| unavailable(&error))?;
         let mut from = StreamReader::new(body.into_data_stream().map_err(io::Error::other));
+        let most = Limits::default().bytes;
         // What is cut off is an error: its length was announced.
-        tokio::io::copy(&mut from, &mut to).await.map_err(|error| unavailable(&error))?;
+        let mut part = (&mut from).take(most + 1);
+        if tokio::io::copy(&mut part, &mut to).await.map_err(|error| unavailable(&error))? > most {
+            return Err((StatusCode::PAYLOAD_TOO_LARGE, format!("it is larger than {most} bytes")));
+        }
         to.flush().await.map_err(|error| unavailable(&error))?;
-        shared.store.put(&wanted.key, file.clone()).await.map_err(refusal)
+        if wanted.folder {
+            let (from, to) = (file.clone(), folder.clone());
+            blocking(move || unpack(&from, &to)).await?;
+        }
+        let whole = if wanted.folder { folder.join(TOP) } else { file.clone() };
+        shared.store.put(&wanted.key, whole).await.map_err(refusal)
     };
     let stored = stored.await;
-    let _ = tokio::fs::remove_file(&file).await;
+    tidy(&file).await;
+    tidy(&folder).await;
     let (size, sha256) = stored?;
     let receipt = tiphys_runner::pod::Receipt { size, sha256 };
     let text = serde_json::to_vec(&receipt).map_err(|error| unavailable(&error.into()))?;
     Ok(([(header::CONTENT_TYPE, "application/json")], text).into_response())
+}
+
+/// Unpacks a folder that a runner sent; it is the one thing in its archive.
+fn unpack(from: &std::path::Path, to: &std::path::Path) -> io::Result<()> {
+    std::fs::create_dir(to)?;
+    tiphys_runner::archive::unpack(std::fs::File::open(from)?, to, Default::default())
+        .map_err(|refused| io::Error::other(refused.to_string()))?;
+    let top = std::fs::read_dir(to)?.next().transpose()?;
+    top.map_or(Ok(()), |top| std::fs::rename(top.path(), to.join(TOP)))
 }
 
 impl Shared {

@@ -16,6 +16,7 @@ const NOW: &str = "2026-11-30T12:00:00Z";
 fn config(told: &Value) -> Config {
     let mut config = Config::new("lab".into(), "key".into(), "/nowhere".into());
     config.environment.insert("TIPHYS_SERVER".into(), "http://tiphys:7878/$x".into());
+    config.restricted = told["restricted"] == true;
     config.address = told["address"].as_str().map(str::to_owned);
     config.runner = Some(RunnerImage {
         image: "registry.example/runner:1".into(),
