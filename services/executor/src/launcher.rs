@@ -5,6 +5,8 @@ pub mod docker;
 #[cfg(feature = "kubernetes")]
 pub mod kubernetes;
 mod log_file;
+#[cfg(any(feature = "docker", feature = "kubernetes"))]
+mod patch;
 pub mod process;
 pub mod resource;
 pub mod several;

@@ -22,7 +22,6 @@ mod limits;
 mod logs;
 mod network;
 mod part;
-mod patch;
 mod pause;
 mod plan;
 mod pull;
@@ -32,6 +31,7 @@ mod start;
 mod stop;
 mod volumes;
 mod watch;
+mod whole;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;

@@ -13,7 +13,6 @@ mod create;
 mod judge;
 mod log;
 mod parcel;
-mod patch;
 mod pod;
 mod record;
 mod restrict;
@@ -35,7 +34,7 @@ use tiphys_core::{Clock, PodKey};
 use tiphys_kit::{CancellationToken, Tasks};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::{ArtifactStore, Ended, LaunchError, Launcher, LogLine, PodSpec, PodState, Secrets};
+use super::{ArtifactStore, Ended, LaunchError, Launcher, LogLine, PodSpec, PodState, Secrets, patch};
 use crate::scratch::Scratch;
 use ask::{Failure, Kind, within};
 use record::{Names, Place, Record};

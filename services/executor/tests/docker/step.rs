@@ -103,8 +103,27 @@ async fn a_script_has_inputs_and_outputs() {
         from: stored,
         optional: false,
     };
-    let second = PodSpec { inputs: vec![input], ..host.pod("second", "test `cat /data/in/a` = hello") };
+    // A folder as it is, file by file.
+    let folder = OutputArtifact {
+        name: "folder".into(),
+        path: "/data".into(),
+        key: "wf/second/folder".into(),
+        archive: Archive::None,
+        optional: false,
+    };
+    let second = PodSpec {
+        inputs: vec![input],
+        output_artifacts: vec![folder],
+        ..host.pod("second", "test `cat /data/in/a` = hello")
+    };
     let result = run.through(&second).await;
+    assert_eq!((result.message.as_str(), result.exit_code), ("", Some(0)));
+    let stored =
+        ArtifactSource::Stored { key: "wf/second/folder".into(), archive: Archive::None, sub_path: None };
+    let input =
+        InputArtifact { name: "in".into(), path: "/again".into(), mode: None, from: stored, optional: false };
+    let again = PodSpec { inputs: vec![input], ..host.pod("again", "test `cat /again/in/a` = hello") };
+    let result = run.through(&again).await;
     assert_eq!((result.message.as_str(), result.exit_code), ("", Some(0)));
 
     let missing = OutputParameter { name: "none".into(), path: "/tmp/none".into(), default: None };

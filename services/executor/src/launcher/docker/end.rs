@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
-use std::path::PathBuf;
 
 use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum as Status};
 use bollard::query_parameters::DownloadFromContainerOptions;
@@ -12,6 +11,7 @@ use tiphys_runner::{Exit, Packed, Verdict};
 use tokio::io::AsyncWriteExt;
 
 use super::engine::Trouble;
+use super::files::{self, Temporary};
 use super::plan::STEP;
 use super::{Config, LaunchError, PodResult, PodVerdict, Shared, blocking, error, labels};
 use crate::launcher::StoredArtifact;
@@ -164,18 +164,11 @@ impl Shared {
 
     /// Takes an artifact out of the container, and puts it into the store.
     async fn stored(&self, id: &str, packed: &Packed) -> Result<StoredArtifact, LaunchError> {
-        let (archive, file) = (self.scratch.next(), self.scratch.next());
-        let taken = self.taken_out(id, packed, archive.clone(), file.clone()).await;
-        let stored = match taken {
-            Ok(()) => self.store.put(&packed.key, file.clone()).await,
-            Err(error) => Err(error),
-        };
-        let _ = blocking(move || {
-            crate::scratch::absent(std::fs::remove_file(archive))?;
-            crate::scratch::absent(std::fs::remove_file(file))
-        })
-        .await;
-        let (size, sha256) = stored?;
+        let (archive, place) = (Temporary(self.scratch.next()), Temporary(self.scratch.next()));
+        self.taken_out(id, packed, &archive).await?;
+        let (from, to) = (archive.0.clone(), place.0.clone());
+        blocking(move || files::unpack(std::fs::File::open(from)?, &to)).await?;
+        let (size, sha256) = self.store.put(&packed.key, place.0.clone()).await?;
         Ok(StoredArtifact {
             name: packed.name.clone(),
             key: packed.key.clone(),
@@ -185,32 +178,18 @@ impl Shared {
         })
     }
 
-    async fn taken_out(
-        &self,
-        id: &str,
-        packed: &Packed,
-        archive: PathBuf,
-        file: PathBuf,
-    ) -> Result<(), LaunchError> {
+    /// Copies what the engine has of an artifact to a file.
+    async fn taken_out(&self, id: &str, packed: &Packed, to: &Temporary) -> Result<(), LaunchError> {
         let disk =
             |error: std::io::Error| LaunchError::Unavailable(format!("the launcher's folder: {error}"));
         let path = format!("{STEP}/{}/{}", tiphys_runner::spec::ARTIFACTS, packed.file);
         let options = DownloadFromContainerOptions { path };
         let mut parts = Box::pin(self.docker.download_from_container(id, Some(options)));
-        let mut to = tokio::fs::File::create(&archive).await.map_err(disk)?;
+        let mut to = tokio::fs::File::create(&to.0).await.map_err(disk)?;
         while let Some(part) = parts.next().await {
             to.write_all(&part.map_err(Trouble::from)?).await.map_err(disk)?;
         }
-        to.flush().await.map_err(disk)?;
-        blocking(move || {
-            let mut archive = tar::Archive::new(std::fs::File::open(archive)?);
-            let mut to = std::fs::File::create(file)?;
-            for entry in archive.entries()? {
-                std::io::copy(&mut entry?, &mut to)?;
-            }
-            Ok(())
-        })
-        .await
+        to.flush().await.map_err(disk)
     }
 }
 

@@ -66,7 +66,7 @@ impl Shared {
     /// Makes the image of nothing but the runner: no registry is asked for it.
     async fn import_pause(&self, image: &str) -> Result<(), Trouble> {
         let program = File::plain("tiphys-runner", 0o755, self.config.runner.clone());
-        let archive = Upload { path: "/".into(), files: vec![program] }.archive();
+        let archive = Upload { path: "/".into(), files: vec![program] }.write(Vec::new());
         let archive = archive.map_err(|error| Trouble::Refused(error.to_string()))?;
         let (repo, tag) = image.split_once(':').unwrap_or((image, "latest"));
         let options = CreateImageOptions {
@@ -75,7 +75,8 @@ impl Shared {
             tag: Some(tag.to_owned()),
             ..CreateImageOptions::default()
         };
-        let mut told = Box::pin(self.docker.create_image(Some(options), Some(body_full(archive)), None));
+        let mut told =
+            Box::pin(self.docker.create_image(Some(options), Some(body_full(archive.into())), None));
         while let Some(told) = told.next().await {
             told?;
         }

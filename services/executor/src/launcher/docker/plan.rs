@@ -10,11 +10,11 @@ use tiphys_runner::{Input, Output, Parameter, Spec};
 use super::image::Credentials;
 use super::network::Network;
 use super::part::{Common, Part, Scene};
-use super::patch::{self, Whole};
 use super::ready::Looks;
 use super::volumes::Volumes;
+use super::whole::{self, Whole};
 use super::{LaunchError, PodSpec, labels, refused};
-use crate::launcher::{ArtifactSource, InputArtifact};
+use crate::launcher::{Archive, ArtifactSource, InputArtifact};
 
 /// Folder of the runner in a container.
 pub(super) const FOLDER: &str = "/.tiphys";
@@ -71,7 +71,7 @@ impl Plan {
     /// Makes the plan of a pod.
     pub(super) fn of(scene: &Scene<'_>, now: Timestamp) -> Result<Self, LaunchError> {
         let pod = scene.pod;
-        let whole = patch::whole(pod)?;
+        let whole = whole::of(pod)?;
         possible(&whole.spec)?;
         let containers = || [&whole.main].into_iter().chain(&whole.init).chain(&whole.sidecars);
         let mounts: Vec<_> = containers().flat_map(|c| c.volume_mounts.iter().flatten()).collect();
@@ -189,7 +189,7 @@ fn spec(scene: &Scene<'_>, container: &Container, now: Timestamp) -> Spec {
         path: input.path.clone().into(),
         mode: input.mode,
         archive: match &input.from {
-            ArtifactSource::Raw(_) => tiphys_runner::Archive::None,
+            ArtifactSource::Raw(_) => Archive::None,
             ArtifactSource::Stored { archive, .. } => *archive,
         },
         sub_path: match &input.from {
@@ -226,7 +226,7 @@ fn spec(scene: &Scene<'_>, container: &Container, now: Timestamp) -> Spec {
         environment: Vec::new(),
         parameters: parameters.collect(),
         artifacts: artifacts.collect(),
-        log_key: pod.archive_logs.then(|| format!("{}/{}/main.log", pod.workflow, pod.name)),
+        log_key: pod.log_key(),
         capture: pod.capture_result,
         log_limit: scene.config.log_limit,
         deadline: pod.deadline,

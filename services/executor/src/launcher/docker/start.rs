@@ -3,29 +3,29 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bollard::body_full;
 use bollard::errors::Error;
 use bollard::models::ContainerInspectResponse;
 use bollard::query_parameters::{CreateContainerOptions, RemoveContainerOptions, UploadToContainerOptions};
-use bytes::Bytes;
+use bollard::{body_full, body_try_stream};
 use futures::StreamExt;
 use tiphys_core::PodKey;
 use tiphys_kit::{Backoff, CancellationToken};
+use tokio_util::io::ReaderStream;
 
 use super::claim::TAKEN;
 use super::end::State;
 use super::engine::Trouble;
-use super::files::{self, File, Upload};
+use super::files::{self, Content, File, Packed, Upload};
 use super::image::Policy;
 use super::part::{self, Part, Scene};
 use super::plan::{FOLDER, PROGRAM, Plan, Runner, STEP};
 use super::pull::never;
-use super::{LaunchError, Pod, PodResult, PodSpec, PodVerdict, Secrets, Shared, error};
+use super::{LaunchError, Pod, PodResult, PodSpec, PodVerdict, Secrets, Shared, blocking, error};
 
 /// A pod on its way.
 pub(super) struct Work {
     plan: Plan,
-    contents: Vec<Option<Bytes>>,
+    contents: Vec<Option<Content>>,
 }
 
 /// Why a pod did not begin.
@@ -57,7 +57,7 @@ impl Shared {
         }
         let scene = Scene { config: &self.config, pod, secrets, node: &self.node };
         let plan = Plan::of(&scene, self.clock.now())?;
-        let contents = files::fetch(&*self.store, pod).await?;
+        let contents = files::fetch(&*self.store, &self.scratch, pod).await?;
         let work = Arc::new(Work { plan, contents });
         if work.plan.has_parts() || work.plan.main.policy == Policy::Always {
             self.begin_later(work);
@@ -196,7 +196,7 @@ impl Shared {
         &self,
         main: &Part,
         runner: &Runner,
-        contents: &[Option<Bytes>],
+        contents: &[Option<Content>],
     ) -> Result<Upload, Failure> {
         let mut spec = runner.spec.clone();
         if spec.command.is_empty() {
@@ -226,9 +226,8 @@ impl Shared {
         if !runner.inputs.is_empty() {
             let folder = format!("{STEP}/{}", tiphys_runner::input::FOLDER);
             files.push(File::folder(&folder, 0o777));
-            let each = contents.iter().enumerate();
-            files.extend(each.filter_map(|(number, content)| {
-                Some(File::plain(&format!("{folder}/{number}"), 0o644, content.clone()?))
+            files.extend(contents.iter().enumerate().filter_map(|(number, content)| {
+                Some(File { path: format!("{folder}/{number}"), mode: 0o644, content: content.clone()? })
             }));
         }
         if !runner.in_volume {
@@ -264,11 +263,21 @@ impl Shared {
 
     async fn upload(&self, id: &str, uploads: &[Upload]) -> Result<(), Failure> {
         for upload in uploads.iter().filter(|upload| !upload.files.is_empty()) {
-            let packing = upload.clone();
-            let archive = super::blocking(move || packing.archive()).await.map_err(Failure::Launch)?;
+            let (packing, scratch) = (upload.clone(), self.scratch.clone());
+            let packed = blocking(move || packing.pack(&scratch)).await.map_err(Failure::Launch)?;
+            let archive = match &packed {
+                Packed::InMemory(bytes) => body_full(bytes.clone()),
+                Packed::OnDisk(place) => {
+                    let file = tokio::fs::File::open(&place.0).await;
+                    let unreadable = |error: std::io::Error| {
+                        Failure::Launch(LaunchError::Unavailable(format!("the launcher's folder: {error}")))
+                    };
+                    body_try_stream(ReaderStream::new(file.map_err(unreadable)?))
+                }
+            };
             let options =
                 UploadToContainerOptions { path: upload.path.clone(), ..UploadToContainerOptions::default() };
-            let sent = self.docker.upload_to_container(id, Some(options), body_full(archive)).await;
+            let sent = self.docker.upload_to_container(id, Some(options), archive).await;
             sent.map_err(Trouble::from)?;
         }
         Ok(())
