@@ -9,6 +9,7 @@ mod log_file;
 mod patch;
 pub mod process;
 pub mod resource;
+mod secrets;
 pub mod several;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+pub use log_file::LogLine;
+pub use secrets::{SecretEnvironment, SecretFile, Secrets};
 use serde::{Deserialize, Serialize};
 use tiphys_core::{PodKey, Timestamp};
 pub use tiphys_runner::Archive;
@@ -274,17 +277,6 @@ pub struct StoredArtifact {
     pub sha256: String,
 }
 
-/// One line of a log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LogLine {
-    /// When it was written.
-    pub time: Timestamp,
-    /// `stdout` or `stderr`.
-    pub stream: String,
-    /// Without its end.
-    pub text: String,
-}
-
 /// A refusal to start; the step becomes Error with this message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LaunchError {
@@ -300,46 +292,6 @@ pub enum LaunchError {
     /// The machine or server refuses for the moment; start may be called again.
     #[error("{0}")]
     Unavailable(String),
-}
-
-/// Values that a container needs and that must not be written down: environment by name.
-pub type SecretEnvironment = BTreeMap<String, secrecy::SecretString>;
-
-/// What a pod needs and what must not be written down. A launcher whose server looks up Secrets and ConfigMaps itself has
-/// no use for it.
-#[derive(Debug, Clone, Default)]
-pub struct Secrets {
-    /// Environment of each container by its name; the main one is called `main`.
-    pub environment: BTreeMap<String, SecretEnvironment>,
-    /// Files of the volumes that hold a Secret or a ConfigMap, by the volume's name.
-    pub files: BTreeMap<String, Vec<SecretFile>>,
-    /// `.dockerconfigjson` of each of `imagePullSecrets`.
-    pub registries: Vec<secrecy::SecretString>,
-}
-
-/// A file of a volume that holds a Secret or a ConfigMap.
-#[derive(Debug, Clone)]
-pub struct SecretFile {
-    /// Path within the volume.
-    pub path: String,
-    /// File mode.
-    pub mode: u32,
-    /// Content.
-    pub content: secrecy::SecretString,
-}
-
-impl Secrets {
-    /// Those of a pod that needs but an environment for its main container.
-    #[must_use]
-    pub fn of_main(environment: SecretEnvironment) -> Self {
-        Self { environment: BTreeMap::from([("main".to_owned(), environment)]), ..Self::default() }
-    }
-
-    /// The environment of the main container.
-    #[must_use]
-    pub fn into_main(mut self) -> SecretEnvironment {
-        self.environment.remove("main").unwrap_or_default()
-    }
 }
 
 /// Starts, watches and stops the pods of steps.

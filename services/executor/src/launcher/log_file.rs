@@ -4,9 +4,20 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, Seek, SeekFrom};
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+use tiphys_core::Timestamp;
 use tiphys_runner::log;
 
-use super::LogLine;
+/// One line of a log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// When it was written.
+    pub time: Timestamp,
+    /// `stdout` or `stderr`.
+    pub stream: String,
+    /// Without its end.
+    pub text: String,
+}
 
 /// Lines, and the number of the next one and where in the file it begins.
 pub(super) type Part = (Vec<LogLine>, (usize, u64));

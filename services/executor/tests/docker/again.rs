@@ -4,7 +4,9 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use tiphys_executor::launcher::docker::Config;
-use tiphys_executor::launcher::{Archive, Launcher, OutputArtifact, PodSpec, PodState, PodVerdict, Secrets};
+use tiphys_executor::launcher::{
+    Archive, Ended, Launcher, OutputArtifact, PodSpec, PodState, PodVerdict, Secrets,
+};
 
 use crate::support::{Host, PATIENCE, Run, eventually, open, pod_of};
 
@@ -173,27 +175,44 @@ async fn two_launchers_start_a_pod_once() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_was_made_and_not_started_is_made_anew() {
-    let Some(host) = Host::new() else { return };
-    let mut run = host.run().await;
-    let pod = host.pod("half", "echo ran");
-    // As a process leaves it that is killed between the two.
+/// A container as a process leaves it that is killed before it starts it.
+fn half_made(host: &Host, pod: &PodSpec) {
     let labels = [
         format!("tiphys.dev/installation={}", host.config.installation),
         format!("tiphys.dev/pod={}", pod.key),
+        format!("tiphys.dev/workflow-uid={}", pod.workflow_uid),
         "tiphys.dev/role=main".to_owned(),
     ];
-    let mut arguments = vec!["create", "--name"];
-    let name = host.name(&pod);
-    arguments.push(&name);
+    let name = host.name(pod);
+    let mut arguments = vec!["create", "--name", &name];
     for label in &labels {
         arguments.extend(["--label", label]);
     }
     arguments.extend([crate::support::IMAGE, "false"]);
     host.docker(&arguments).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_made_and_not_started_is_made_anew() {
+    let Some(host) = Host::new() else { return };
+    let mut run = host.run().await;
+    let pod = host.pod("half", "echo ran");
+    half_made(&host, &pod);
     assert_eq!(run.launcher.observe(&pod.key).await.unwrap(), PodState::Unknown);
     eventually("it is taken for a leftover", async || run.try_start(&pod).await.ok()).await;
     assert_eq!(run.end_of(&pod.key).await.exit_code, Some(0));
     assert_eq!(run.texts(&pod.key).await, ["ran"]);
+    // One that is never started goes with its workflow.
+    let pod = host.pod("never", "true");
+    half_made(&host, &pod);
+    let workflow = Ended {
+        namespace: "default".into(),
+        name: host.workflow(),
+        uid: host.uid(),
+        claims: Vec::new(),
+        pods: Vec::new(),
+        collect: false,
+    };
+    run.launcher.over(&workflow).await;
+    eventually("it is gone", async || (!host.containers().contains(&host.name(&pod))).then_some(())).await;
 }

@@ -168,7 +168,14 @@ impl Shared {
         let fresh = self.pod(&plan.key).is_none();
         let id = match self.create(&main).await {
             Err(Failure::Taken) => return self.taken(&plan.key).await,
-            other => other?,
+            Err(failure) => {
+                // The network and the volumes were made for nothing.
+                if matches!(failure, Failure::Launch(_)) && (plan.has_parts() || !plan.volumes.is_empty()) {
+                    self.remove_all(&plan.key).await;
+                }
+                return Err(failure);
+            }
+            Ok(id) => id,
         };
         let outcome = self.run(plan, &main, &id, address).await;
         if outcome.is_err() && fresh {

@@ -1,5 +1,6 @@
 //! How a pod is ended, and what is taken away after it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -98,35 +99,35 @@ impl Shared {
     }
 
     async fn remove_labelled(&self, wanted: &[(&str, &str)]) {
-        let filters = Some(labels::filter(&self.config, wanted));
-        let options =
-            ListContainersOptions { all: true, filters: filters.clone(), ..ListContainersOptions::default() };
-        match self.docker.list_containers(Some(options)).await.map_err(Trouble::from) {
-            Ok(found) => {
-                // Who has joined another's network goes before that one.
-                let is_pause = |labels: &Option<std::collections::HashMap<String, String>>| {
-                    labels
-                        .as_ref()
-                        .and_then(|all| all.get(labels::ROLE))
-                        .is_some_and(|role| role == labels::PAUSE)
-                };
-                let mut found = found;
-                found.sort_by_key(|container| is_pause(&container.labels));
-                for container in found {
-                    for name in container.names.iter().flatten() {
-                        self.doubt(name.trim_start_matches('/'));
-                    }
-                    self.remove_one(&container.id.unwrap_or_default()).await;
-                }
-            }
-            Err(trouble) => {
-                tracing::warn!(why = trouble.text(), "containers could not be listed, and are not removed");
-            }
-        }
-        let listed = self.docker.list_volumes(Some(ListVolumesOptions { filters })).await;
+        let filters = labels::filter(&self.config, wanted);
+        self.remove_containers(filters.clone()).await;
+        let listed = self.docker.list_volumes(Some(ListVolumesOptions { filters: Some(filters) })).await;
         let volumes = listed.ok().and_then(|listed| listed.volumes).unwrap_or_default();
         for volume in volumes {
             self.remove_volume(&volume.name).await;
+        }
+    }
+
+    async fn remove_containers(&self, filters: HashMap<String, Vec<String>>) {
+        let options =
+            ListContainersOptions { all: true, filters: Some(filters), ..ListContainersOptions::default() };
+        let mut found = match self.docker.list_containers(Some(options)).await.map_err(Trouble::from) {
+            Ok(found) => found,
+            Err(trouble) => {
+                tracing::warn!(why = trouble.text(), "containers could not be listed, and are not removed");
+                return;
+            }
+        };
+        // Who has joined another's network goes before that one.
+        found.sort_by_key(|container| {
+            let role = container.labels.as_ref().and_then(|labels| labels.get(labels::ROLE));
+            role.is_some_and(|role| role == labels::PAUSE)
+        });
+        for container in found {
+            for name in container.names.iter().flatten() {
+                self.doubt(name.trim_start_matches('/'));
+            }
+            self.remove_one(&container.id.unwrap_or_default()).await;
         }
     }
 
@@ -155,6 +156,11 @@ impl Shared {
     pub(super) async fn over(self: &Arc<Self>, workflow: &Ended) {
         let (shared, uid) = (Arc::clone(self), workflow.uid.clone());
         self.tasks.spawn("workflow over", async move {
+            // What was made for it and will never be started: a process was killed in between.
+            let mut unstarted =
+                labels::filter(&shared.config, &[(labels::WORKFLOW, &uid), (labels::ROLE, labels::MAIN)]);
+            unstarted.insert("status".into(), vec!["created".into()]);
+            shared.remove_containers(unstarted).await;
             for role in [labels::PAUSE, labels::CLAIM] {
                 shared.remove_labelled(&[(labels::WORKFLOW, &uid), (labels::ROLE, role)]).await;
             }
