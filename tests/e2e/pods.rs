@@ -192,10 +192,11 @@ fn the_pod_that_an_alert_names_is_gone_and_one_of_its_name_that_came_since_is_no
     let first = newest(&server, &argo, 1);
     assert_eq!(first["status"]["phase"], "Succeeded", "{first:#}\n{}", log(&server, &argo));
     let another = runtime.block_on(async {
-        while pods.get_opt("cart").await.unwrap().is_some_and(|pod| pod.metadata.deletion_timestamp.is_none())
-        {
-            panic!("the pod is still wanted");
-        }
+        let ending = pods.get_opt("cart").await.unwrap();
+        assert!(
+            ending.is_none_or(|pod| pod.metadata.deletion_timestamp.is_some()),
+            "the pod is still wanted"
+        );
         while pods.get_opt("cart").await.unwrap().is_some() {
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         }

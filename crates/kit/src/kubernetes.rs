@@ -89,6 +89,17 @@ impl Cluster {
         self.0.client.clone()
     }
 
+    /// The same for who tries again by themselves: it passes on every refusal at once.
+    ///
+    /// # Errors
+    /// Never where [`Self::client`] could be made.
+    pub fn client_without_retries(&self) -> Result<Client, Failure> {
+        let mut config = self.0.config.clone();
+        config.default_retry = false;
+        Client::try_from(config)
+            .map_err(|error| Failure::Refused(format!("the cluster cannot be used: {}", told(&error))))
+    }
+
     /// The namespace of the context, or of the pod we run in.
     #[must_use]
     pub fn namespace(&self) -> &str {

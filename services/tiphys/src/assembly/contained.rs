@@ -38,8 +38,9 @@ pub(super) struct Pods {
 impl Opener for Pods {
     async fn open(&self) -> Result<Option<Arc<dyn Launcher>>, LaunchError> {
         let Given { store, clock, stop } = self.given.clone();
-        let opened =
-            KubernetesLauncher::open(self.config.clone(), self.cluster.client(), store, clock, stop).await?;
+        let client = self.cluster.client_without_retries();
+        let client = client.map_err(|failure| LaunchError::NotAllowed(failure.to_string()))?;
+        let opened = KubernetesLauncher::open(self.config.clone(), client, store, clock, stop).await?;
         let opened = Arc::new(opened);
         // A launcher that was opened is the only one.
         let _ = self.routes.0.set(opened.clone());
