@@ -259,3 +259,34 @@ async fn a_node_that_falls_silent_or_is_deleted_takes_its_pods_with_it() {
     assert!(result.message.starts_with("pod deleted"), "{}", result.message);
     run.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_executor_keeps_nothing_of_what_another_looks_after() {
+    let Some((stage, _)) = stage().await else { return };
+    let (mut owner, mut other) = (stage.run().await, stage.run().await);
+    let (ends, runs) = (pod(&stage, "ends-elsewhere", "ends"), pod(&stage, "runs-elsewhere", "runs"));
+    for pod in [&ends, &runs] {
+        owner.start(pod).await;
+    }
+    assert_eq!(owner.end_of(&ends.key).await.verdict, PodVerdict::Succeeded);
+    owner.running(&runs.key).await;
+    other.end_of(&ends.key).await;
+    other.running(&runs.key).await;
+    for pod in [&ends, &runs] {
+        other.launcher.leave(&pod.key);
+    }
+    // The owner's note of the end is no end to the other.
+    owner.launcher.forget(&ends.key).await;
+    until("the pod is marked", async || {
+        let object = stage.object(&ends).await.unwrap();
+        (object["metadata"]["labels"]["workflows.argoproj.io/completed"] == "true").then_some(())
+    })
+    .await;
+    // Both are known again to who asks; what still runs was never let go of.
+    assert!(matches!(other.launcher.observe(&runs.key).await.unwrap(), PodState::Running { .. }));
+    assert!(matches!(other.launcher.observe(&ends.key).await.unwrap(), PodState::Ended(_)));
+    owner.launcher.stop(&runs.key).await.unwrap();
+    assert_eq!(other.end_of(&runs.key).await.verdict, PodVerdict::Error);
+    owner.end().await;
+    other.end().await;
+}

@@ -36,6 +36,8 @@ impl Place {
 pub(super) struct Record {
     pub(super) place: Place,
     pub(super) state: PodState,
+    /// The newest version of the object that was seen: an answer may arrive after what the watch tells of later changes.
+    pub(super) version: u64,
     pub(super) gc: PodGc,
     pub(super) trouble: Trouble,
     /// It has to be connected to.
@@ -66,6 +68,7 @@ impl Record {
         Self {
             place: Place::of(pod),
             state: PodState::Pending { message: String::new() },
+            version: 0,
             gc: match annotation(pod, GC) {
                 Some("completion") => PodGc::OnCompletion,
                 Some("success") => PodGc::OnSuccess,
@@ -82,6 +85,11 @@ impl Record {
     pub(super) const fn is_over(&self) -> bool {
         matches!(self.state, PodState::Ended(_))
     }
+}
+
+/// Versions of objects are numbers that grow. One that is none is taken for the newest.
+pub(super) fn version_of(pod: &Pod) -> u64 {
+    pod.metadata.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or(u64::MAX)
 }
 
 pub(super) fn annotation<'p>(pod: &'p Pod, name: &str) -> Option<&'p str> {

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use super::ask::{Kind, within};
 use super::judge::{self, Sight, Trouble};
 use super::pod::{COMPLETED, INSTALLATION};
-use super::record::{Place, Record, budget_of, key_of};
+use super::record::{Place, Record, budget_of, key_of, version_of};
 use super::{REQUEST, Shared};
 use crate::launcher::{PodResult, PodState, PodVerdict};
 
@@ -171,9 +171,14 @@ impl Shared {
         if record.is_over() {
             return None;
         }
+        let version = version_of(pod);
+        if version < record.version {
+            return None;
+        }
         if Some(&*record.place.uid) != pod.metadata.uid.as_deref() {
             *record = Record::new(pod);
         }
+        record.version = version;
         let before = record.state.clone();
         match judge::sight(pod, now, record.stopping) {
             Sight::Pending { message, trouble } => {
@@ -305,3 +310,6 @@ pub(super) fn error(now: Timestamp, message: String) -> PodResult {
         host: None,
     }
 }
+
+#[cfg(test)]
+mod tests;
