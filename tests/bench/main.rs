@@ -2,6 +2,7 @@
 
 mod act;
 mod alerts;
+mod docker;
 mod drain;
 mod durable;
 mod effort;
@@ -52,6 +53,8 @@ Measures Tiphys against a baseline, both sides in one run, and prints one JSON l
     hops          event, and webhook's request, to the trigger's request at 100/s on JetStream;
                   against a bare client's publication to delivery
     durable       webhook on the embedded bus; against the same on JetStream, sync always and default
+    docker        a step of `true` in a container, with its workflow's network and with one of its own, until it is removed;
+                  against a bare client that creates, starts, waits for and removes one
     pods          workflows of one pod, 300 at once, that a stub kubelet ends at once, per minute;
                   against a bare client that creates, watches and marks as many pods
     pod-chain     a workflow of three pods, one after another, in time; from the end of a pod to the next one,
@@ -107,7 +110,7 @@ fn ended(outcome: anyhow::Result<()>) -> ExitCode {
 
 type Bench = fn(Effort) -> anyhow::Result<()>;
 
-const BENCHES: [(&str, Bench); 19] = [
+const BENCHES: [(&str, Bench); 20] = [
     ("webhook", webhook::run),
     ("latency", latency::run),
     ("eval", eval::run),
@@ -120,6 +123,7 @@ const BENCHES: [(&str, Bench); 19] = [
     ("ingest", ingest::run),
     ("hops", hops::run),
     ("durable", durable::run),
+    ("docker", docker::run),
     ("pods", kubernetes::pods),
     ("pod-chain", kubernetes::chain),
     ("pod-requests", kubernetes::requests),
