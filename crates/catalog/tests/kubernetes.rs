@@ -256,6 +256,12 @@ async fn a_workflow_is_submitted_once_and_its_status_written_back() {
     assert_eq!(live["metadata"]["labels"]["workflows.argoproj.io/completed"], "true");
     assert_eq!(live["metadata"]["labels"]["own"], "label");
     assert_eq!(live["metadata"]["uid"], object["metadata"]["uid"]);
+    // Somebody has it run again.
+    stage.show(&object, "Running", "reset").await;
+    let live = stage.until_phase("one", "Running").await;
+    assert_eq!(live["metadata"]["labels"]["workflows.argoproj.io/completed"], "false");
+    stage.show(&object, "Failed", "ended").await;
+    stage.until_phase("one", "Failed").await;
     let submissions = stage.records().await;
     let submissions = submissions.iter().filter(|record| matches!(record, WorkflowRecord::Submitted(_)));
     assert_eq!(submissions.count(), 1);

@@ -325,6 +325,18 @@ impl Shared {
         Ok(())
     }
 
+    /// What was over runs again: its object is read afresh.
+    pub(super) async fn revive(&self, key: &Key) -> Result<Option<Known>, Failure> {
+        let object = self.objects_in(Kind::Workflow, &key.0).await?.get(&key.1).await?;
+        let Some(object) = object else { return Ok(None) };
+        let mut known = self.workflows.lock();
+        let there = known.get_mut(key).filter(|known| object["metadata"]["uid"] == known.uid.as_str());
+        let Some(there) = there else { return Ok(None) };
+        there.live = live_of(&object);
+        there.spec = object["spec"].clone();
+        Ok(Some(there.clone()))
+    }
+
     /// A Workflow object is gone: so is its workflow.
     async fn gone(&self, key: &Key) -> Result<(), CatalogError> {
         let Some(known) = self.workflows.get(key) else { return Ok(()) };

@@ -195,13 +195,20 @@ impl StatusWriter {
 
     /// Writes what differs.
     async fn write(&self, key: &Key) -> Result<Looked, Failure> {
-        let Some(known) = self.shared.workflows.get(key).filter(|known| known.ours && !known.live.is_null())
-        else {
+        let Some(mut known) = self.shared.workflows.get(key).filter(|known| known.ours) else {
             return Ok(Looked::Unseen);
         };
         let Some(object) = (self.look)(&key.0, &key.1) else { return Ok(Looked::Unseen) };
         if object["metadata"]["uid"] != known.uid.as_str() {
             return Ok(Looked::Unseen);
+        }
+        if known.live.is_null() {
+            if object["metadata"]["labels"][COMPLETED] == "true" {
+                return Ok(Looked::Over);
+            }
+            // It was over, and somebody had it run again.
+            let Some(revived) = self.shared.revive(key).await? else { return Ok(Looked::Unseen) };
+            known = revived;
         }
         let labels = &object["metadata"]["labels"];
         let over = labels[COMPLETED] == "true";
@@ -269,7 +276,7 @@ impl Shared {
         Ok(())
     }
 
-    async fn objects_in(
+    pub(super) async fn objects_in(
         &self,
         kind: Kind,
         namespace: &str,
