@@ -39,6 +39,7 @@ use crate::launcher::{PodResult, PodSpec};
 use crate::node::{Node, NodeKind, Phase};
 use crate::scope::PathOf;
 pub use crate::trace::Place;
+#[cfg(feature = "kubernetes")]
 pub(crate) use options::claim_name;
 
 /// What the world around the workflow looks like.

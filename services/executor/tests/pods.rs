@@ -142,3 +142,68 @@ fn a_daemon_that_ends_by_itself_has_failed() {
         "it is ended with the steps, not failed"
     );
 }
+
+fn resource(manifest: &str, more: &str, value: &str) -> Result<serde_json::Value, String> {
+    let indented: String = manifest.lines().map(|line| format!("        {line}\n")).collect();
+    let text = format!(
+        "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nmetadata: {{name: r}}\nspec:\n  entrypoint: main\n  \
+         serviceAccountName: worker\n  arguments: {{parameters: [{{name: x, value: {}}}]}}\n  templates:\n  - name: main\n    \
+         resource:\n      {more}\n      manifest: |\n{indented}",
+        json!(value)
+    );
+    let simulator = run(&text);
+    let Some(pod) = simulator.started.first() else {
+        return Err(simulator.state.nodes.values().map(|node| node.message.clone()).collect());
+    };
+    assert_eq!(simulator.phase(), Some(Phase::Succeeded));
+    let spec = pod.resource.clone().unwrap();
+    assert_eq!(spec.service_account, "worker");
+    assert_eq!(serde_json::from_value::<tiphys_executor::launcher::PodSpec>(json!(pod)).unwrap(), *pod);
+    Ok(json!(spec.manifest)["documents"].clone())
+}
+
+#[test]
+fn a_value_stays_where_its_tag_stands_in_a_manifest() {
+    let name = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: {{workflow.parameters.x}}\n  namespace: shop\n";
+    let quoted = name.replace("{{workflow.parameters.x}}", "\"a-{{workflow.parameters.x}}\"");
+    for value in
+        ["web", "web\n  namespace: kube-system", "web\n---\nkind: Secret", "a: b", "\"", "7", "x # y"]
+    {
+        let documents = resource(&quoted, "action: delete", value).unwrap();
+        assert_eq!(documents.as_array().unwrap().len(), 1, "{value:?}");
+        assert_eq!(documents[0]["metadata"]["name"], format!("a-{value}"), "{value:?}");
+        assert_eq!(documents[0]["metadata"]["namespace"], "shop", "{value:?}");
+        let documents = resource(name, "action: delete", value).unwrap();
+        assert_eq!(documents.as_array().unwrap().len(), 1, "{value:?}");
+        assert_eq!(documents[0]["metadata"]["namespace"], "shop", "{value:?}");
+    }
+    let parts = "kind: Deployment\nspec: {replicas: {{workflow.parameters.x}}}\ntext: {{workflow.parameters.x}} of {{workflow.name}}\n";
+    let documents = resource(parts, "action: apply", "3").unwrap();
+    assert_eq!(documents[0]["spec"]["replicas"], 3);
+    assert_eq!(documents[0]["text"], "3 of r");
+    let whole =
+        resource("{{workflow.parameters.x}}", "action: create", "kind: Pod\nmetadata: {name: one}").unwrap();
+    assert_eq!(whole, json!([{"kind": "Pod", "metadata": {"name": "one"}}]));
+    let object = resource("kind: Pod\nlabels: {{workflow.parameters.x}}", "action: create", "{\"a\":\"b\"}");
+    assert_eq!(object.unwrap()[0]["labels"]["a"], "b");
+}
+
+#[test]
+fn what_a_resource_template_may_not_say_is_told() {
+    let pod = "kind: Pod\n";
+    for (manifest, more, said) in [
+        (pod, "action: destroy", "must be one of: get, create"),
+        (pod, "action: '{{workflow.parameters.x}}'", "resource.action 'v'"),
+        (pod, "action: patch\n      mergeStrategy: odd", "mergeStrategy 'odd'"),
+        (pod, "action: create\n      flags: [--as=admin]", "--as"),
+        (pod, "action: create\n      successCondition: a b", "success condition 'a b' failed to parse"),
+        (pod, "action: delete\n      successCondition: a", "not supported for delete action"),
+        ("kind: A\n---\nkind: B\n", "action: create", "holds 2 objects"),
+        ("", "action: create", "must be specified"),
+        ("", "action: delete", "at least one of flags or manifest"),
+        ("a: [", "action: create", "resource.manifest: line"),
+    ] {
+        let told = resource(manifest, more, "v").unwrap_err();
+        assert!(told.contains(said), "{more}: {told}");
+    }
+}

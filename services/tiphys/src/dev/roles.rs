@@ -11,7 +11,7 @@ use tiphys_catalog::Catalog;
 use tiphys_catalog::kubernetes::KubernetesFeeder;
 use tiphys_core::Clock;
 use tiphys_eventsource::Ingress;
-use tiphys_executor::launcher::Launcher;
+use tiphys_executor::launcher::{ArtifactStore, Launcher};
 use tiphys_kit::kubernetes::Cluster;
 use tiphys_kit::{CancellationToken, Group, Health};
 use tiphys_server::{Followers, Shared};
@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 use tracing::info;
 
 use super::banner::Banner;
-use crate::assembly::{self, Manifests, Room, RunnerRoutes, Surroundings};
+use crate::assembly::{self, Launchers, Manifests, Room, RunnerRoutes, Surroundings};
 use crate::cli::{LaunchArgs, LauncherChoice};
 use crate::client::ServerFile;
 use crate::data::DataFolder;
@@ -79,45 +79,11 @@ impl Roles {
         }
         let store = assembly::artifacts(&self.data, &catalog, self.artifact_identity)?;
         let routes = RunnerRoutes::default();
-        let surroundings = Surroundings {
-            data: &self.data,
-            manifests: &self.dir,
-            server: crate::http::base(self.address),
-            webhooks: crate::http::base(self.address),
-            args: &self.launch,
-            cluster: cluster.as_ref(),
-            // Two on one engine or in one cluster do not see each other's.
-            installation: format!("dev-{}", self.data.mark()?),
-            routes: routes.clone(),
-        };
-        let launchers = surroundings.launchers(store.clone(), self.clock.clone()).await?;
+        let launchers = self.rooms(&mut stages.rooms, (&catalog, &health), cluster, store, &routes).await?;
         let launcher = launchers.launcher.clone();
-        let room = Room {
-            bus: self.bus.clone(),
-            catalog: catalog.clone(),
-            clock: self.clock.clone(),
-            health: health.clone(),
-            // One process at a time has the data folder: its claims are its own after a restart, too.
-            owner: "dev".into(),
-            cluster: cluster.clone(),
-        };
-        room.executor(&mut stages.rooms, launcher.clone(), store);
-        room.trigger(&mut stages.rooms);
-        room.sensor(&mut stages.rooms);
         assembly::wait_until_ready(&mut stages.rooms, &health).await?;
 
-        let config =
-            tiphys_eventsource::Config { host: self.address.ip(), ..tiphys_eventsource::Config::default() };
-        let ingress = Ingress::new(config.clone());
-        let deps = tiphys_eventsource::Deps {
-            bus: self.bus.clone(),
-            spool: None,
-            catalog: catalog.clone(),
-            clock: self.clock.clone(),
-            health: health.clone(),
-        };
-        let door = ingress.clone();
-        stages.sources.spawn("eventsource", move |stop| tiphys_eventsource::run(config, deps, door, stop));
+        let ingress = self.sources(&mut stages.sources, &catalog, &health);
         let samples = metrics.clone();
         stages.background.spawn("metrics", move |stop| tiphys_kit::metric::upkeep(samples, stop));
         let (shared, followers) = self.shared(&catalog, &health, &launcher, &ingress, metrics).await?;
@@ -140,6 +106,59 @@ impl Roles {
         launchers.drain(GRACE).await;
         self.data.withdraw();
         outcome
+    }
+
+    /// Executor, trigger and sensor.
+    async fn rooms(
+        &self,
+        group: &mut Group,
+        (catalog, health): (&Catalog, &Health),
+        cluster: Option<Cluster>,
+        store: Arc<dyn ArtifactStore>,
+        routes: &RunnerRoutes,
+    ) -> anyhow::Result<Launchers> {
+        let surroundings = Surroundings {
+            data: &self.data,
+            manifests: &self.dir,
+            server: crate::http::base(self.address),
+            webhooks: crate::http::base(self.address),
+            args: &self.launch,
+            cluster: cluster.as_ref(),
+            // Two on one engine or in one cluster do not see each other's.
+            installation: format!("dev-{}", self.data.mark()?),
+            routes: routes.clone(),
+        };
+        let launchers = surroundings.launchers(store.clone(), self.clock.clone()).await?;
+        let room = Room {
+            bus: self.bus.clone(),
+            catalog: catalog.clone(),
+            clock: self.clock.clone(),
+            health: health.clone(),
+            // One process at a time has the data folder: its claims are its own after a restart, too.
+            owner: "dev".into(),
+            cluster,
+        };
+        room.executor(group, launchers.launcher.clone(), store);
+        room.trigger(group);
+        room.sensor(group);
+        Ok(launchers)
+    }
+
+    /// The event source.
+    fn sources(&self, group: &mut Group, catalog: &Catalog, health: &Health) -> Ingress {
+        let config =
+            tiphys_eventsource::Config { host: self.address.ip(), ..tiphys_eventsource::Config::default() };
+        let ingress = Ingress::new(config.clone());
+        let deps = tiphys_eventsource::Deps {
+            bus: self.bus.clone(),
+            spool: None,
+            catalog: catalog.clone(),
+            clock: self.clock.clone(),
+            health: health.clone(),
+        };
+        let door = ingress.clone();
+        group.spawn("eventsource", move |stop| tiphys_eventsource::run(config, deps, door, stop));
+        ingress
     }
 
     /// Reads the objects of the cluster.
