@@ -70,7 +70,7 @@ async fn a_network_of_its_own_is_a_setting() {
     let mut run = host.run().await;
     let pod = host.pod("one", "hostname");
     assert_eq!(run.through(&pod).await.exit_code, Some(0));
-    assert_eq!(run.texts(&pod.key).await, [pod.name.clone()]);
+    assert_eq!(run.texts(&pod.key).await, std::slice::from_ref(&pod.name));
     assert_eq!(host.containers(), [host.name(&pod)]);
 }
 

@@ -66,7 +66,7 @@ impl Host {
     pub(crate) fn on(engine: Arc<Docker>) -> Self {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let dir = tempfile::tempdir().unwrap();
-        let runner = tiphys_payload::runner().expect("the static runner was built");
+        let runner = tiphys_payload::runner().unwrap();
         let config = Config::new(
             engine.host(),
             runner.into(),
