@@ -45,13 +45,19 @@ impl State {
             // The engine's word for never is the year 1.
             (time > Timestamp::UNIX_EPOCH).then_some(time)
         };
+        let is_running = state.running == Some(true);
+        let (started, finished) = (time(state.started_at), time(state.finished_at));
         Self {
-            is_running: state.running == Some(true),
+            is_running,
             has_ended: matches!(state.status, Some(Status::EXITED | Status::DEAD | Status::REMOVING)),
             code: state.exit_code.unwrap_or_default(),
             error: state.error.unwrap_or_default(),
-            started: time(state.started_at),
-            finished: time(state.finished_at),
+            // The engine notes the start of what ends at once after its end.
+            started: match finished {
+                Some(finished) if !is_running => started.map(|started| started.min(finished)),
+                _ => started,
+            },
+            finished,
             out_of_memory: state.oom_killed == Some(true),
             labels: container.config.clone().and_then(|config| config.labels).unwrap_or_default(),
         }
