@@ -33,7 +33,7 @@ fn text(bytes: &[u8], input: &InputArtifact) -> Result<String, String> {
     let limit = u64::try_from(load::MAX_TEXT).unwrap_or(u64::MAX);
     let mut out = String::new();
     let packed = match &input.from {
-        ArtifactSource::Stored { archive: Archive::Tar, sub_path, .. }
+        ArtifactSource::Stored { archive: Archive::Tar | Archive::TarLevel(_), sub_path, .. }
             if bytes.starts_with(&[0x1f, 0x8b]) =>
         {
             Some(sub_path.as_deref())
