@@ -5,6 +5,7 @@ mod api;
 mod argo;
 mod cluster;
 mod commands;
+mod conformance;
 mod containers;
 mod follow;
 mod inventory;

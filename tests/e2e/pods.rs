@@ -43,7 +43,7 @@ pub(crate) fn settings() -> Value {
 }
 
 /// A cluster with the images of the examples.
-fn cluster() -> Option<&'static Kubernetes> {
+pub(crate) fn cluster() -> Option<&'static Kubernetes> {
     static READY: std::sync::Once = std::sync::Once::new();
     let cluster = kubernetes::shared()?;
     READY.call_once(|| {
@@ -57,7 +57,7 @@ fn cluster() -> Option<&'static Kubernetes> {
 }
 
 /// `tiphys dev` on manifests, its steps in pods of `namespace`.
-fn dev(cluster: &Kubernetes, namespace: &str, manifests: &Path, more: &[&str]) -> Server {
+pub(crate) fn dev(cluster: &Kubernetes, namespace: &str, manifests: &Path, more: &[&str]) -> Server {
     let kubeconfig = cluster.kubeconfig();
     let kubeconfig = kubeconfig.to_str().unwrap();
     let own = ["--launcher", "kubernetes", "--kubeconfig", kubeconfig, "--namespace", namespace];
