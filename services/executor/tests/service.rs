@@ -178,3 +178,18 @@ async fn a_refusal_and_a_lost_pod_are_told() {
     assert!(object["status"]["message"].as_str().unwrap().contains("the pod is gone"));
     stage.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_launcher_hears_of_a_workflows_end_also_after_a_kill() {
+    let told = async |launcher: &Fake| until(async || launcher.over.lock().unwrap().first().cloned()).await;
+    let stage = executor(bus().await, Catalog::new(), Fake::new(true), Config::default());
+    stage.submit("w", chain(2)).await;
+    stage.phase("w", "Succeeded").await;
+    let first = told(&stage.launcher).await;
+    assert_eq!((first.name.as_str(), first.pods.len(), first.collect), ("w", 2, false));
+    let (bus, launcher) = stage.end().await;
+    // Whoever wrote the end may have been killed before this.
+    let stage = executor(bus, Catalog::new(), launcher.beside(), Config::default());
+    assert_eq!(told(&stage.launcher).await, first);
+    stage.end().await;
+}

@@ -27,7 +27,7 @@ pub(crate) struct Outputs {
 pub(crate) fn collect(dir: &Path, spec: &Spec) -> Outputs {
     let mut outputs = Outputs::default();
     for wanted in &spec.parameters {
-        match parameter(wanted) {
+        match parameter(wanted, spec.contained) {
             Ok(value) => {
                 outputs.parameters.insert(wanted.name.clone(), value);
             }
@@ -43,7 +43,7 @@ pub(crate) fn collect(dir: &Path, spec: &Spec) -> Outputs {
     }
     for (index, wanted) in spec.artifacts.iter().enumerate() {
         let file = index.to_string();
-        match artifact(wanted, &folder.join(&file)) {
+        match artifact(wanted, &folder.join(&file), spec.contained) {
             Ok(true) => outputs.artifacts.push(Packed {
                 name: wanted.name.clone(),
                 key: wanted.key.clone(),
@@ -75,7 +75,7 @@ impl Outputs {
     }
 }
 
-fn parameter(wanted: &Parameter) -> Result<String, String> {
+fn parameter(wanted: &Parameter, contained: bool) -> Result<String, String> {
     let file = match archive::plain_file(&wanted.path) {
         Ok(file) => file,
         Err(error) => {
@@ -85,7 +85,7 @@ fn parameter(wanted: &Parameter) -> Result<String, String> {
                     "output parameter {}: open {}: {}",
                     wanted.name,
                     wanted.shown,
-                    reason(&error)
+                    reason(&error, contained)
                 )),
             };
         }
@@ -105,9 +105,10 @@ fn parameter(wanted: &Parameter) -> Result<String, String> {
 }
 
 /// Packs an artifact into `file`. False: it is missing, and may be.
-fn artifact(wanted: &Output, file: &Path) -> Result<bool, String> {
-    let context =
-        |error: &io::Error| format!("output artifact {}: {}: {}", wanted.name, wanted.shown, reason(error));
+fn artifact(wanted: &Output, file: &Path, contained: bool) -> Result<bool, String> {
+    let context = |error: &io::Error| {
+        format!("output artifact {}: {}: {}", wanted.name, wanted.shown, reason(error, contained))
+    };
     let meta = match std::fs::metadata(&wanted.path) {
         Ok(meta) => meta,
         Err(error) if error.kind() == ErrorKind::NotFound && wanted.optional => return Ok(false),
@@ -127,8 +128,8 @@ fn artifact(wanted: &Output, file: &Path) -> Result<bool, String> {
 }
 
 /// On the host a manifest must ask for the path, so say how.
-fn reason(error: &io::Error) -> String {
-    if error.kind() == ErrorKind::NotFound {
+fn reason(error: &io::Error, contained: bool) -> String {
+    if error.kind() == ErrorKind::NotFound && !contained {
         "no such file or directory (on the host a step finds its own folder by {{outputs.….path}}, not by the \
          path itself)"
             .to_owned()

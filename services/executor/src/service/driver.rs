@@ -22,6 +22,7 @@ use crate::projection::Key;
 use crate::submit;
 use crate::trace::{self, Place};
 use pods::active_pods;
+pub(super) use pods::what_ended;
 
 /// Records read at once.
 const BATCH: usize = 256;

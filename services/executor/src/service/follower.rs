@@ -11,13 +11,17 @@ use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
 use super::Service;
+use super::driver::what_ended;
 use super::registry::{Finished, Wanted, Whose};
 use crate::artifact::gc;
 use crate::error::Error;
 use crate::journal::{self, State};
+use crate::launcher::Ended;
 use crate::projection::Key;
 use crate::submit::names_of;
 
+/// What ended longer ago was tidied up after by whoever ran since.
+const RECENT: Duration = Duration::from_secs(3600);
 /// Messages read at once.
 const BATCH: usize = 512;
 /// How long one look at the stream waits; only the drain is delayed by it, if at all.
@@ -67,9 +71,14 @@ impl Service {
     async fn load(self: &Arc<Self>) -> Result<u64, Error> {
         let (states, position) = self.read_journals().await?;
         let (mut live, mut finished) = (0, 0);
+        let mut recent = Vec::new();
+        let now = self.deps.clock.now();
         for (key, state) in states {
             if is_done(&state) {
                 finished += 1;
+                if state.finished.is_some_and(|at| crate::time::after(at, RECENT) > now) {
+                    recent.push(what_ended(&state));
+                }
                 self.registry.found(key, finished_of(&state));
             } else {
                 live += 1;
@@ -77,7 +86,21 @@ impl Service {
             }
         }
         info!(live, finished, position, "read the journals of workflows");
+        self.tidy_after(recent);
         Ok(position)
+    }
+
+    /// Whoever wrote the end of a workflow may have been killed before its launcher heard of it.
+    fn tidy_after(self: &Arc<Self>, recent: Vec<Ended>) {
+        if recent.is_empty() {
+            return;
+        }
+        let service = self.clone();
+        self.tasks.spawn("tidy after workflows", async move {
+            for ended in recent {
+                service.deps.launcher.over(&ended).await;
+            }
+        });
     }
 
     /// Follows the stream.

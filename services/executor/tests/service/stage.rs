@@ -12,7 +12,7 @@ use tiphys_catalog::Catalog;
 use tiphys_core::workflow::{Command, Verb};
 use tiphys_core::{Clock, PodKey, SystemClock};
 use tiphys_executor::launcher::{
-    LaunchError, Launcher, LogLine, PodResult, PodSpec, PodState, PodVerdict, Secrets, StoredArtifact,
+    Ended, LaunchError, Launcher, LogLine, PodResult, PodSpec, PodState, PodVerdict, Secrets, StoredArtifact,
 };
 use tiphys_executor::projection::Projection;
 use tiphys_executor::{Config, Deps, Error, submit};
@@ -36,6 +36,8 @@ pub(crate) struct Fake {
     pub(crate) host: Arc<Host>,
     at_once: bool,
     pub(crate) forgotten: Mutex<Vec<PodKey>>,
+    /// Workflows that it was told have ended.
+    pub(crate) over: Mutex<Vec<Ended>>,
     receiver: Mutex<Option<mpsc::Receiver<PodKey>>>,
     /// Closed: whoever calls the launcher is stopped until it opens again.
     pub(crate) gate: Gate,
@@ -66,6 +68,7 @@ impl Fake {
             host,
             at_once,
             forgotten: Mutex::default(),
+            over: Mutex::default(),
             receiver: Mutex::new(Some(receiver)),
             gate: Gate::default(),
             hold: Gate::default(),
@@ -163,6 +166,10 @@ impl Launcher for Fake {
         self.gate.pass().await;
         let pods = self.host.pods.lock().unwrap();
         Ok(pods.get(key).cloned().unwrap_or(PodState::Unknown))
+    }
+
+    async fn over(&self, workflow: &Ended) {
+        self.over.lock().unwrap().push(workflow.clone());
     }
 
     fn changes(&self) -> Option<mpsc::Receiver<PodKey>> {
