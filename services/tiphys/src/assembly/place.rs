@@ -167,6 +167,23 @@ impl Surroundings<'_> {
         all.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
+    /// Reads the logs of steps, wherever they run, and starts none.
+    pub(crate) async fn reader(
+        &self,
+        store: Arc<dyn ArtifactStore>,
+        clock: Arc<dyn Clock>,
+        stop: CancellationToken,
+    ) -> anyhow::Result<Arc<dyn Launcher>> {
+        let given = Given { store, clock, stop: stop.clone() };
+        let places = Places {
+            host: Some(Arc::new(process::LogReader::new(self.data.steps()))),
+            all_on_host: false,
+            contained: self.contained(&given)?,
+            resource: None,
+        };
+        Ok(Arc::new(Several::open(places, stop).await))
+    }
+
     /// The launcher of processes.
     async fn process(
         &self,

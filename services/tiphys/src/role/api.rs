@@ -8,13 +8,14 @@ use anyhow::Context as _;
 use axum::Router;
 use tiphys_bus::Bus;
 use tiphys_catalog::Catalog;
-use tiphys_executor::launcher::process::LogReader;
+use tiphys_executor::launcher::Launcher;
 use tiphys_kit::Group;
 use tiphys_server::{Guard, Parts, Shared};
 use tokio::net::TcpListener;
 
 use super::beat::Others;
 use super::{Service, passage};
+use crate::assembly::{self, RunnerRoutes, Surroundings};
 use crate::client::ServerFile;
 
 /// An answer of the event source may take so long.
@@ -37,7 +38,7 @@ impl Service<'_> {
             catalog: catalog.clone(),
             clock: self.clock.clone(),
             health: self.health.clone(),
-            launcher: Arc::new(LogReader::new(self.data.steps())),
+            launcher: self.log_reader(catalog).await?,
             metrics: Arc::new(move || metrics.render()),
             diagnostics: Arc::new(move || heard.diagnostics()),
             namespace: self.namespace.clone(),
@@ -54,6 +55,22 @@ impl Service<'_> {
         rooms.spawn("http", move |stop| crate::http::serve(listener, router, stop));
         self.data.announce(&ServerFile { address: base, pid: std::process::id() })?;
         Ok(address)
+    }
+
+    /// Where the executor has its steps, as far as it is told here as it is there.
+    async fn log_reader(&self, catalog: &Catalog) -> anyhow::Result<Arc<dyn Launcher>> {
+        let surroundings = Surroundings {
+            data: &self.data,
+            manifests: &self.args.manifests,
+            server: String::new(),
+            webhooks: String::new(),
+            args: &self.args.launch,
+            cluster: self.cluster.as_ref(),
+            installation: self.args.prefix.clone(),
+            routes: RunnerRoutes::default(),
+        };
+        let store = assembly::artifacts(&self.data, catalog, false)?;
+        surroundings.reader(store, self.clock.clone(), self.stop.clone()).await
     }
 
     fn passing_on(&self) -> anyhow::Result<Router> {
