@@ -119,7 +119,7 @@ mod tests {
     fn what_cannot_be_done_is_told() {
         for filter in [
             ".metadata |",
-            ".metadata[0]",
+            ".metadata.name.x",
             "nothing_such",
             "error(\"x\")",
             "1000000 as $x | [range($x)] | .[]",
