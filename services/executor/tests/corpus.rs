@@ -33,7 +33,8 @@ data:
 ";
 
 /// Files that end otherwise here, and why.
-const EXCEPTIONS: &[(&str, &str)] = &[];
+const EXCEPTIONS: &[(&str, &str)] =
+    &[("work-avoidance.yaml", "it fails only where its marker is missing; here its text alone is looked at")];
 
 fn corpus() -> Option<PathBuf> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus");
@@ -62,6 +63,9 @@ fn act(pod: &PodSpec, now: Timestamp) -> PodResult {
     for parameter in &pod.output_parameters {
         let value = parameter.default.clone().unwrap_or_else(|| "1".into());
         result.parameters.insert(parameter.name.clone(), value);
+    }
+    for output in pod.resource.iter().flat_map(|resource| &resource.outputs) {
+        result.parameters.insert(output.name.clone(), "1".into());
     }
     for artifact in &pod.output_artifacts {
         result.artifacts.push(StoredArtifact {
