@@ -5,6 +5,8 @@
 mod collect;
 #[path = "service/gate.rs"]
 mod gate;
+#[path = "service/several.rs"]
+mod several;
 #[path = "service/sharing.rs"]
 mod sharing;
 #[path = "service/stage.rs"]

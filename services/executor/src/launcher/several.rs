@@ -107,25 +107,18 @@ impl Several {
 
     /// The launcher of containers, once it answers.
     async fn contained(&self) -> Result<Option<&Arc<dyn Launcher>>, LaunchError> {
-        if let Some(known) = self.contained.get() {
-            return Ok(Some(known));
-        }
-        let Some(opened) = (match &self.opener {
-            Some(opener) => opener.open().await?,
-            None => None,
-        }) else {
-            return Ok(None);
-        };
-        let mut new = false;
-        let kept = self.contained.get_or_init(|| async {
-            new = true;
-            opened
+        let Some(opener) = &self.opener else { return Ok(None) };
+        // One opens, the others wait for what it gets: two would watch the same pods.
+        let opened = self.contained.get_or_try_init(|| async {
+            let opened = opener.open().await.map_err(Some)?.ok_or(None)?;
+            self.follow(&opened);
+            Ok(opened)
         });
-        let kept = kept.await;
-        if new {
-            self.follow(kept);
+        match opened.await {
+            Ok(opened) => Ok(Some(opened)),
+            Err(None) => Ok(None),
+            Err(Some(error)) => Err(error),
         }
-        Ok(Some(kept))
     }
 
     /// Whether steps whose manifest lets them run on the host do.
@@ -137,23 +130,43 @@ impl Several {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// All that may have the pod, the likeliest first.
-    async fn candidates(&self, key: &PodKey) -> Result<Vec<Arc<dyn Launcher>>, LaunchError> {
-        if let Some(known) = self.places().get(key) {
-            return Ok(vec![known.clone()]);
-        }
-        let mut all: Vec<_> = self.host.iter().cloned().collect();
-        all.extend(self.resource.iter().cloned());
-        all.extend(self.contained().await?.cloned());
-        Ok(all)
+    fn place(&self, key: &PodKey) -> Option<Arc<dyn Launcher>> {
+        self.places().get(key).cloned()
     }
 
-    /// Those that can be asked now.
-    async fn reachable(&self, key: &PodKey) -> Vec<Arc<dyn Launcher>> {
-        match self.candidates(key).await {
-            Ok(all) => all,
-            Err(_) => self.host.iter().chain(&self.resource).cloned().collect(),
+    /// Finds the launcher that has the pod, and what it knows of it. Containers are asked last: a server that is away holds
+    /// up none but its own.
+    async fn find(&self, key: &PodKey) -> Result<Option<(Arc<dyn Launcher>, PodState)>, LaunchError> {
+        if let Some(known) = self.place(key) {
+            let state = known.observe(key).await?;
+            return Ok(Some((known, state)));
         }
+        let near = self.host.iter().chain(&self.resource).cloned();
+        for launcher in near.map(Some).chain([None]) {
+            let launcher = match launcher {
+                Some(launcher) => launcher,
+                None => match self.contained().await? {
+                    Some(contained) => contained.clone(),
+                    None => break,
+                },
+            };
+            let state = launcher.observe(key).await?;
+            if state != PodState::Unknown {
+                self.places().insert(key.clone(), launcher.clone());
+                return Ok(Some((launcher, state)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Those that may have the pod, and can be asked now.
+    async fn reachable(&self, key: &PodKey) -> Vec<Arc<dyn Launcher>> {
+        if let Some(known) = self.place(key) {
+            return vec![known];
+        }
+        let mut all: Vec<_> = self.host.iter().chain(&self.resource).cloned().collect();
+        all.extend(self.contained().await.ok().flatten().cloned());
+        all
     }
 }
 
@@ -198,14 +211,7 @@ impl Launcher for Several {
     }
 
     async fn observe(&self, key: &PodKey) -> Result<PodState, LaunchError> {
-        for launcher in self.candidates(key).await? {
-            let state = launcher.observe(key).await?;
-            if state != PodState::Unknown {
-                self.places().insert(key.clone(), launcher);
-                return Ok(state);
-            }
-        }
-        Ok(PodState::Unknown)
+        Ok(self.find(key).await?.map_or(PodState::Unknown, |(_, state)| state))
     }
 
     fn changes(&self) -> Option<mpsc::Receiver<PodKey>> {
@@ -213,7 +219,13 @@ impl Launcher for Several {
     }
 
     async fn stop(&self, key: &PodKey) -> Result<(), LaunchError> {
-        for launcher in self.candidates(key).await? {
+        let found = self.find(key).await?.map(|(launcher, _)| vec![launcher]);
+        let all = match found {
+            Some(found) => found,
+            // Nothing is seen of it yet; who is about to start it is told all the same.
+            None => self.reachable(key).await,
+        };
+        for launcher in all {
             launcher.stop(key).await?;
         }
         Ok(())

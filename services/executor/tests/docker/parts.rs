@@ -78,18 +78,18 @@ async fn a_network_of_its_own_is_a_setting() {
 async fn init_containers_come_first_and_sidecars_go_last() {
     let Some(host) = Host::new() else { return };
     let mut run = host.run().await;
-    let mount = json!([{ "name": "work", "mountPath": "/work" }]);
+    let mount = json!([{ "name": "work", "mountPath": "/shelf" }]);
     let with = |mut container: Value| {
         container["volumeMounts"] = mount.clone();
         container
     };
     let init = [
-        with(container("a", "echo a >> /work/order")),
-        with(container("b", "sleep 1; echo b >> /work/order")),
+        with(container("a", "echo a >> /shelf/order")),
+        with(container("b", "sleep 1; echo b >> /shelf/order")),
     ];
-    let serve = "echo up > /work/side; while true; do echo pong | nc -l -p 7000; done";
+    let serve = "echo up > /shelf/side; while true; do echo pong | nc -l -p 7000; done";
     let script =
-        "while [ ! -e /work/side ]; do sleep 0.1; done; cat /work/order; nc 127.0.0.1 7000 < /dev/null";
+        "while [ ! -e /shelf/side ]; do sleep 0.1; done; cat /shelf/order; nc 127.0.0.1 7000 < /dev/null";
     let main = with(json!({ "image": IMAGE, "command": ["sh", "-c"], "args": [script] }));
     let pod = PodSpec {
         pod: PodOptions {

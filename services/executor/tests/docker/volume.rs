@@ -21,12 +21,12 @@ async fn a_claim_is_shared_by_the_pods_of_its_workflow_and_goes_with_it() {
         let claimed = format!("{}-work", host.workflow());
         let volumes = json!([{ "name": "work", "persistentVolumeClaim": { "claimName": claimed } }]);
         let mut pod =
-            with(host.pod(name, script), volumes, json!([{ "name": "work", "mountPath": "/work" }]));
+            with(host.pod(name, script), volumes, json!([{ "name": "work", "mountPath": "/shelf" }]));
         pod.pod.claims =
             vec![json!({ "metadata": { "name": "work" }, "spec": { "accessModes": ["ReadWriteOnce"] } })];
         pod
     };
-    let (one, two) = (claim("one", "echo kept > /work/file"), claim("two", "cat /work/file"));
+    let (one, two) = (claim("one", "echo kept > /shelf/file"), claim("two", "cat /shelf/file"));
     assert_eq!(run.through(&one).await.message, "");
     run.launcher.forget(&one.key).await;
     assert_eq!(run.through(&two).await.message, "");

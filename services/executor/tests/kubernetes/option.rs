@@ -80,7 +80,7 @@ async fn a_claim_is_shared_and_goes_with_its_workflow() {
         "storageClassName": class, "resources": {"requests": {"storage": "1Gi"}}}});
     let pod = |name: &str, script: &str| {
         let container = json!({"image": "busybox:1", "command": ["sh", "-c", script],
-            "volumeMounts": [{"name": "work", "mountPath": "/work"}]});
+            "volumeMounts": [{"name": "work", "mountPath": "/shelf"}]});
         let mut pod = stage.pod_of(name, container);
         let volumes: Value = json!([{"name": "work", "persistentVolumeClaim": {"claimName": "wf-work"}}]);
         pod.pod.spec.insert("volumes".into(), volumes);
@@ -88,7 +88,8 @@ async fn a_claim_is_shared_and_goes_with_its_workflow() {
         pod.pod.disruption_budget = json!({"maxUnavailable": 0}).as_object().cloned();
         pod
     };
-    let (first, second) = (pod("first", "echo shared > /work/file"), pod("second", "grep shared /work/file"));
+    let (first, second) =
+        (pod("first", "echo shared > /shelf/file"), pod("second", "grep shared /shelf/file"));
     assert_eq!(run.through(&first).await.verdict, PodVerdict::Succeeded);
     assert_eq!(run.through(&second).await.verdict, PodVerdict::Succeeded);
     let budgets = Api::<PodDisruptionBudget>::namespaced(stage.client.clone(), &stage.namespace);
