@@ -75,6 +75,13 @@ impl Failure {
             {
                 BusError::Missing { what: what.into() }
             }
+            // Another write, or this one sent before, stands in mid-air: what comes of it is not known yet. A
+            // leader that is cut off from the others says so until somebody else leads.
+            Self::Refused(refusal)
+                if matches!(code, code::ID_IN_PROCESS | code::WRONG_LAST | code::WRONG_LAST_SOMEWHERE) =>
+            {
+                unavailable(format!("{what}: {refusal}"))
+            }
             Self::Refused(refusal) if refusal.code() < 500 => {
                 BusError::Invalid { reason: format!("the NATS server refuses {what}: {refusal}") }
             }
@@ -273,5 +280,34 @@ pub(super) fn decode<T: DeserializeOwned>(answer: &[u8]) -> Result<T, Failure> {
         Ok(Answer::Yes(answer)) => Ok(answer),
         Ok(Answer::No { error }) => Err(Failure::Refused(error)),
         Err(error) => Err(Failure::Unknown(format!("an answer that is not understood: {error}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(status: u16, code: u64, description: &str) -> Failure {
+        let said = serde_json::json!({ "code": status, "err_code": code, "description": description });
+        Failure::Refused(serde_json::from_value(said).unwrap())
+    }
+
+    /// Whoever publishes gives up what is invalid, and sends again what is unavailable. So nothing that
+    /// may go through later must look invalid.
+    #[test]
+    fn what_stands_in_mid_air_may_be_sent_again() {
+        for (code, description) in [
+            (code::ID_IN_PROCESS, "duplicate message id is in process"),
+            (code::WRONG_LAST, "wrong last sequence: 7"),
+            (code::WRONG_LAST_SOMEWHERE, "wrong last sequence"),
+        ] {
+            let told = refusal(if code == code::ID_IN_PROCESS { 409 } else { 400 }, code, description);
+            let told = told.about("stream `T`");
+            assert!(matches!(told, BusError::Unavailable { .. }), "{code}: {told:?}");
+        }
+        let told = refusal(400, 10_025, "bad request").about("stream `T`");
+        assert!(matches!(told, BusError::Invalid { .. }), "{told:?}");
+        let told = refusal(404, code::STREAM_NOT_FOUND, "stream not found").about("stream `T`");
+        assert!(matches!(told, BusError::Missing { .. }), "{told:?}");
     }
 }
