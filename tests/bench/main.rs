@@ -61,7 +61,8 @@ Measures Tiphys against a baseline, both sides in one run, and prints one JSON l
                   p50 and p99; against a bare client that creates, watches and deletes three
     pod-requests  requests to the API server for a workflow of one pod and of three, from its audit log;
                   against those of that bare client
-    pod-memory    memory of an executor with 10,000 pods that run; against the same process before
+    pod-memory    memory of an executor with 10,000 pods that run; against the same process before; and its processor
+                  time for each, against the API server's
     kafka, pubsub, sqs
                   the event source; against a bare client that receives and acks on the same server
 

@@ -30,6 +30,15 @@ pub(crate) fn tiphys() -> anyhow::Result<PathBuf> {
     Ok(BUILT.get_or_init(|| built).clone())
 }
 
+/// Seconds of processor time that a process has had.
+pub(crate) fn processor(pid: u32) -> anyhow::Result<f64> {
+    let stat = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat"))?;
+    // Behind the name, which may hold anything, are the state and ten numbers, then that of the program and of the kernel.
+    let numbers = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
+    let ticks = numbers.map(str::parse::<f64>).sum::<Result<f64, _>>()?;
+    Ok(ticks / rustix::param::clock_ticks_per_second() as f64)
+}
+
 /// How much memory a process holds, in MiB.
 pub(crate) fn resident(pid: u32) -> anyhow::Result<f64> {
     let status = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status"))?;

@@ -11,6 +11,7 @@ pub mod process;
 pub mod resource;
 mod secrets;
 pub mod several;
+mod told;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

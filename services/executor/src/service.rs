@@ -40,6 +40,9 @@ const WORK: &str = "executor";
 /// How long tasks may take to end.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// So many pods are being started at once. What is on its way takes memory, and a launcher does no more at a time.
+const STARTING: usize = 128;
+
 /// How the executor works.
 #[derive(Clone)]
 pub struct Config {
@@ -103,6 +106,7 @@ struct Service {
     tasks: Tasks,
     planners: Semaphore,
     pods: Arc<Semaphore>,
+    starting: Semaphore,
 }
 
 /// Runs until `stop`. What runs in pods goes on after that; the next start, or another executor, finds it.
@@ -125,7 +129,8 @@ pub async fn run(config: Config, deps: Deps, stop: CancellationToken) -> Result<
     let tasks = Tasks::new(stop.child_token());
     let service = Arc::new(Service {
         planners: Semaphore::new(config.planners.max(1)),
-        pods: Arc::new(Semaphore::new(config.pods.max(1))),
+        pods: Arc::new(Semaphore::new(config.pods.clamp(1, Semaphore::MAX_PERMITS))),
+        starting: Semaphore::new(STARTING),
         registry: Registry::new(members.clone(), tasks.stop().clone()),
         members,
         tasks,

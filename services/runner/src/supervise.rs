@@ -101,7 +101,7 @@ struct Ending {
 
 impl<'s> Run<'s> {
     fn begin(dir: &Path, spec: &'s Spec, requests: Requests, now: fn() -> Timestamp) -> Result<Self, String> {
-        input::place(dir, &spec.inputs)?;
+        input::place(dir, &spec.inputs).map_err(|refused| refused.to_string())?;
         // In a container the log is what the runner writes, and is kept by whoever runs the container.
         let log = if spec.contained && spec.log_key.is_none() {
             Ok(Log::none())

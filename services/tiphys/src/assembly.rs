@@ -12,7 +12,7 @@ use tiphys_bus::Bus;
 use tiphys_catalog::{BusFeeder, Catalog, Directory};
 use tiphys_core::Clock;
 use tiphys_executor::artifact::{Settings, Stores};
-use tiphys_executor::launcher::{ArtifactStore, Launcher};
+use tiphys_executor::launcher::ArtifactStore;
 use tiphys_kit::kubernetes::Cluster;
 use tiphys_kit::{Backoff, CancellationToken, Group, Health};
 use tracing::warn;
@@ -95,23 +95,19 @@ pub(crate) struct Room {
 
 impl Room {
     /// The executor, and the schedules of CronWorkflows.
-    pub(crate) fn executor(
-        &self,
-        group: &mut Group,
-        launcher: Arc<dyn Launcher>,
-        store: Arc<dyn ArtifactStore>,
-    ) {
+    pub(crate) fn executor(&self, group: &mut Group, launchers: &Launchers, store: Arc<dyn ArtifactStore>) {
         self.health.expect("executor");
         let deps = tiphys_executor::Deps {
             bus: self.bus.clone(),
             catalog: self.catalog.clone(),
-            launcher,
+            launcher: launchers.launcher.clone(),
             clock: self.clock.clone(),
             health: self.health.clone(),
         };
         let config = tiphys_executor::Config {
             owner: self.owner.clone(),
             claim_time: CLAIM_TIME,
+            pods: launchers.at_once,
             artifacts: Some(store),
             ..tiphys_executor::Config::default()
         };

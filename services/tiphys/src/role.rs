@@ -272,7 +272,7 @@ impl Service<'_> {
             routes: self.runners(rooms).await?,
         };
         let launchers = surroundings.launchers(store.clone(), self.clock.clone()).await?;
-        self.room(bus, catalog).executor(rooms, launchers.launcher.clone(), store);
+        self.room(bus, catalog).executor(rooms, &launchers, store);
         Ok(launchers)
     }
 

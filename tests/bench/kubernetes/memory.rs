@@ -48,13 +48,25 @@ pub(crate) fn run(effort: Effort) -> anyhow::Result<()> {
     let mut input = executor.0.stdin.take().context("no input")?;
     input.write_all(b"go\n")?;
     let wanted = workflows * EACH;
+    let server = cluster.process(Part::ApiServer).context("no API server")?;
+    let time = || anyhow::Ok((program::processor(executor.0.id())?, program::processor(server)?));
+    let before = time()?;
     let begin = std::time::Instant::now();
     while kubelet.taken().len() < wanted {
         ensure!(begin.elapsed() < PATIENCE, "only {} of {wanted} pods run", kubelet.taken().len());
         std::thread::sleep(Duration::from_millis(100));
     }
     std::thread::sleep(SETTLED);
+    let after = time()?;
     let held = program::resident(executor.0.id())?;
+    let each = |before: f64, after: f64| (after - before) * 1000.0 / wanted as f64;
+    Pairs::of(each(before.0, after.0), each(before.1, after.1)).print(Words {
+        name: "processor time of an executor for a pod, from its plan until it runs",
+        unit: "ms",
+        aim: "",
+        against: "what the API server takes for the same pods, a stub kubelet's requests among them",
+        better: Better::Lower,
+    })?;
     Pairs::of(held, idle).print(Words {
         name: "memory of an executor with 10,000 pods that run",
         unit: "MiB",

@@ -124,7 +124,7 @@ pub(super) async fn start(
     };
     let config = tiphys_executor::Config {
         // What waits for a place is not what is measured, and taking away what ended is other work than running it.
-        pods: usize::MAX >> 4,
+        pods: usize::MAX,
         finished_max: usize::MAX,
         ..tiphys_executor::Config::default()
     };

@@ -58,7 +58,11 @@ impl Service {
                 true => Secrets::default(),
                 false => secrets::of(spec, &self.deps.catalog.snapshot())?,
             };
-            match launcher.start(spec, secrets).await {
+            let started = {
+                let _turn = self.starting.acquire().await;
+                launcher.start(spec, secrets).await
+            };
+            match started {
                 Ok(()) => return Ok(()),
                 Err(LaunchError::Unavailable(why)) => {
                     warn!(pod = spec.name, why, "a pod cannot be started for the moment");

@@ -44,6 +44,8 @@ pub(crate) struct Surroundings<'a> {
 pub(crate) struct Launchers {
     /// All as one.
     pub(crate) launcher: Arc<dyn Launcher>,
+    /// So many steps may run at once.
+    pub(crate) at_once: usize,
     process: Option<Arc<ProcessLauncher>>,
     watching: CancellationToken,
 }
@@ -97,7 +99,7 @@ impl Surroundings<'_> {
             resource,
         };
         let launcher = Arc::new(Several::open(places, watching.clone()).await);
-        Ok(Launchers { launcher, process, watching })
+        Ok(Launchers { launcher, at_once: self.args.at_once(), process, watching })
     }
 
     /// The launcher of containers or pods, opened later.

@@ -1,5 +1,6 @@
 //! Where steps run, and as whom Tiphys acts in a cluster.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -34,6 +35,9 @@ pub(crate) struct LaunchArgs {
     /// Where steps may run
     #[arg(long, value_enum, default_value = "auto")]
     pub(crate) launcher: LauncherChoice,
+    /// At most so many steps run at once; others wait, Pending. If absent 256, and in a cluster as many as it takes
+    #[arg(long, value_name = "N")]
+    pub(crate) steps: Option<NonZeroUsize>,
     /// Containers and pods get a read-only root, no capabilities and no new privileges, whatever their manifests say
     #[arg(long)]
     pub(crate) restricted: bool,
@@ -63,6 +67,16 @@ pub(crate) struct LaunchArgs {
 }
 
 impl LaunchArgs {
+    /// How many steps may run at once. A machine has its limits; in a cluster the scheduler knows better.
+    pub(crate) fn at_once(&self) -> usize {
+        const OF_A_MACHINE: usize = 256;
+        match self.steps {
+            Some(steps) => steps.get(),
+            None if self.launcher == LauncherChoice::Kubernetes => usize::MAX,
+            None => OF_A_MACHINE,
+        }
+    }
+
     /// Whether a cluster is used at all: nobody's is without being asked for.
     pub(crate) fn wants_cluster(&self) -> bool {
         self.launcher == LauncherChoice::Kubernetes

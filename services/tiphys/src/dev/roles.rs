@@ -138,7 +138,7 @@ impl Roles {
             owner: "dev".into(),
             cluster,
         };
-        room.executor(group, launchers.launcher.clone(), store);
+        room.executor(group, &launchers, store);
         room.trigger(group);
         room.sensor(group);
         Ok(launchers)

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use bollard::models::{Mount, MountType, VolumeCreateRequest};
 use k8s_openapi::api::core::v1::{Container, PodSpec as Kubernetes};
 use tiphys_core::{PodKey, Timestamp};
-use tiphys_runner::{Input, Output, Parameter, Spec};
+use tiphys_runner::Spec;
 
 use super::image::Credentials;
 use super::network::Network;
@@ -14,7 +14,7 @@ use super::ready::Looks;
 use super::volumes::Volumes;
 use super::whole::{self, Whole};
 use super::{LaunchError, PodSpec, labels, refused};
-use crate::launcher::{Archive, ArtifactSource, InputArtifact};
+use crate::launcher::InputArtifact;
 
 /// Folder of the runner in a container.
 pub(super) const FOLDER: &str = "/.tiphys";
@@ -184,34 +184,6 @@ fn main(whole: &Whole) -> Container {
 /// What the runner is told.
 fn spec(scene: &Scene<'_>, container: &Container, now: Timestamp) -> Spec {
     let pod = scene.pod;
-    let inputs = pod.inputs.iter().map(|input| Input {
-        name: input.name.clone(),
-        path: input.path.clone().into(),
-        mode: input.mode,
-        archive: match &input.from {
-            ArtifactSource::Raw(_) => Archive::None,
-            ArtifactSource::Stored { archive, .. } => *archive,
-        },
-        sub_path: match &input.from {
-            ArtifactSource::Stored { sub_path, .. } => sub_path.clone(),
-            ArtifactSource::Raw(_) => None,
-        },
-        optional: input.optional,
-    });
-    let parameters = pod.output_parameters.iter().map(|wanted| Parameter {
-        name: wanted.name.clone(),
-        path: wanted.path.clone().into(),
-        shown: wanted.path.clone(),
-        default: wanted.default.clone(),
-    });
-    let artifacts = pod.output_artifacts.iter().map(|wanted| Output {
-        name: wanted.name.clone(),
-        path: wanted.path.clone().into(),
-        shown: wanted.path.clone(),
-        key: wanted.key.clone(),
-        archive: wanted.archive,
-        optional: wanted.optional,
-    });
     let command = container.command.clone().unwrap_or_default();
     Spec {
         key: pod.key.0.clone(),
@@ -222,10 +194,10 @@ fn spec(scene: &Scene<'_>, container: &Container, now: Timestamp) -> Spec {
         script: pod.script.is_some().then(|| format!("{STEP}/script").into()),
         work: PathBuf::new(),
         contained: true,
-        inputs: inputs.collect(),
+        inputs: pod.inputs.iter().map(|input| input.told(PathBuf::from(&input.path))).collect(),
         environment: Vec::new(),
-        parameters: parameters.collect(),
-        artifacts: artifacts.collect(),
+        parameters: pod.told_parameters(|path| path.into()),
+        artifacts: pod.told_artifacts(|path| path.into()),
         log_key: pod.log_key(),
         capture: pod.capture_result,
         log_limit: scene.config.log_limit,

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use tiphys_core::{PodKey, Timestamp};
+use tiphys_runner::Spec;
 use tiphys_runner::pod::{Content, Order, PROGRAM, Parcel, Placed, SCRIPT, VARIABLE};
-use tiphys_runner::{Input, Output, Parameter, Spec};
 
 use super::Config;
 use super::pod::{MAIN, add, literal, main_of};
@@ -236,51 +236,16 @@ fn runner_spec(
         script: spec.script.is_some().then(|| Path::new(FOLDER).join(SCRIPT)),
         work: PathBuf::new(),
         contained: true,
-        inputs: spec.inputs.iter().map(input).collect(),
+        inputs: spec.inputs.iter().map(|input| input.told(PathBuf::from(&input.path))).collect(),
         environment: Vec::new(),
-        parameters: spec
-            .output_parameters
-            .iter()
-            .map(|wanted| Parameter {
-                name: wanted.name.clone(),
-                path: wanted.path.clone().into(),
-                shown: wanted.path.clone(),
-                default: wanted.default.clone(),
-            })
-            .collect(),
-        artifacts: spec
-            .output_artifacts
-            .iter()
-            .map(|wanted| Output {
-                name: wanted.name.clone(),
-                path: wanted.path.clone().into(),
-                shown: wanted.path.clone(),
-                key: wanted.key.clone(),
-                archive: wanted.archive,
-                optional: wanted.optional,
-            })
-            .collect(),
+        parameters: spec.told_parameters(|path| path.into()),
+        artifacts: spec.told_artifacts(|path| path.into()),
         log_key,
         capture: spec.capture_result,
         log_limit: config.log_limit,
         // The kubelet keeps the deadline.
         deadline: None,
         grace: u64::try_from(grace.as_millis()).unwrap_or(u64::MAX),
-    }
-}
-
-fn input(input: &crate::launcher::InputArtifact) -> Input {
-    let (archive, sub_path) = match &input.from {
-        ArtifactSource::Raw(_) => (tiphys_runner::Archive::None, None),
-        ArtifactSource::Stored { archive, sub_path, .. } => (*archive, sub_path.clone()),
-    };
-    Input {
-        name: input.name.clone(),
-        path: input.path.clone().into(),
-        mode: input.mode,
-        archive,
-        sub_path,
-        optional: input.optional,
     }
 }
 

@@ -19,8 +19,6 @@ const FILES: &str = "files";
 const WORK: &str = "work";
 /// The script of a script template.
 const SCRIPT: &str = "script";
-/// Archives are unpacked here, then moved.
-const UNPACK: &str = "unpack";
 
 /// See `Launcher::path_of`. Nothing of `path` leads outside of the folder.
 pub(super) fn path_of(root: &Path, key: &PodKey, path: &str) -> String {
@@ -117,10 +115,6 @@ impl Folder {
         self.file(SCRIPT)
     }
 
-    pub(super) fn unpack(&self) -> PathBuf {
-        self.file(UNPACK)
-    }
-
     /// Where the step finds the file that its manifest calls `path`.
     pub(super) fn path_of(&self, path: &str) -> PathBuf {
         path_of(&self.root, &self.key, path).into()
@@ -193,7 +187,7 @@ impl Folder {
 
     /// Removes what is of no use any more; the log and the report stay, and that it was started.
     pub(super) fn tidy(&self) -> io::Result<()> {
-        for name in [FILES, WORK, UNPACK, spec::ARTIFACTS] {
+        for name in [FILES, WORK, spec::ARTIFACTS] {
             absent(std::fs::remove_dir_all(self.file(name)))?;
         }
         for name in [SCRIPT, spec::STOP, spec::FILE] {

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 use tiphys_core::Timestamp;
-use tiphys_runner::{Output, Parameter, Spec, Variable, spec};
+use tiphys_runner::{Spec, Variable, spec};
 
 use super::folder::{Folder, Found};
 use super::input::Contents;
@@ -168,8 +168,8 @@ fn spec_of(
         contained: false,
         inputs: Vec::new(),
         environment: variables,
-        parameters: parameters(folder, pod),
-        artifacts: artifacts(folder, pod),
+        parameters: pod.told_parameters(|path| folder.path_of(path)),
+        artifacts: pod.told_artifacts(|path| folder.path_of(path)),
         log_key: pod.log_key(),
         capture: pod.capture_result,
         log_limit: config.log_limit,
@@ -209,28 +209,6 @@ fn find(name: &str, variables: &[Variable], work: &Path, folder: &Folder) -> Res
         .map(|folder| work.join(folder).join(name))
         .find(|path| runnable(path))
         .ok_or_else(|| format!("program {name} is not installed on this host (PATH is {path})"))
-}
-
-fn parameters(folder: &Folder, pod: &PodSpec) -> Vec<Parameter> {
-    let each = pod.output_parameters.iter().map(|wanted| Parameter {
-        name: wanted.name.clone(),
-        path: folder.path_of(&wanted.path),
-        shown: wanted.path.clone(),
-        default: wanted.default.clone(),
-    });
-    each.collect()
-}
-
-fn artifacts(folder: &Folder, pod: &PodSpec) -> Vec<Output> {
-    let each = pod.output_artifacts.iter().map(|wanted| Output {
-        name: wanted.name.clone(),
-        path: folder.path_of(&wanted.path),
-        shown: wanted.path.clone(),
-        key: wanted.key.clone(),
-        archive: wanted.archive,
-        optional: wanted.optional,
-    });
-    each.collect()
 }
 
 /// Spawns the runner. Its environment holds the secrets and nothing else.
