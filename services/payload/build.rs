@@ -43,7 +43,8 @@ fn build(runner: &Path, out: &Path) -> Result<PathBuf, Box<dyn Error>> {
     let status = cargo
         .env("RUSTFLAGS", "-C target-feature=+crt-static")
         .env("CARGO_PROFILE_RELEASE_STRIP", "symbols")
-        .args(["build", "--release", "--locked", "--quiet", "--bin", "tiphys-runner", "--target", &target])
+        .args(["build", "--release", "--locked", "--quiet", "--bin", "tiphys-runner", "--features", "tls"])
+        .args(["--target", &target])
         .arg("--manifest-path")
         .arg(runner.join("Cargo.toml"))
         .arg("--target-dir")

@@ -213,6 +213,71 @@ fn the_pod_that_an_alert_names_is_gone_and_one_of_its_name_that_came_since_is_no
     assert!(spared.metadata.deletion_timestamp.is_none());
 }
 
+/// A plain step and one with the runner, whose pods go when told so.
+fn two_steps(folder: &Path, name: &str, gc: &str) -> String {
+    let text = format!(
+        "apiVersion: argoproj.io/v1alpha1
+kind: Workflow
+metadata: {{name: {name}}}
+spec:
+  entrypoint: main
+  {gc}
+  templates:
+  - name: main
+    steps: [[{{name: plain, template: plain}}], [{{name: told, template: told}}]]
+  - name: plain
+    container: {{image: 'busybox:1', command: [sh, -c], args: ['echo of the container']}}
+  - name: told
+    script: {{image: 'busybox:1', command: [sh], source: 'echo of the runner; echo to the other stream >&2'}}
+"
+    );
+    let file = folder.join(format!("{name}.yaml"));
+    std::fs::write(&file, text).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn logs_outlive_their_pods_and_runners_ask_encrypted() {
+    let Some(cluster) = cluster() else { return };
+    let (namespace, port) = (cluster.namespace(), tiphys_servers::free_port());
+    let (manifests, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let reached = format!("{}:{port}", cluster.gateway());
+    let port = port.to_string();
+    let own = ["--host", &cluster.gateway().to_string(), "--port", &port, "--pods-reach", &reached];
+    let server = dev(cluster, &namespace, manifests.path(), &own);
+    let there = ["--namespace", &namespace];
+    let ok = |words: &[&str]| server.ok(&[&there[..], words].concat());
+    let runtime = runtime();
+    let pods = runtime.block_on(async { Api::<Pod>::namespaced(cluster.client().await, &namespace) });
+    let names = || {
+        let listed = runtime.block_on(pods.list(&Default::default())).unwrap();
+        listed.items.into_iter().filter_map(|pod| pod.metadata.name).collect::<Vec<_>>()
+    };
+    let all = ["plain: of the container", "told: of the runner", "told: to the other stream"];
+    for (name, gc) in
+        [("each", "podGC: {strategy: OnPodCompletion}"), ("whole", "podGC: {strategy: OnWorkflowCompletion}")]
+    {
+        ok(&["submit", &two_steps(folder.path(), name, gc), "--wait"]);
+        until("the pods are gone", || names().is_empty().then_some(()));
+        let log = ok(&["logs", name]);
+        assert_eq!(log.lines().collect::<Vec<_>>(), all, "{name}");
+    }
+    // Where they stay, they show how their runner is told to ask.
+    ok(&["submit", &two_steps(folder.path(), "stay", ""), "--wait"]);
+    let listed = runtime.block_on(pods.list(&Default::default())).unwrap();
+    let text = json!(listed.items).to_string();
+    assert!(text.contains(&format!("https://{reached}")) && text.contains("BEGIN CERTIFICATE"), "{text}");
+    assert_eq!(ok(&["logs", "stay"]).lines().collect::<Vec<_>>(), all);
+    // What somebody takes away then, he takes with its log, where that was not handed over.
+    for name in names() {
+        runtime.block_on(pods.delete(&name, &Default::default())).unwrap();
+    }
+    until("the pods are gone", || names().is_empty().then_some(()));
+    let log = ok(&["logs", "stay"]);
+    let lines: Vec<&str> = log.lines().collect();
+    assert_eq!(lines, ["plain: tiphys: the log went with its pod, and none was kept here", all[1], all[2]]);
+}
+
 /// Makes the objects of a manifest.
 async fn apply(client: &kube::Client, text: &str) {
     for object in tiphys_manifest::load::values(text).unwrap() {

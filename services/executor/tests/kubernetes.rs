@@ -2,6 +2,8 @@
 #![cfg(feature = "kubernetes")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "kubernetes/log.rs"]
+mod log;
 #[path = "kubernetes/option.rs"]
 mod option;
 #[path = "kubernetes/output.rs"]
@@ -10,6 +12,8 @@ mod output;
 mod phase;
 #[path = "kubernetes/recovery.rs"]
 mod recovery;
+#[path = "kubernetes/secure.rs"]
+mod secure;
 #[path = "kubernetes/step.rs"]
 mod step;
 #[path = "kubernetes/support.rs"]

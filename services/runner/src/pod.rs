@@ -9,6 +9,7 @@
 
 mod channel;
 mod http;
+mod secure;
 
 use std::fs::{self, File};
 use std::io;
@@ -20,7 +21,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::exit::{Exit, Verdict};
-use crate::{AROUND, Spec, durable, input, spec};
+use crate::{AROUND, Spec, durable, input, log, spec};
 use channel::Channel;
 pub use channel::relay;
 
@@ -30,6 +31,8 @@ pub const VARIABLE: &str = "TIPHYS_RUNNER";
 const TERMINATION: &str = "/dev/termination-log";
 /// As many bytes of it are kept.
 const TERMINATION_MOST: usize = 4096;
+/// The log is handed over within this time, or not at all: the end of the step is not to wait for it.
+const LOG_PATIENCE: Duration = Duration::from_secs(10);
 /// Name of the script of a script template.
 pub const SCRIPT: &str = "script";
 /// Name of the program in the folder where it was installed.
@@ -39,8 +42,11 @@ pub const PROGRAM: &str = "tiphys-runner";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Order {
-    /// `HOST:PORT` to ask; none: somebody connects through [`relay`].
+    /// Whom to ask: `HOST:PORT` in plain HTTP, `https://HOST:PORT` encrypted; none: somebody connects through [`relay`].
     pub address: Option<String>,
+    /// Certificates in PEM, of which one must have signed what an encrypted address shows. No others are believed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
     /// How many milliseconds a delivery is tried for.
     pub patience: u64,
     /// The step.
@@ -70,6 +76,9 @@ pub struct Parcel {
     pub uploads: Vec<String>,
     /// Where to put a report that is too long for Kubernetes.
     pub report: String,
+    /// Where to put the log, both streams told apart. Whoever takes none reads what the container wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
 }
 
 /// The content of an input artifact.
@@ -132,7 +141,11 @@ pub fn main(dir: &Path) -> i32 {
         (pod, exit)
     });
     let (left, exit) = match outcome {
-        Ok((mut pod, exit)) => pod.hand_over(exit),
+        Ok((mut pod, exit)) => {
+            let handed_over = pod.hand_over(exit);
+            pod.hand_over_log();
+            handed_over
+        }
         Err(why) => {
             let exit = Exit::error(None, Timestamp::now(), why);
             (Left::Report(Box::new(Report { exit: exit.clone(), receipts: Vec::new() })), exit)
@@ -166,7 +179,7 @@ impl<'d> Pod<'d> {
     fn open(dir: &'d Path, order: Order) -> Result<Self, String> {
         let disk = |error: io::Error| format!("{}: {error}", dir.display());
         fs::create_dir_all(dir.join(input::FOLDER)).map_err(disk)?;
-        let mut channel = Channel::open(dir, order.address).map_err(disk)?;
+        let mut channel = Channel::open(dir, order.address, order.certificate.as_deref())?;
         let patience = Duration::from_millis(order.patience);
         let parcel = match order.parcel {
             Placed::Here(parcel) => *parcel,
@@ -219,6 +232,20 @@ impl<'d> Pod<'d> {
             }
             Ok(None) => failed("another runner has the folder".to_owned()),
             Err(error) => failed(format!("{}: {error}", self.dir.display())),
+        }
+    }
+
+    /// Hands over the log, if it is wanted and there is one. That fails no step: as long as the pod is there, its log can be
+    /// read without us.
+    fn hand_over_log(&mut self) {
+        let Some(target) = self.parcel.log.clone() else { return };
+        let file = self.dir.join(log::FILE);
+        if file.metadata().map_or(0, |meta| meta.len()) == 0 {
+            return;
+        }
+        let until = Instant::now() + self.patience.min(LOG_PATIENCE);
+        if let Err(why) = self.channel.put(&target, until, &file) {
+            eprintln!("tiphys runner: the log was not handed over: {why}");
         }
     }
 

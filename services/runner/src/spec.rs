@@ -50,6 +50,9 @@ pub struct Spec {
     pub log_key: Option<String>,
     /// Whether standard output is the result.
     pub capture: bool,
+    /// Whether the log of a step in a container is written to its folder, too: for whoever hands it over from there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keep_log: bool,
     /// Bytes of log that are kept.
     pub log_limit: u64,
     /// When the step is out of time.

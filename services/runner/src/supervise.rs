@@ -103,7 +103,7 @@ impl<'s> Run<'s> {
     fn begin(dir: &Path, spec: &'s Spec, requests: Requests, now: fn() -> Timestamp) -> Result<Self, String> {
         input::place(dir, &spec.inputs).map_err(|refused| refused.to_string())?;
         // In a container the log is what the runner writes, and is kept by whoever runs the container.
-        let log = if spec.contained && spec.log_key.is_none() {
+        let log = if spec.contained && spec.log_key.is_none() && !spec.keep_log {
             Ok(Log::none())
         } else {
             Log::create(dir, spec.log_limit)

@@ -11,7 +11,7 @@ use regex::Regex;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tiphys_core::PodKey;
-use tiphys_executor::launcher::LogLine;
+use tiphys_executor::launcher::{LaunchError, LogLine};
 
 use crate::body::Params;
 use crate::error::ApiError;
@@ -92,6 +92,12 @@ fn open(
     Ok(SseResponse::new(stream.boxed()).keep_alive(KeepAlive::default()))
 }
 
+/// Says in its place that a log is gone, of a step that had one.
+fn gone(step: &Step, why: &str) -> Option<LogLine> {
+    let text = format!("tiphys: {why}");
+    Some(LogLine { time: step.ended?, stream: "stderr".to_owned(), text })
+}
+
 struct Reader {
     shared: Shared,
     namespace: String,
@@ -131,8 +137,12 @@ impl Reader {
             let mut of_step = Vec::new();
             loop {
                 let from = self.seen.get(&step.key).copied().unwrap_or_default();
-                // A step that never started has no log.
-                let Ok(batch) = self.shared.launcher.logs(&step.key, from, BATCH).await else { break };
+                let batch = match self.shared.launcher.logs(&step.key, from, BATCH).await {
+                    Ok(batch) => batch,
+                    Err(LaunchError::Absent(why)) if from == 0 => gone(&step, &why).into_iter().collect(),
+                    // A step that never started has no log.
+                    Err(_) => break,
+                };
                 self.seen.insert(step.key.clone(), from + batch.len());
                 let more = batch.len() == BATCH;
                 of_step.extend(batch.into_iter().map(|line| (line, step.clone())));

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 use tiphys_bus::Message;
-use tiphys_core::PodKey;
+use tiphys_core::{PodKey, Timestamp};
 use tiphys_executor::projection::{Filter, Projection};
 use tokio::sync::broadcast;
 use tracing::warn;
@@ -24,6 +24,8 @@ pub(crate) struct Step {
     pub(crate) pod: String,
     /// Name without the boundary's.
     pub(crate) display: String,
+    /// When it ended on a machine of a cluster: then it had a log.
+    pub(crate) ended: Option<Timestamp>,
 }
 
 /// The projection. Cheap to clone.
@@ -89,7 +91,8 @@ impl Workflows {
             let names = [&node.id, &node.name, &node.display_name, &pod];
             let meant = wanted.is_empty() || names.iter().any(|name| *name == wanted);
             let key = node.pod.clone().filter(|_| meant)?;
-            Some(Step { key, pod, display: node.display_name.clone() })
+            let ended = node.finished.filter(|_| node.host.is_some());
+            Some(Step { key, pod, display: node.display_name.clone(), ended })
         });
         nodes.collect()
     }

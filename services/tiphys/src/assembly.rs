@@ -1,5 +1,6 @@
 //! What the roles are made of: the same pieces whether they share a process or have one each.
 
+mod certificate;
 mod contained;
 mod place;
 
@@ -19,7 +20,7 @@ use tracing::warn;
 
 use crate::data::DataFolder;
 pub(crate) use contained::RunnerRoutes;
-pub(crate) use place::{Launchers, Surroundings, cluster};
+pub(crate) use place::{Launchers, Surroundings, cluster, runner_certificate};
 
 /// How long the roles may take until they are ready.
 const READY_WITHIN: Duration = Duration::from_secs(60);

@@ -14,8 +14,12 @@ use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use rustls::ServerConfig;
 use tiphys_kit::{CancellationToken, Crowd, Guest, Tasks, attend};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tracing::{debug, warn};
 
 /// Connections at once; one more takes the place of the longest idle.
@@ -25,6 +29,8 @@ const MAX_HEADERS: usize = 100;
 const MAX_HEADER_BYTES: usize = 32 * 1024;
 /// The headers of a request must arrive within this time.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// The first byte of whoever speaks TLS.
+const HANDSHAKE: u8 = 22;
 /// Connections under way may take so long to end at shutdown.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -44,11 +50,22 @@ pub(crate) async fn serve(
     router: Router,
     stop: CancellationToken,
 ) -> Result<(), std::io::Error> {
+    serve_with(listener, router, None, stop).await
+}
+
+/// The same, with a certificate for those who begin with a handshake: one port is enough for both.
+pub(crate) async fn serve_with(
+    listener: TcpListener,
+    router: Router,
+    tls: Option<Arc<ServerConfig>>,
+    stop: CancellationToken,
+) -> Result<(), std::io::Error> {
+    let tls = tls.map(TlsAcceptor::from);
     let tasks = Tasks::new(stop.clone());
     let crowd = Crowd::new(CONNECTIONS);
     while let Some((stream, guest)) = tiphys_kit::accept(&listener, &crowd, &stop).await {
         let guest = Arc::new(guest);
-        let connection = connection(stream, router.clone(), stop.clone(), guest.clone());
+        let connection = open(stream, tls.clone(), router.clone(), stop.clone(), guest.clone());
         tasks.spawn("connection", async move {
             tokio::select! {
                 // First, so that what can be written is written.
@@ -64,7 +81,43 @@ pub(crate) async fn serve(
     Ok(())
 }
 
-async fn connection(stream: TcpStream, router: Router, stop: CancellationToken, guest: Arc<Guest>) {
+/// A connection of which it is known how it speaks.
+enum Begun {
+    Plain(TcpStream),
+    Encrypted(Box<TlsStream<TcpStream>>),
+}
+
+async fn open(
+    stream: TcpStream,
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    stop: CancellationToken,
+    guest: Arc<Guest>,
+) {
+    let Some(tls) = tls else { return connection(stream, router, stop, guest).await };
+    let begins = tokio::time::timeout(HEADER_TIMEOUT, begin(stream, tls));
+    match stop.run_until_cancelled(begins).await {
+        Some(Ok(Ok(Begun::Plain(stream)))) => connection(stream, router, stop, guest).await,
+        Some(Ok(Ok(Begun::Encrypted(stream)))) => connection(*stream, router, stop, guest).await,
+        Some(Ok(Err(error))) => debug!(%error, "a connection ended in its handshake"),
+        Some(Err(_)) | None => {}
+    }
+}
+
+async fn begin(stream: TcpStream, tls: TlsAcceptor) -> std::io::Result<Begun> {
+    let mut first = [0];
+    if stream.peek(&mut first).await? == 1 && first == [HANDSHAKE] {
+        return Ok(Begun::Encrypted(Box::new(tls.accept(stream).await?)));
+    }
+    Ok(Begun::Plain(stream))
+}
+
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    router: Router,
+    stop: CancellationToken,
+    guest: Arc<Guest>,
+) {
     let router = TowerToHyperService::new(router);
     let ending = stop.clone();
     let service = service_fn(move |request: http::Request<Incoming>| {

@@ -283,7 +283,9 @@ impl Service<'_> {
             let (host, port) = (self.args.host.as_str(), self.args.port);
             let listener = TcpListener::bind((host, port)).await.with_context(|| format!("{host}:{port}"))?;
             let router = routes.router();
-            rooms.spawn("runners", move |stop| crate::http::serve(listener, router, stop));
+            let tls = assembly::runner_certificate(&self.data, &self.args.launch)?;
+            let tls = tls.map(|certificate| certificate.server);
+            rooms.spawn("runners", move |stop| crate::http::serve_with(listener, router, tls, stop));
         }
         Ok(routes)
     }

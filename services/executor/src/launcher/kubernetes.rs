@@ -9,8 +9,10 @@
 
 mod after;
 mod ask;
+mod config;
 mod create;
 mod judge;
+mod keep;
 mod log;
 mod parcel;
 mod pod;
@@ -20,8 +22,7 @@ mod serve;
 mod token;
 mod watch;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::PathBuf;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -29,7 +30,6 @@ use async_trait::async_trait;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::api::ListParams;
 use kube::{Api, Client};
-use secrecy::SecretString;
 use tiphys_core::{Clock, PodKey};
 use tiphys_kit::{CancellationToken, Tasks};
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -37,6 +37,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use super::{ArtifactStore, Ended, LaunchError, Launcher, LogLine, PodSpec, PodState, Secrets, patch};
 use crate::scratch::Scratch;
 use ask::{Failure, Kind, within};
+pub use config::{Config, ImageCommand, RUNNER_ROUTES, RunnerImage};
 use record::{Names, Place, Record};
 
 /// How many wake-ups may wait.
@@ -45,89 +46,6 @@ const CHANGES: usize = 1024;
 const REQUEST: Duration = Duration::from_secs(30);
 /// The first list of pods takes no longer.
 const FIRST_LIST: Duration = Duration::from_secs(120);
-
-/// How steps are run in a cluster.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// Which Tiphys the pods belong to, a label's value: two installations in one cluster do not see each other's.
-    pub installation: String,
-    /// Namespaces in which workflows run; empty: all.
-    pub namespaces: Vec<String>,
-    /// The image that holds the runner; without one, only plain steps run.
-    pub runner: Option<RunnerImage>,
-    /// `HOST:PORT` where pods reach [`KubernetesLauncher::runner_routes`], in plain HTTP; none: they are reached through the
-    /// API server.
-    pub address: Option<String>,
-    /// What the tokens of runners are made with; the same in all executors of an installation, and after a restart.
-    pub key: SecretString,
-    /// Variables that every step gets.
-    pub environment: BTreeMap<String, String>,
-    /// What images run by themselves, for steps that name no command and need the runner.
-    pub images: BTreeMap<String, ImageCommand>,
-    /// How long a runner tries to fetch and to hand over.
-    pub patience: Duration,
-    /// How long a pod may wait for an image or a Secret that is not there.
-    pub stuck: Duration,
-    /// How long after its time to end a pod counts as lost, where its node does not confirm the end.
-    pub lost: Duration,
-    /// Every container gets a read-only root with a `/tmp`, no capabilities and no new privileges, whatever its manifest
-    /// says; what needs more is refused.
-    pub restricted: bool,
-    /// Bytes of log that the runner keeps for the artifact `main-logs`.
-    pub log_limit: u64,
-    /// Requests to the API server at the same time, besides watches and streams.
-    pub requests: usize,
-    /// A folder for what is on its way to the artifact store.
-    pub scratch: PathBuf,
-}
-
-/// An image with the runner in it.
-#[derive(Debug, Clone)]
-pub struct RunnerImage {
-    /// The image.
-    pub image: String,
-    /// The program in it, an absolute path.
-    pub program: String,
-    /// When it is pulled, as Kubernetes says it.
-    pub pull_policy: Option<String>,
-    /// Mount it as a volume, for clusters that have image volumes; else an init container copies the program.
-    pub volume: bool,
-}
-
-/// What an image runs by itself.
-#[derive(Debug, Clone, Default)]
-pub struct ImageCommand {
-    /// `ENTRYPOINT`.
-    pub entrypoint: Vec<String>,
-    /// `CMD`.
-    pub arguments: Vec<String>,
-}
-
-/// Where [`KubernetesLauncher::runner_routes`] are.
-pub const RUNNER_ROUTES: &str = "/runner/v1/{pod}";
-
-impl Config {
-    /// The usual settings.
-    #[must_use]
-    pub fn new(installation: String, key: SecretString, scratch: PathBuf) -> Self {
-        Self {
-            installation,
-            namespaces: Vec::new(),
-            runner: None,
-            address: None,
-            key,
-            environment: BTreeMap::new(),
-            images: BTreeMap::new(),
-            patience: Duration::from_secs(1800),
-            stuck: Duration::from_secs(600),
-            lost: Duration::from_secs(60),
-            restricted: false,
-            log_limit: 64 << 20,
-            requests: 64,
-            scratch,
-        }
-    }
-}
 
 /// The launcher. Executors of an installation have one each, and see the same pods.
 pub struct KubernetesLauncher {
@@ -152,6 +70,7 @@ struct Shared {
     tasks: Tasks,
     requests: Semaphore,
     scratch: Scratch,
+    logs: log::Logs,
 }
 
 impl KubernetesLauncher {
@@ -183,6 +102,7 @@ impl KubernetesLauncher {
             changed,
             tasks: Tasks::new(stop),
             scratch,
+            logs: log::Logs::default(),
         });
         let mut lists = Vec::new();
         for api in shared.scopes() {
@@ -329,6 +249,9 @@ impl Launcher for KubernetesLauncher {
     }
 
     async fn start(&self, pod: &PodSpec, _secrets: Secrets) -> Result<(), LaunchError> {
+        if self.shared.config.only_reads {
+            return Err(LaunchError::Unavailable("this process reads logs, and starts no steps".into()));
+        }
         self.shared.start(pod).await
     }
 
@@ -337,7 +260,7 @@ impl Launcher for KubernetesLauncher {
             return Ok(state);
         }
         let Some(pod) = self.shared.find(key).await? else { return Ok(PodState::Unknown) };
-        if record::label(&pod, pod::COMPLETED) == Some("true") {
+        if record::label(&pod, pod::COMPLETED) == Some("true") || self.shared.names().get(key).is_some() {
             // Its end was taken note of: nothing is kept for it.
             return Ok(judge::state(&pod, self.shared.clock.now()));
         }
@@ -354,22 +277,27 @@ impl Launcher for KubernetesLauncher {
             if record.is_over() || std::mem::replace(&mut record.stopping, true) {
                 return Ok(());
             }
-            self.shared.delete(key.clone(), record.place.clone());
+            let runs = matches!(record.state, PodState::Running { .. });
+            self.shared.end(key.clone(), record.place.clone(), runs);
             return Ok(());
         }
         if let Some(pod) = self.shared.find(key).await? {
             self.shared.apply(&pod);
-            if let Some(record) = self.shared.pods().get_mut(key) {
-                record.stopping = true;
-            }
-            self.shared.delete(key.clone(), Place::of(&pod));
+            let runs = {
+                let mut pods = self.shared.pods();
+                let record = pods.get_mut(key);
+                record.is_some_and(|record| {
+                    record.stopping = true;
+                    matches!(record.state, PodState::Running { .. })
+                })
+            };
+            self.shared.end(key.clone(), Place::of(&pod), runs);
         }
         Ok(())
     }
 
     async fn logs(&self, key: &PodKey, from: usize, max: usize) -> Result<Vec<LogLine>, LaunchError> {
-        let Some(place) = self.shared.place(key).await? else { return Ok(Vec::new()) };
-        log::read(&self.shared, &place, from, max).await
+        self.shared.logs(key, from, max).await
     }
 
     async fn forget(&self, key: &PodKey) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, ResourceQuota};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
 use kube::Api;
@@ -270,5 +270,30 @@ async fn the_rights_that_are_told_are_enough() {
         (claim && budget && pods).then_some(())
     })
     .await;
+    run.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quota_takes_the_container_that_brings_the_runner() {
+    let Some(mut stage) = Stage::new().await else { return };
+    let quotas = Api::<ResourceQuota>::namespaced(stage.client.clone(), &stage.namespace);
+    let hard =
+        json!({"requests.cpu": "2", "limits.cpu": "2", "requests.memory": "2Gi", "limits.memory": "2Gi"});
+    let quota = json!({"metadata": {"name": "all"}, "spec": {"hard": hard}});
+    quotas.create(&PostParams::default(), &serde_json::from_value(quota).unwrap()).await.unwrap();
+    until("the quota counts", async || quotas.get("all").await.unwrap().status?.hard).await;
+    let resources =
+        json!({"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"cpu": "1", "memory": "64Mi"}});
+    let container = json!({"image": "busybox:1", "command": ["sh"], "resources": resources});
+    let pod = |name: &str| PodSpec { script: Some("exit 4".into()), ..stage.pod_of(name, container.clone()) };
+    let (counted, silent) = (pod("counted"), pod("silent"));
+    let mut run = stage.run().await;
+    assert_eq!(run.through(&counted).await.exit_code, Some(4));
+    run.end().await;
+    // One that says nothing is not let in.
+    stage.config.runner_resources.clear();
+    let run = stage.run().await;
+    let refused = run.launcher.start(&silent, Default::default()).await.unwrap_err().to_string();
+    assert!(refused.contains("must specify") && refused.contains("tiphys-runner"), "{refused}");
     run.end().await;
 }

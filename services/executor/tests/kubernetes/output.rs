@@ -10,7 +10,7 @@ use tiphys_executor::launcher::{
 
 use crate::support::{Run, Stage, nowhere};
 
-fn artifact(name: &str, path: &str, archive: Archive) -> OutputArtifact {
+pub(crate) fn artifact(name: &str, path: &str, archive: Archive) -> OutputArtifact {
     OutputArtifact {
         name: name.into(),
         path: path.into(),
@@ -36,7 +36,7 @@ async fn stored(stage: &Stage, run: &Run, key: &str, text: &str) -> ArtifactSour
 }
 
 /// All kinds of inputs and outputs.
-async fn everything(stage: &Stage, run: &mut Run) -> PodResult {
+pub(crate) async fn everything(stage: &Stage, run: &mut Run) -> PodResult {
     let script = "set -e; cat /in/raw /in/stored; echo; echo v > /tmp/p; mkdir -p /tmp/tree/sub; \
                   echo deep > /tmp/tree/sub/file; printf plain > /tmp/plain; test -z \"$TIPHYS_RUNNER\"; \
                   test $TIPHYS_WORKFLOW = wf; echo oops >&2";
@@ -70,9 +70,14 @@ async fn everything(stage: &Stage, run: &mut Run) -> PodResult {
     assert_eq!(std::fs::read_to_string(tree.join("tree/sub/file")).unwrap(), "deep\n");
     let log = run.store.get(&result.artifacts[2].key).await.unwrap();
     assert!(String::from_utf8_lossy(&log).contains("raw and stored\n"));
-    let mut texts = run.texts(&pod.key).await;
-    texts.sort();
-    assert_eq!(texts, ["oops", "raw and stored"]);
+    let mut lines = run.lines(&pod.key).await;
+    lines.sort_by(|one, other| one.text.cmp(&other.text));
+    let told: Vec<&str> = lines.iter().map(|line| line.text.as_str()).collect();
+    assert_eq!(told, ["oops", "raw and stored"]);
+    // The runner tells the streams apart, and hands over what it told where it reaches us.
+    let stream = if stage.config.address.is_some() { "stderr" } else { "stdout" };
+    assert_eq!((lines[0].stream.as_str(), lines[1].stream.as_str()), (stream, "stdout"));
+    assert!(lines.iter().all(|line| line.time > result.started.unwrap()), "{lines:?}");
     result
 }
 

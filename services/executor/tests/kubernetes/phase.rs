@@ -60,7 +60,7 @@ async fn what_cannot_start_is_given_up() {
             "secret",
             json!({"image": "busybox:1", "command": ["true"],
                 "env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "nobodys", "key": "a"}}}]}),
-            "CreateContainerConfigError: secret \"nobodys\" not found",
+            "CreateContainerConfigError: secret \"nobodys\" not found; a secret of the manifests that Tiphys reads is not copied",
         ),
     ];
     let pods: Vec<PodSpec> =

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::PostParams;
 use serde_json::json;
 use tiphys_core::PodKey;
-use tiphys_executor::launcher::{Launcher, PodSpec, PodState, PodVerdict, Secrets};
+use tiphys_executor::launcher::{Launcher, PodGc, PodSpec, PodState, PodVerdict, Secrets};
 use tiphys_servers::Kubernetes;
 use tiphys_servers::flaky::{Fault, Flaky};
 use tiphys_servers::kubelet::{Fate, Kubelet, Stub};
@@ -289,4 +289,21 @@ async fn an_executor_keeps_nothing_of_what_another_looks_after() {
     assert_eq!(other.end_of(&runs.key).await.verdict, PodVerdict::Error);
     owner.end().await;
     other.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_cannot_be_read_holds_up_nothing() {
+    let Some((stage, _)) = stage().await else { return };
+    let mut run = stage.run().await;
+    let mut pod = pod(&stage, "unreadable", "ends");
+    pod.pod.gc = PodGc::OnCompletion;
+    let result = run.through(&pod).await;
+    assert_eq!(result.verdict, PodVerdict::Succeeded);
+    run.launcher.forget(&pod.key).await;
+    until("the pod is gone", async || stage.object(&pod).await.is_none().then_some(())).await;
+    let texts = run.texts(&pod.key).await;
+    assert_eq!(texts.len(), 1, "{texts:?}");
+    let why = "tiphys: there is no log of this step: it could not be read before its pod went: ";
+    assert!(texts[0].starts_with(why), "{texts:?}");
+    run.end().await;
 }

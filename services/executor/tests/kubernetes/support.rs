@@ -1,7 +1,7 @@
 //! A launcher on the shared cluster, in a namespace of its own, and pods for it.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -12,10 +12,17 @@ use serde_json::{Value, json};
 use tiphys_core::{PodKey, SystemClock};
 use tiphys_executor::artifact::LocalStore;
 use tiphys_executor::launcher::kubernetes::{Config, KubernetesLauncher, RunnerImage};
-use tiphys_executor::launcher::{ArtifactStore, Launcher, PodOptions, PodResult, PodSpec, PodState, Secrets};
+use tiphys_executor::launcher::{
+    ArtifactStore, Launcher, LogLine, PodOptions, PodResult, PodSpec, PodState, Secrets,
+};
 use tiphys_kit::{CancellationToken, Tasks};
 use tiphys_servers::Kubernetes;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+use tokio_rustls::server::TlsStream;
 
 /// Longer than anything takes, on the slowest machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
@@ -79,8 +86,21 @@ impl Stage {
 
     /// Serves runners at an address, which the config names from then on; the launcher is there for it.
     pub(crate) async fn dialled(&mut self) -> Run {
-        let listener = tokio::net::TcpListener::bind((self.cluster.gateway(), 0)).await.unwrap();
+        let listener = TcpListener::bind((self.cluster.gateway(), 0)).await.unwrap();
         self.config.address = Some(listener.local_addr().unwrap().to_string());
+        let run = self.run().await;
+        let routes = run.launcher.runner_routes();
+        Tasks::new(run.stop.clone()).spawn("serve", async move {
+            axum::serve(listener, routes).await.unwrap();
+        });
+        run
+    }
+
+    /// The same, encrypted.
+    pub(crate) async fn encrypted(&mut self) -> Run {
+        let (listener, certificate) = Tls::listen(self.cluster.gateway()).await;
+        self.config.address = Some(listener.address().to_string());
+        self.config.certificate = Some(certificate);
         let run = self.run().await;
         let routes = run.launcher.runner_routes();
         Tasks::new(run.stop.clone()).spawn("serve", async move {
@@ -136,6 +156,51 @@ impl Stage {
         let own = all.iter().filter(|request| request.namespace == self.namespace && request.user == "admin");
         let own = own.filter(|request| !matches!(request.verb.as_str(), "watch" | "list"));
         own.map(|request| format!("{} {}", request.verb, request.resource)).collect()
+    }
+}
+
+/// Accepts connections by TLS.
+pub(crate) struct Tls {
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+}
+
+impl Tls {
+    /// Listens with a certificate that is made for it, and tells that in PEM.
+    pub(crate) async fn listen(host: Ipv4Addr) -> (Self, String) {
+        let listener = TcpListener::bind((host, 0)).await.unwrap();
+        let made = rcgen::generate_simple_self_signed(vec![host.to_string()]).unwrap();
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let provider = Arc::new(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+        (Self { listener, acceptor: TlsAcceptor::from(Arc::new(config)) }, made.cert.pem())
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.listener.local_addr().unwrap()
+    }
+}
+
+impl axum::serve::Listener for Tls {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, SocketAddr) {
+        loop {
+            let (stream, address) = self.listener.accept().await.unwrap();
+            if let Ok(stream) = self.acceptor.accept(stream).await {
+                return (stream, address);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
     }
 }
 
@@ -197,9 +262,12 @@ impl Run {
         assert!(self.launcher.drain(PATIENCE).await);
     }
 
+    pub(crate) async fn lines(&self, key: &PodKey) -> Vec<LogLine> {
+        self.launcher.logs(key, 0, usize::MAX).await.unwrap()
+    }
+
     pub(crate) async fn texts(&self, key: &PodKey) -> Vec<String> {
-        let lines = self.launcher.logs(key, 0, usize::MAX).await.unwrap();
-        lines.into_iter().map(|line| line.text).collect()
+        self.lines(key).await.into_iter().map(|line| line.text).collect()
     }
 }
 

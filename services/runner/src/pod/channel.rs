@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpStream, ToSocketAddrs as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -12,6 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::{archive, durable};
 
 use super::http::{self, Answer, Request};
+use super::secure::Trust;
 
 /// The socket in the runner's folder.
 const SOCKET: &str = "relay";
@@ -19,11 +20,15 @@ const SOCKET: &str = "relay";
 const ANSWER: Duration = Duration::from_secs(300);
 /// Pauses between tries, from and to.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// One address is tried for so long, from and to, as time is left.
+const CONNECTS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+/// What an address begins with where the way to it is encrypted.
+const ENCRYPTED: &str = "https://";
 /// How long a runner is given to open its socket.
 const OPENS: Duration = Duration::from_secs(10);
 
 pub(super) enum Channel {
-    Dial(String),
+    Dial { authority: String, trust: Option<Trust> },
     Relay { listener: UnixListener, open: Option<UnixStream> },
 }
 
@@ -32,13 +37,26 @@ trait Stream: Read + Write {}
 impl<S: Read + Write> Stream for S {}
 
 impl Channel {
-    pub(super) fn open(dir: &Path, address: Option<String>) -> io::Result<Self> {
+    /// The way to an address, or the socket of a relay in the folder. Errors are messages for the user.
+    pub(super) fn open(
+        dir: &Path,
+        address: Option<String>,
+        certificate: Option<&str>,
+    ) -> Result<Self, String> {
         let Some(address) = address else {
-            let listener = UnixListener::bind(dir.join(SOCKET))?;
-            listener.set_nonblocking(true)?;
+            let listener = UnixListener::bind(dir.join(SOCKET)).and_then(|listener| {
+                listener.set_nonblocking(true)?;
+                Ok(listener)
+            });
+            let listener = listener.map_err(|error| format!("{}: {error}", dir.display()))?;
             return Ok(Self::Relay { listener, open: None });
         };
-        Ok(Self::Dial(address))
+        let Some(authority) = address.strip_prefix(ENCRYPTED) else {
+            return Ok(Self::Dial { authority: address, trust: None });
+        };
+        let trust = Trust::new(authority, certificate.unwrap_or_default())
+            .map_err(|why| format!("{address} cannot be asked: {why}"))?;
+        Ok(Self::Dial { authority: authority.to_owned(), trust: Some(trust) })
     }
 
     /// Fetches a target into a file. False: there is no such thing. Errors are messages for the user.
@@ -104,11 +122,15 @@ impl Channel {
     /// A stream that is ready for a request, and the name of the other end.
     fn stream(&mut self, until: Instant) -> io::Result<(Box<dyn Stream>, String)> {
         match self {
-            Self::Dial(address) => {
-                let stream = TcpStream::connect(address.as_str())?;
+            Self::Dial { authority, trust } => {
+                let stream = connect(authority, until)?;
                 stream.set_read_timeout(Some(ANSWER))?;
                 stream.set_write_timeout(Some(ANSWER))?;
-                Ok((Box::new(stream), address.clone()))
+                let stream: Box<dyn Stream> = match trust {
+                    Some(trust) => Box::new(trust.over(stream)?),
+                    None => Box::new(stream),
+                };
+                Ok((stream, authority.clone()))
             }
             Self::Relay { listener, open } => {
                 let stream = match open.take() {
@@ -126,6 +148,19 @@ impl Channel {
             *open = None;
         }
     }
+}
+
+/// Connects to the first address of a name that answers. One that is silent is not waited for longer than there is time.
+fn connect(authority: &str, until: Instant) -> io::Result<TcpStream> {
+    let mut refused = io::Error::new(ErrorKind::NotFound, format!("{authority} has no address"));
+    for address in authority.to_socket_addrs()? {
+        let left = until.saturating_duration_since(Instant::now()).clamp(CONNECTS.0, CONNECTS.1);
+        match TcpStream::connect_timeout(&address, left) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => refused = error,
+        }
+    }
+    Err(refused)
 }
 
 fn accept(listener: &UnixListener, until: Instant) -> io::Result<UnixStream> {

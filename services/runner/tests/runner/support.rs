@@ -31,6 +31,7 @@ impl Step {
             artifacts: Vec::new(),
             log_key: None,
             capture: true,
+            keep_log: false,
             log_limit: 1 << 20,
             deadline: None,
             grace: 10_000,

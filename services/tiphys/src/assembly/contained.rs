@@ -1,8 +1,11 @@
 //! Containers and pods: opened when their server answers, tried again until it does.
 
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
+use anyhow::Context as _;
 use async_trait::async_trait;
 use axum::Router;
 use axum::extract::{Request, State};
@@ -110,5 +113,35 @@ pub(super) fn runner_image(image: &str) -> kubernetes::RunnerImage {
         program: "/tiphys-runner".into(),
         pull_policy: None,
         volume: false,
+    }
+}
+
+/// What images run by themselves, from a file with what Argo has under `images`.
+pub(super) fn images(file: &Path) -> anyhow::Result<BTreeMap<String, kubernetes::ImageCommand>> {
+    let shown = || format!("--images {}", file.display());
+    let text = std::fs::read_to_string(file).with_context(shown)?;
+    serde_saphyr::from_str(&text).with_context(shown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_are_told_as_to_argo() {
+        let file = std::env::temp_dir().join(format!("tiphys-images-{}.yaml", std::process::id()));
+        let read = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            images(&file)
+        };
+        let known =
+            read("argosay:v2:\n  cmd: [/argosay]\nscan:1: {command: [scan], args: [--all]}\n").unwrap();
+        let (say, scan) = (&known["argosay:v2"], &known["scan:1"]);
+        assert!(say.entrypoint.is_empty() && say.arguments == ["/argosay"]);
+        assert!(scan.entrypoint == ["scan"] && scan.arguments == ["--all"]);
+        let told = format!("{:#}", read("argosay:v2: {comand: [x]}").unwrap_err());
+        assert!(told.contains("tiphys-images") && told.contains("comand"), "{told}");
+        std::fs::remove_file(&file).unwrap();
+        assert!(format!("{:#}", images(&file).unwrap_err()).contains("--images"));
     }
 }

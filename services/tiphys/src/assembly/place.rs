@@ -16,6 +16,7 @@ use tiphys_executor::launcher::{ArtifactStore, Launcher};
 use tiphys_kit::CancellationToken;
 use tiphys_kit::kubernetes::{Cluster, Settings};
 
+use super::certificate::{self, Certificate};
 use super::contained::{self, Containers, Given, Pods, RunnerRoutes};
 use crate::cli::{LaunchArgs, LauncherChoice};
 use crate::data::DataFolder;
@@ -71,6 +72,14 @@ pub(crate) async fn cluster(args: &LaunchArgs, catalog: bool) -> anyhow::Result<
         accounts: args.service_accounts.clone(),
     };
     Ok(Some(Cluster::open(settings).await.context("the Kubernetes cluster")?))
+}
+
+/// The certificate by which runners of pods know us, where pods reach us encrypted.
+pub(crate) fn runner_certificate(
+    data: &DataFolder,
+    args: &LaunchArgs,
+) -> anyhow::Result<Option<Certificate>> {
+    certificate::of(&data.token()?, args.pods_reach.as_ref())
 }
 
 impl Surroundings<'_> {
@@ -133,15 +142,23 @@ impl Surroundings<'_> {
     }
 
     fn pods(&self, cluster: &Cluster, given: &Given) -> anyhow::Result<Pods> {
+        let args = self.args;
+        let reach = args.pods_reach.as_ref().map(|reach| reach.authority.to_string());
+        let images = args.images.as_deref().map(contained::images).transpose()?;
         // Whoever has it may start steps; what is made of it serves one step each, and no other purpose.
         let key = format!("{}/runners", self.data.token()?);
         let installation = self.installation.clone();
+        let usual = kubernetes::Config::new(installation, key.into(), self.data.path().join("on-the-way"));
+        let resources = args.runner_resources.clone().map(|resources| resources.0);
         let config = kubernetes::Config {
-            runner: self.args.runner_image.as_deref().map(contained::runner_image),
-            address: self.args.pods_reach.clone(),
-            restricted: self.args.restricted,
-            environment: self.reached_at(self.args.pods_reach.as_deref()),
-            ..kubernetes::Config::new(installation, key.into(), self.data.path().join("on-the-way"))
+            runner: args.runner_image.as_deref().map(contained::runner_image),
+            runner_resources: resources.unwrap_or(usual.runner_resources),
+            images: images.unwrap_or_default(),
+            environment: self.reached_at(reach.as_deref()),
+            address: reach,
+            certificate: runner_certificate(self.data, args)?.map(|certificate| certificate.text),
+            restricted: args.restricted,
+            ..usual
         };
         let routes = self.routes.clone();
         Ok(Pods { config, cluster: cluster.clone(), given: given.clone(), routes })
@@ -177,10 +194,18 @@ impl Surroundings<'_> {
         stop: CancellationToken,
     ) -> anyhow::Result<Arc<dyn Launcher>> {
         let given = Given { store, clock, stop: stop.clone() };
+        let contained: Option<Box<dyn Opener>> = match (self.args.launcher, self.cluster) {
+            (LauncherChoice::Kubernetes, Some(cluster)) => {
+                let mut pods = self.pods(cluster, &given)?;
+                pods.config.only_reads = true;
+                Some(Box::new(pods))
+            }
+            _ => self.contained(&given)?,
+        };
         let places = Places {
             host: Some(Arc::new(process::LogReader::new(self.data.steps()))),
             all_on_host: false,
-            contained: self.contained(&given)?,
+            contained,
             resource: None,
         };
         Ok(Arc::new(Several::open(places, stop).await))

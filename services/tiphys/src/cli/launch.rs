@@ -2,8 +2,11 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
+use http::uri::Authority;
+use serde_json::{Map, Value};
 use tiphys_kit::kubernetes::Accounts;
 
 /// Where steps may run.
@@ -60,10 +63,64 @@ pub(crate) struct LaunchArgs {
     /// Image that holds the runner, for pods with inputs, scripts or outputs
     #[arg(long, env = "TIPHYS_RUNNER_IMAGE", value_name = "IMAGE")]
     pub(crate) runner_image: Option<String>,
-    /// HOST:PORT under which pods reach this process (--host and --port); if absent their results come through the API
-    /// server
-    #[arg(long, value_name = "HOST:PORT")]
-    pub(crate) pods_reach: Option<String>,
+    /// What the init container that brings the runner asks for and may take, as Kubernetes' `resources` in JSON; {} says
+    /// nothing. If absent 10m and 16Mi, at most 200m and 64Mi
+    #[arg(long, value_name = "JSON")]
+    pub(crate) runner_resources: Option<Resources>,
+    /// File that tells what images run by themselves, as Argo's setting `images`: NAME: {entrypoint: […], cmd: […]}
+    #[arg(long, value_name = "FILE")]
+    pub(crate) images: Option<PathBuf>,
+    /// HOST:PORT under which pods reach this process (--host and --port), encrypted; http://HOST:PORT: not encrypted. If
+    /// absent their results come through the API server
+    #[arg(long, value_name = "[http://]HOST:PORT")]
+    pub(crate) pods_reach: Option<Reach>,
+}
+
+/// Where pods reach us.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Reach {
+    /// `HOST:PORT`.
+    pub(crate) authority: Authority,
+    /// Whether they ask by TLS.
+    pub(crate) encrypted: bool,
+}
+
+impl FromStr for Reach {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (scheme, rest) = text.split_once("://").unwrap_or(("https", text));
+        let encrypted = match scheme {
+            "https" => true,
+            "http" => false,
+            _ => {
+                return Err(format!("`{scheme}` is no way to reach us; name HOST:PORT, or http://HOST:PORT"));
+            }
+        };
+        let authority = rest.trim_end_matches('/').parse::<Authority>().ok();
+        let authority = authority.filter(|found| found.port_u16().is_some() && !found.as_str().contains('@'));
+        let authority = authority.ok_or("name host and port, as in tiphys.argo.svc:2746")?;
+        Ok(Self { authority, encrypted })
+    }
+}
+
+/// Kubernetes' ResourceRequirements.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Resources(pub(crate) Map<String, Value>);
+
+impl FromStr for Resources {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wanted =
+            r#"name requests and limits, as in {"requests": {"cpu": "10m"}, "limits": {"memory": "64Mi"}}"#;
+        let table: Map<String, Value> =
+            serde_json::from_str(text).map_err(|error| format!("{error}; {wanted}"))?;
+        let known = |(name, value): (&String, &Value)| {
+            matches!(name.as_str(), "requests" | "limits") && value.is_object()
+        };
+        if table.iter().all(known) { Ok(Self(table)) } else { Err(wanted.to_owned()) }
+    }
 }
 
 impl LaunchArgs {
@@ -83,5 +140,34 @@ impl LaunchArgs {
             || self.kubeconfig.is_some()
             || self.context.is_some()
             || !self.service_accounts.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pods_reach_us_encrypted_unless_said_otherwise() {
+        for (text, authority, encrypted) in [
+            ("tiphys:2746", "tiphys:2746", true),
+            ("https://192.0.2.7:443/", "192.0.2.7:443", true),
+            ("http://[2001:db8::7]:80", "[2001:db8::7]:80", false),
+        ] {
+            let reach: Reach = text.parse().unwrap();
+            assert_eq!((reach.authority.as_str(), reach.encrypted), (authority, encrypted));
+        }
+        for text in ["tiphys", "ftp://tiphys:21", "https://tiphys:443/path", "me@tiphys:2746", ""] {
+            assert!(text.parse::<Reach>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn resources_are_requests_and_limits() {
+        for (text, good) in
+            [("{}", true), (r#"{"limits": {"cpu": 1}}"#, true), (r#"{"cpu": 1}"#, false), ("1Gi", false)]
+        {
+            assert_eq!(text.parse::<Resources>().is_ok(), good, "{text}");
+        }
     }
 }

@@ -96,7 +96,9 @@ impl Roles {
         }
         shared.follow(followers, &mut stages.api);
         let router = tiphys_server::router(shared, guard).merge(ingress.router()).merge(routes.router());
-        stages.api.spawn("http", move |stop| crate::http::serve(listener, router, stop));
+        let tls =
+            assembly::runner_certificate(&self.data, &self.launch)?.map(|certificate| certificate.server);
+        stages.api.spawn("http", move |stop| crate::http::serve_with(listener, router, tls, stop));
         assembly::wait_until_ready(&mut stages.sources, &health).await?;
         // Before anybody knows that it runs: a signal right after that drains, too.
         let signalled = stop.clone();

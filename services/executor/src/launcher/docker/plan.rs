@@ -200,6 +200,7 @@ fn spec(scene: &Scene<'_>, container: &Container, now: Timestamp) -> Spec {
         artifacts: pod.told_artifacts(|path| path.into()),
         log_key: pod.log_key(),
         capture: pod.capture_result,
+        keep_log: false,
         log_limit: scene.config.log_limit,
         deadline: pod.deadline,
         grace: u64::try_from(pod.grace.as_millis()).unwrap_or(u64::MAX),

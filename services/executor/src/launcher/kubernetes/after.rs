@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::{StreamExt as _, stream};
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::Api;
@@ -14,9 +15,12 @@ use tiphys_kit::Backoff;
 use super::ask::{Failure, Kind, within};
 use super::judge::ENDED;
 use super::pod::{COMPLETED, INSTALLATION, UID};
-use super::record::Place;
+use super::record::{Place, key_of};
 use super::{REQUEST, Shared};
 use crate::launcher::{Ended, PodGc, PodState, PodVerdict};
+
+/// So many logs of a workflow are read at the same time.
+const LOGS: usize = 8;
 
 impl Shared {
     /// Tries until it is done, or there is nothing to do it to.
@@ -94,6 +98,28 @@ impl Shared {
         });
     }
 
+    /// Ends a pod; what it writes until then is kept.
+    pub(super) fn end(self: &Arc<Self>, key: PodKey, place: Place, runs: bool) {
+        if !runs {
+            return self.delete(key, place);
+        }
+        let shared = Arc::clone(self);
+        self.tasks.spawn("end pod", async move {
+            shared.follow_log(&key, &place).await;
+            shared.delete(key, place);
+        });
+    }
+
+    /// Takes a pod away that has ended, once its log is kept.
+    fn take_away(self: &Arc<Self>, key: PodKey, place: Place) {
+        let shared = Arc::clone(self);
+        self.tasks.spawn("take pod away", async move {
+            if shared.keep_log(&key, &place).await {
+                shared.delete(key, place);
+            }
+        });
+    }
+
     /// The end of a pod is journalled.
     pub(super) fn forget(self: &Arc<Self>, key: &PodKey) {
         let record = {
@@ -108,9 +134,12 @@ impl Shared {
         if record.kept {
             self.drop_kept(key.clone());
         }
-        let well =
-            matches!(&record.state, PodState::Ended(result) if result.verdict == PodVerdict::Succeeded);
+        let PodState::Ended(result) = &record.state else { return };
+        let well = result.verdict == PodVerdict::Succeeded;
         if record.gc == PodGc::OnCompletion || well && record.gc == PodGc::OnSuccess {
+            if result.started.is_some() {
+                return self.take_away(key.clone(), record.place);
+            }
             return self.delete(key.clone(), record.place);
         }
         let patch = json!({"metadata": {"labels": {COMPLETED: "true"}}});
@@ -129,15 +158,17 @@ impl Shared {
     }
 
     pub(super) async fn remove(self: &Arc<Self>, key: &PodKey) {
-        let place = match self.place(key).await {
-            Ok(place) => place,
-            Err(why) => return tracing::warn!(%key, %why, "a pod cannot be taken away"),
-        };
+        let place = self.place(key).await;
         let record = self.pods().remove(key);
         self.names().remove(key);
         if record.is_some_and(|record| record.kept) {
             self.drop_kept(key.clone());
         }
+        self.drop_log(key).await;
+        let place = match place {
+            Ok(place) => place,
+            Err(why) => return tracing::warn!(%key, %why, "a pod cannot be taken away"),
+        };
         if let Some(place) = place {
             self.delete(key.clone(), place);
         }
@@ -167,20 +198,56 @@ impl Shared {
             });
         }
         if workflow.collect {
-            let installation = &self.config.installation;
-            let selector = format!("{INSTALLATION}={installation},{UID}={}", workflow.uid);
-            let namespace = workflow.namespace.clone();
-            self.until_done(format!("delete pods of workflow {}", workflow.name), move |shared| {
+            self.collect(workflow);
+        }
+    }
+
+    /// Takes away the pods of a workflow, once their logs are kept.
+    fn collect(self: &Arc<Self>, workflow: &Ended) {
+        let selector = format!("{INSTALLATION}={},{UID}={}", self.config.installation, workflow.uid);
+        let known: Vec<Option<(PodKey, Place)>> = {
+            let mut names = self.names();
+            workflow.pods.iter().map(|key| Some((key.clone(), names.remove(key)?))).collect()
+        };
+        let known: Option<Vec<(PodKey, Place)>> = known.into_iter().collect();
+        let (shared, namespace, name) = (Arc::clone(self), workflow.namespace.clone(), workflow.name.clone());
+        self.tasks.spawn("take pods away", async move {
+            let pods = match known {
+                Some(known) => known,
+                None => shared.pods_of(&namespace, &selector).await,
+            };
+            let kept = stream::iter(pods)
+                .map(|(key, place)| {
+                    let shared = Arc::clone(&shared);
+                    async move { shared.keep_log(&key, &place).await }
+                })
+                .buffer_unordered(LOGS)
+                .all(std::future::ready);
+            if !kept.await {
+                return;
+            }
+            shared.until_done(format!("delete pods of workflow {name}"), move |shared| {
                 let api = shared.api(&namespace);
                 let options = ListParams::default().labels(&selector);
                 async move {
                     within(REQUEST, api.delete_collection(&DeleteParams::default(), &options)).await.map(drop)
                 }
             });
-        }
-        let mut names = self.names();
-        for key in workflow.pods.iter().filter(|_| workflow.collect) {
-            names.remove(key);
+        });
+    }
+
+    /// The pods that are there. Where that is not told, they go without their logs.
+    async fn pods_of(&self, namespace: &str, selector: &str) -> Vec<(PodKey, Place)> {
+        let (api, params) = (self.api(namespace), ListParams::default().labels(selector));
+        match self.insist("list pods", || api.list(&params)).await {
+            Ok(listed) => {
+                let all = listed.items.iter().filter_map(|pod| Some((key_of(pod)?, Place::of(pod))));
+                all.collect()
+            }
+            Err(failure) => {
+                tracing::warn!(why = failure.text, "pods cannot be listed, and go without their logs");
+                Vec::new()
+            }
         }
     }
 }

@@ -75,7 +75,7 @@ pub(super) fn sight(pod: &Pod, now: Timestamp, stopping: bool) -> Sight {
             address: status.pod_ip.clone().filter(|address| !address.is_empty()),
         };
     }
-    waiting(status)
+    waiting(status, pod.metadata.namespace.as_deref().unwrap_or_default())
 }
 
 /// The same for those who wait for the pod.
@@ -107,7 +107,19 @@ fn join(reason: &str, message: &str) -> String {
     }
 }
 
-fn waiting(status: &PodStatus) -> Sight {
+/// What to do about a Secret or ConfigMap that the kubelet does not find.
+fn absent(reason: &str, message: &str, namespace: &str) -> String {
+    let kind = ["secret", "configmap"].into_iter().find(|kind| message.starts_with(kind));
+    match kind {
+        Some(kind) if reason == "CreateContainerConfigError" && message.ends_with("not found") => format!(
+            "; a {kind} of the manifests that Tiphys reads is not copied into the cluster: apply it with kubectl in \
+             namespace {namespace}"
+        ),
+        _ => String::new(),
+    }
+}
+
+fn waiting(status: &PodStatus, namespace: &str) -> Sight {
     let waits = initial(status).iter().chain(containers(status));
     let waits = waits.filter_map(|container| container.state.as_ref()?.waiting.as_ref());
     for wait in waits {
@@ -120,7 +132,8 @@ fn waiting(status: &PodStatus) -> Sight {
             _ if STUCK.contains(&reason) => Trouble::Stuck,
             _ => Trouble::None,
         };
-        let message = join(reason, wait.message.as_deref().unwrap_or_default());
+        let told = wait.message.as_deref().unwrap_or_default();
+        let message = join(reason, told) + &absent(reason, told, namespace);
         return Sight::Pending { message, trouble };
     }
     let conditions = status.conditions.as_deref().unwrap_or_default();

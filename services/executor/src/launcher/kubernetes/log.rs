@@ -1,67 +1,329 @@
-//! Logs of pods, as the API server has them. A pod that was taken away has none, unless its log was kept as an artifact.
+//! Logs of pods: of one that is there as the API server has it, of one that is gone as it was kept in the artifact store.
 
-use futures::{AsyncBufReadExt as _, TryStreamExt as _};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::{AsyncRead, AsyncReadExt as _};
 use kube::api::LogParams;
+use tiphys_core::{PodKey, Timestamp};
 
-use super::ask::{Failure, Kind};
+use super::ask::{Failure, Kind, within};
 use super::pod::MAIN;
 use super::record::Place;
-use super::{REQUEST, Shared};
-use crate::launcher::{LaunchError, LogLine};
+use super::{REQUEST, Shared, lock, parcel};
+use crate::launcher::{Fetched, LaunchError, LogLine, log_file};
 
-/// Lines from line `from`. The API server does not say which stream a line came from.
-pub(super) async fn read(
-    shared: &Shared,
-    place: &Place,
-    from: usize,
-    max: usize,
-) -> Result<Vec<LogLine>, LaunchError> {
-    let options = LogParams { container: Some(MAIN.into()), timestamps: true, ..LogParams::default() };
-    let api = shared.api(&place.namespace);
-    let opened = shared.ask(super::within(REQUEST, api.log_stream(&place.name, &options))).await;
-    let stream = match opened {
-        Ok(stream) => stream,
-        // Nothing was written yet, or it is gone.
-        Err(Failure { kind: Kind::Missing | Kind::Refused, .. }) => return Ok(Vec::new()),
-        Err(failure) => return Err(LaunchError::Unavailable(failure.text)),
-    };
-    let mut lines = stream.lines();
-    let (mut number, mut found) = (0, Vec::new());
-    while found.len() < max {
-        let line = lines.try_next().await;
-        let Some(line) = line.map_err(|error| LaunchError::Unavailable(error.to_string()))? else { break };
-        if number >= from {
-            found.push(parse(&line));
-        }
-        number += 1;
+/// Where reading stopped is remembered of so many logs.
+const CURSORS: usize = 4096;
+/// So many copies of kept logs lie in the scratch folder.
+const COPIES: usize = 16;
+/// A longer line is cut, as the runner cuts it.
+const LONGEST: usize = tiphys_runner::log::LONGEST_LINE;
+/// Read at once.
+const CHUNK: usize = 32 << 10;
+
+/// A log as the API server sends it.
+pub(super) type Text = Box<dyn AsyncRead + Send + Unpin>;
+
+/// What is remembered of logs.
+#[derive(Debug, Default)]
+pub(super) struct Logs {
+    cursors: Mutex<HashMap<PodKey, Cursor>>,
+    copies: Mutex<VecDeque<(PodKey, Arc<Copied>)>>,
+    /// Logs that are being read to be kept.
+    busy: Mutex<HashSet<PodKey>>,
+}
+
+/// Where reading a log stopped.
+#[derive(Debug, Clone, Copy)]
+enum Cursor {
+    /// Line and byte of what was kept.
+    Kept(usize, u64),
+    /// The first line of a second, at the API server.
+    Server(usize, Timestamp),
+}
+
+/// A file of ours, until it is dropped.
+#[derive(Debug)]
+struct Copied(PathBuf);
+
+impl Drop for Copied {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
     }
-    Ok(found)
+}
+
+impl Logs {
+    fn remember(&self, key: &PodKey, cursor: Cursor) {
+        let mut cursors = lock(&self.cursors);
+        if cursors.len() >= CURSORS {
+            cursors.clear();
+        }
+        cursors.insert(key.clone(), cursor);
+    }
+
+    fn copy(&self, key: &PodKey) -> Option<Arc<Copied>> {
+        lock(&self.copies).iter().find(|(known, _)| known == key).map(|(_, copy)| copy.clone())
+    }
+
+    /// A log is read to be kept from now on. False: it is already.
+    pub(super) fn begin(&self, key: &PodKey) -> bool {
+        lock(&self.busy).insert(key.clone())
+    }
+
+    /// Whether a log is being read to be kept.
+    pub(super) fn is_busy(&self, key: &PodKey) -> bool {
+        lock(&self.busy).contains(key)
+    }
+
+    /// It was read, or is not wanted any more.
+    pub(super) fn end(&self, key: &PodKey) {
+        lock(&self.busy).remove(key);
+    }
+
+    /// Another log is kept now, or none.
+    pub(super) fn changed(&self, key: &PodKey) {
+        lock(&self.copies).retain(|(known, _)| known != key);
+        lock(&self.cursors).remove(key);
+    }
+}
+
+impl Shared {
+    /// See `Launcher::logs`.
+    pub(super) async fn logs(
+        &self,
+        key: &PodKey,
+        from: usize,
+        max: usize,
+    ) -> Result<Vec<LogLine>, LaunchError> {
+        let cursor = lock(&self.logs.cursors).get(key).copied();
+        // What a runner handed over may be in another order than what its container wrote: a reader who has begun with that
+        // goes on with it.
+        let begun = from > 0 && matches!(cursor, Some(Cursor::Server(..)));
+        if !begun && let Some(lines) = self.kept_lines(key, cursor, from, max).await? {
+            return Ok(lines);
+        }
+        if let Some(place) = self.place(key).await?
+            && let Some(lines) = self.lines_of_server(key, &place, cursor, from, max).await?
+        {
+            return Ok(lines);
+        }
+        // Kept before the pod goes: so it is looked for first and last.
+        let kept = self.kept_lines(key, cursor, from, max).await?;
+        kept.ok_or_else(|| LaunchError::Absent("the log went with its pod, and none was kept here".into()))
+    }
+
+    /// Lines of what was kept; `None`: nothing was.
+    async fn kept_lines(
+        &self,
+        key: &PodKey,
+        cursor: Option<Cursor>,
+        from: usize,
+        max: usize,
+    ) -> Result<Option<Vec<LogLine>>, LaunchError> {
+        let Some(copy) = self.kept(key).await? else { return Ok(None) };
+        let known = match cursor {
+            Some(Cursor::Kept(line, byte)) if line <= from => (line, byte),
+            _ => (0, 0),
+        };
+        let read = tokio::task::spawn_blocking(move || log_file::read(&copy.0, known, from, max)).await;
+        let read = read.map_err(std::io::Error::other).and_then(|read| read);
+        let (lines, (line, byte)) = read.map_err(|error| unavailable(&error))?;
+        self.logs.remember(key, Cursor::Kept(line, byte));
+        Ok(Some(lines))
+    }
+
+    /// Whether the log of a pod is kept.
+    pub(super) async fn is_kept(&self, key: &PodKey) -> bool {
+        matches!(self.kept(key).await, Ok(Some(_)))
+    }
+
+    /// A copy of what was kept, which is fetched once for many reads.
+    async fn kept(&self, key: &PodKey) -> Result<Option<Arc<Copied>>, LaunchError> {
+        if let Some(copy) = self.logs.copy(key) {
+            return Ok(Some(copy));
+        }
+        let copy = Arc::new(Copied(self.scratch.next()));
+        match self.store.fetch(&parcel::log_place(&self.config, key), copy.0.clone()).await {
+            Ok(Fetched::File) => {}
+            Ok(Fetched::Folder) | Err(LaunchError::Absent(_)) => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        let mut copies = lock(&self.logs.copies);
+        copies.push_back((key.clone(), copy.clone()));
+        if copies.len() > COPIES {
+            copies.pop_front();
+        }
+        Ok(Some(copy))
+    }
+
+    /// Asks the API server for the log of a pod, from a second on; what is yet to be written, too, if `follow` says so.
+    pub(super) async fn open_log(
+        &self,
+        place: &Place,
+        since: Option<Timestamp>,
+        follow: bool,
+        limit: Duration,
+    ) -> Result<Text, Failure> {
+        let options = LogParams {
+            container: Some(MAIN.into()),
+            timestamps: true,
+            since_time: since,
+            follow,
+            ..LogParams::default()
+        };
+        let api = self.api(&place.namespace);
+        let opened = self.ask(within(limit, api.log_stream(&place.name, &options))).await?;
+        Ok(Box::new(opened))
+    }
+
+    /// Lines of a pod that is there; `None`: it is not. The API server does not say which stream a line came from.
+    async fn lines_of_server(
+        &self,
+        key: &PodKey,
+        place: &Place,
+        cursor: Option<Cursor>,
+        from: usize,
+        max: usize,
+    ) -> Result<Option<Vec<LogLine>>, LaunchError> {
+        let known = match cursor {
+            Some(Cursor::Server(line, second)) if line <= from => Some((line, second)),
+            _ => None,
+        };
+        let mut stream = match self.open_log(place, known.map(|known| known.1), false, REQUEST).await {
+            Ok(stream) => stream,
+            Err(failure) if failure.kind == Kind::Missing => return Ok(None),
+            // It waits to start.
+            Err(failure) if failure.kind == Kind::Refused => return Ok(Some(Vec::new())),
+            Err(failure) => return Err(LaunchError::Unavailable(failure.text)),
+        };
+        let (mut part, mut buffer, mut found) = (Lines::default(), vec![0; CHUNK], Vec::new());
+        let mut number = known.map_or(0, |known| known.0);
+        let mut second = known;
+        loop {
+            let count = stream.read(&mut buffer).await.map_err(|error| unavailable(&error))?;
+            let lines = match buffer.get(..count) {
+                Some(bytes) if count > 0 => part.take(bytes),
+                _ => part.rest().into_iter().collect(),
+            };
+            for line in lines {
+                if found.len() >= max {
+                    break;
+                }
+                if second.is_none_or(|(_, at)| at.as_second() != line.time.as_second()) {
+                    second = Some((number, line.time));
+                }
+                if number >= from {
+                    found.push(line);
+                }
+                number += 1;
+            }
+            if count == 0 || found.len() >= max {
+                break;
+            }
+        }
+        if let Some((line, second)) = second {
+            self.logs.remember(key, Cursor::Server(line, second));
+        }
+        Ok(Some(found))
+    }
+}
+
+fn unavailable(error: &std::io::Error) -> LaunchError {
+    LaunchError::Unavailable(format!("a log cannot be read: {error}"))
+}
+
+/// Makes lines of what the API server sends: a time, a space and the text, of which a long one is cut.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    part: Vec<u8>,
+    /// Of a line whose beginning was cut off already.
+    time: Option<Timestamp>,
+}
+
+impl Lines {
+    /// Takes bytes, and gives the lines that they end.
+    pub(super) fn take(&mut self, bytes: &[u8]) -> Vec<LogLine> {
+        let mut lines = Vec::new();
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            if let Some(end) = piece.strip_suffix(b"\n") {
+                self.part.extend_from_slice(end);
+                lines.extend(self.line());
+                self.time = None;
+            } else {
+                self.part.extend_from_slice(piece);
+                if self.part.len() >= LONGEST {
+                    lines.extend(self.line());
+                }
+            }
+        }
+        lines
+    }
+
+    /// The last line, where it has no end.
+    pub(super) fn rest(&mut self) -> Option<LogLine> {
+        if self.part.is_empty() { None } else { self.line() }
+    }
+
+    /// What there is, as a line; `None`: all of it was cut off and told already.
+    fn line(&mut self) -> Option<LogLine> {
+        let whole = String::from_utf8_lossy(&std::mem::take(&mut self.part)).into_owned();
+        let (time, text) = match self.time {
+            Some(_) if whole.is_empty() => return None,
+            Some(time) => (time, whole),
+            None => parse(whole),
+        };
+        self.time = Some(time);
+        Some(LogLine { time, stream: "stdout".to_owned(), text })
+    }
 }
 
 /// A time, a space and the text.
-fn parse(line: &str) -> LogLine {
-    let stream = "stdout".to_owned();
-    let split = line.split_once(' ').unwrap_or((line, ""));
-    match split.0.parse() {
-        Ok(time) => LogLine { time, stream, text: split.1.to_owned() },
-        Err(_) => LogLine { time: tiphys_core::Timestamp::UNIX_EPOCH, stream, text: line.to_owned() },
+fn parse(line: String) -> (Timestamp, String) {
+    let (time, text) = line.split_once(' ').unwrap_or((&line, ""));
+    match time.parse() {
+        Ok(time) => (time, text.to_owned()),
+        Err(_) => (Timestamp::UNIX_EPOCH, line),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::*;
 
     #[test]
     fn a_line_has_a_time() {
         for (line, second, text) in [
-            ("2026-11-30T12:00:00.123456789Z hello world", 1_796_040_000, "hello world"),
-            ("2026-11-30T12:00:00Z ", 1_796_040_000, ""),
-            ("2026-11-30T12:00:00Z", 1_796_040_000, ""),
-            ("no time at all", 0, "no time at all"),
+            ("2026-11-30T12:00:00.123456789Z hello world\n", 1_796_040_000, "hello world"),
+            ("2026-11-30T12:00:00Z \n", 1_796_040_000, ""),
+            ("2026-11-30T12:00:00Z\n", 1_796_040_000, ""),
+            ("no time at all\n", 0, "no time at all"),
         ] {
-            let read = parse(line);
+            let mut lines = Lines::default();
+            // However it comes in pieces.
+            let mut read: Vec<LogLine> =
+                line.as_bytes().chunks(7).flat_map(|piece| lines.take(piece)).collect();
+            assert_eq!((read.len(), lines.rest()), (1, None));
+            let read = read.remove(0);
             assert_eq!((read.time.as_second(), read.text.as_str()), (second, text), "{line}");
         }
+    }
+
+    #[test]
+    fn a_long_line_is_cut_and_each_piece_has_its_time() {
+        let mut lines = Lines::default();
+        let mut read = lines.take(format!("2026-11-30T12:00:00Z {}", "x".repeat(LONGEST)).as_bytes());
+        read.extend(lines.take(b"tail\n2026-11-30T12:00:01Z next\n2026-11-30T12:00:02Z open"));
+        read.extend(lines.rest());
+        let told: Vec<(i64, usize)> =
+            read.iter().map(|line| (line.time.as_second() - 1_796_040_000, line.text.len())).collect();
+        assert_eq!(told, [(0, LONGEST), (0, 4), (1, 4), (2, 4)]);
+        // A line that ends where it was cut is no second one.
+        let mut lines = Lines::default();
+        let whole = format!("2026-11-30T12:00:00Z {}\n", "x".repeat(LONGEST));
+        let (begin, end) = whole.split_at(whole.len() - 1);
+        assert_eq!(lines.take(begin.as_bytes()).len() + lines.take(end.as_bytes()).len(), 1);
     }
 }

@@ -129,8 +129,13 @@ fn bring(config: &Config, spec: &PodSpec, pod: &mut Map<String, Value>) -> Resul
         "securityContext": security,
         "volumeMounts": [{"name": NAME, "mountPath": VOLUME}],
     });
-    if let (Some(policy), Value::Object(container)) = (policy, &mut container) {
-        container.insert("imagePullPolicy".into(), json!(policy));
+    if let Value::Object(container) = &mut container {
+        if let Some(policy) = policy {
+            container.insert("imagePullPolicy".into(), json!(policy));
+        }
+        if !config.runner_resources.is_empty() {
+            container.insert("resources".into(), json!(config.runner_resources));
+        }
     }
     if let Value::Array(list) = pod.entry("initContainers").or_insert_with(|| json!([])) {
         list.insert(0, container);
@@ -155,7 +160,7 @@ fn command(spec: &PodSpec, config: &Config, main: &Map<String, Value>) -> Result
             return Err(LaunchError::Missing(format!(
                 "template {}: image {image} brings its own command, which is not known here, and the runner has to \
                  start it, as the step has a script, inputs or outputs; name it as `command:`, or list it in the \
-                 setting `images`",
+                 file of `--images`",
                 spec.template
             )));
         }
@@ -174,7 +179,8 @@ fn order(
     let told =
         |error: serde_json::Error| LaunchError::Missing(format!("the step cannot be written: {error}"));
     let mut order = Order {
-        address: config.address.clone(),
+        address: address(config),
+        certificate: config.certificate.clone(),
         patience: u64::try_from(config.patience.as_millis()).unwrap_or(u64::MAX),
         parcel: Placed::Here(Box::new(parcel)),
     };
@@ -189,6 +195,12 @@ fn order(
         Placed::At(_) => None,
     };
     Ok((serde_json::to_string(&order).map_err(told)?, stored))
+}
+
+/// Whom the runner asks. A runner that knows of no encryption does not find what is written so, and tells no token.
+fn address(config: &Config) -> Option<String> {
+    let address = config.address.as_ref()?;
+    Some(if config.certificate.is_some() { format!("https://{address}") } else { address.clone() })
 }
 
 pub(super) use super::token::Verb;
@@ -215,6 +227,7 @@ fn parcel(spec: &PodSpec, config: &Config, keys: &Keys, command: Vec<String>, no
             .chain(log_key.as_deref().map(put))
             .collect(),
         report: put(&keys.place(&spec.key, REPORT)),
+        log: config.address.is_some().then(|| put(&keys.log(&spec.key))),
         spec: runner_spec(spec, config, command, log_key, now),
     }
 }
@@ -242,6 +255,7 @@ fn runner_spec(
         artifacts: spec.told_artifacts(|path| path.into()),
         log_key,
         capture: spec.capture_result,
+        keep_log: config.address.is_some(),
         log_limit: config.log_limit,
         // The kubelet keeps the deadline.
         deadline: None,
@@ -256,6 +270,11 @@ pub(super) fn relay(config: &Config) -> [String; 3] {
 
 /// The container in which the runner is.
 pub(super) const CONTAINER: &str = MAIN;
+
+/// Where the log of a pod is kept in the store.
+pub(super) fn log_place(config: &Config, key: &PodKey) -> String {
+    Keys::new(&config.key).log(key)
+}
 
 /// Where a pod's own things are kept in the store: the folder.
 pub(super) fn place(config: &Config, key: &PodKey, name: &str) -> String {

@@ -46,6 +46,8 @@ pub(super) struct Record {
     pub(super) kept: bool,
     /// It was told to end, by us.
     pub(super) stopping: bool,
+    /// Somebody had taken it away before it was seen here: nothing of it is kept.
+    pub(super) going: bool,
     /// What is under way for it.
     pub(super) busy: Busy,
 }
@@ -78,6 +80,7 @@ impl Record {
             relay: runner.starts_with("relay"),
             kept: runner.ends_with(STORED),
             stopping: false,
+            going: pod.metadata.deletion_timestamp.is_some(),
             busy: Busy::default(),
         }
     }

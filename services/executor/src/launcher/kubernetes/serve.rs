@@ -27,7 +27,7 @@ use super::Shared;
 use super::parcel;
 use super::record::Place;
 use super::token::{Keys, PATH, Verb};
-use crate::launcher::{Fetched, LaunchError, PodState};
+use crate::launcher::{Fetched, LaunchError};
 
 /// Name that a folder gets when it is unpacked; no archive of a runner holds it.
 const TOP: &str = ".tiphys-top";
@@ -49,13 +49,18 @@ pub(super) fn routes(shared: &Arc<Shared>) -> Router {
 }
 
 impl Shared {
+    /// A log may be no longer: what the runner keeps, and its last word.
+    const fn most_of_log(&self) -> u64 {
+        self.config.log_limit.saturating_add(1 << 10)
+    }
+
     /// Whether a runner may do it: its token is for that, and its step goes on.
     fn check(&self, verb: Verb, pod: &PodKey, wanted: &Wanted) -> Result<(), Refusal> {
         if !Keys::new(&self.config.key).holds(verb, pod, &wanted.key, &wanted.token) {
             return Err((StatusCode::FORBIDDEN, "the token is not for this".into()));
         }
-        match self.pods().get(pod).map(|record| &record.state) {
-            Some(PodState::Ended(_)) => Err((StatusCode::GONE, "the step is over".into())),
+        match self.pods().get(pod) {
+            Some(record) if record.is_over() => Err((StatusCode::GONE, "the step is over".into())),
             Some(_) => Ok(()),
             // Perhaps its being there has not been heard of.
             None => Err((StatusCode::SERVICE_UNAVAILABLE, "the step is not known here".into())),
@@ -133,12 +138,18 @@ async fn store(
     Query(wanted): Query<Wanted>,
     body: Body,
 ) -> Result<Response, Refusal> {
-    shared.check(Verb::Put, &PodKey(pod), &wanted)?;
+    let pod = PodKey(pod);
+    shared.check(Verb::Put, &pod, &wanted)?;
+    let is_log = wanted.key == parcel::log_place(&shared.config, &pod);
+    if is_log && shared.pods().get(&pod).is_some_and(|record| record.going) {
+        // Its workflow may have been deleted: what is kept now would stay for ever.
+        return Err((StatusCode::GONE, "its pod was taken away".into()));
+    }
+    let most = if is_log { shared.most_of_log() } else { Limits::default().bytes };
     let (file, folder) = (shared.scratch.next(), shared.scratch.next());
     let stored = async {
         let mut to = tokio::fs::File::create(&file).await.map_err(|error| unavailable(&error))?;
         let mut from = StreamReader::new(body.into_data_stream().map_err(io::Error::other));
-        let most = Limits::default().bytes;
         // What is cut off is an error: its length was announced.
         let mut part = (&mut from).take(most + 1);
         if tokio::io::copy(&mut part, &mut to).await.map_err(|error| unavailable(&error))? > most {
@@ -156,6 +167,9 @@ async fn store(
     tidy(&file).await;
     tidy(&folder).await;
     let (size, sha256) = stored?;
+    if is_log {
+        shared.logs.changed(&pod);
+    }
     let receipt = tiphys_runner::pod::Receipt { size, sha256 };
     let text = serde_json::to_vec(&receipt).map_err(|error| unavailable(&error.into()))?;
     Ok(([(header::CONTENT_TYPE, "application/json")], text).into_response())

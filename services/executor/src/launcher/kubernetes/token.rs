@@ -65,9 +65,18 @@ impl Keys {
     /// Key in the store of what belongs to the pod alone. It cannot be guessed, so that no workflow names it for an
     /// artifact.
     pub(super) fn place(&self, pod: &PodKey, name: &str) -> String {
-        let secret = hex::encode(self.mac(["place", &pod.0, ""]).finalize().into_bytes());
-        let secret = secret.get(..32).unwrap_or_default();
-        format!("runner/{pod}-{secret}/{name}")
+        format!("runner/{pod}-{}/{name}", self.secret("place", pod))
+    }
+
+    /// The same for its log, which stays longer than the rest.
+    pub(super) fn log(&self, pod: &PodKey) -> String {
+        format!("runner-logs/{pod}-{}", self.secret("log", pod))
+    }
+
+    fn secret(&self, what: &str, pod: &PodKey) -> String {
+        let mut secret = hex::encode(self.mac([what, &pod.0, ""]).finalize().into_bytes());
+        secret.truncate(32);
+        secret
     }
 }
 

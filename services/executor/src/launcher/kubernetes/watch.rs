@@ -139,9 +139,12 @@ impl Shared {
 
     /// A pod that is gone, or counts as gone.
     pub(super) async fn end_as(&self, key: &PodKey, place: &Place, message: String) {
-        let result = error(self.clock.now(), message);
+        let result = error(self.clock.now(), message.clone());
         if self.settle(key, place, result) {
             self.announce(key).await;
+            if matches!(self.state(key), Some(PodState::Ended(result)) if result.started.is_some()) {
+                self.keep_word(key, &message).await;
+            }
         }
     }
 
@@ -164,6 +167,15 @@ impl Shared {
         let key = key_of(pod)?;
         if let Some(uid) = budget_of(pod) {
             self.budgets().insert(uid.to_owned());
+        }
+        let place = Place::of(pod);
+        if self.config.only_reads {
+            self.names().add(key, place);
+            return None;
+        }
+        if self.names().get(&key).is_some_and(|known| known == place) {
+            // Its end was taken note of.
+            return None;
         }
         let now = self.clock.now();
         let mut pods = self.pods();
@@ -196,6 +208,9 @@ impl Shared {
                 }
             }
             Sight::Ended { result, put, others } => {
+                if pod.metadata.deletion_timestamp.is_some() && !record.going && result.started.is_some() {
+                    self.keep_before_it_goes(key.clone(), record.place.clone());
+                }
                 if others && !std::mem::replace(&mut record.busy.end, true) {
                     self.end_others(&key, record.place.clone());
                 }
@@ -259,6 +274,10 @@ impl Shared {
         }
         let left = Duration::try_from(by.0.duration_since(now)).unwrap_or_default();
         let wait = left.saturating_add(self.config.lost);
+        if matches!(record.state, PodState::Running { .. }) && !record.going {
+            let (shared, key, place) = (Arc::clone(self), key.clone(), record.place.clone());
+            self.tasks.spawn("follow log", async move { shared.follow_log(&key, &place).await });
+        }
         let (shared, key, place) = (Arc::clone(self), key.clone(), record.place.clone());
         let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone()).unwrap_or_default();
         self.tasks.spawn("wait for end", async move {
@@ -266,6 +285,14 @@ impl Shared {
                 let message = format!("{}: its node {node} does not confirm that it ended", judge::DELETED);
                 shared.end_as(&key, &place, message).await;
             }
+        });
+    }
+
+    /// Keeps the log of a pod that somebody else takes away.
+    fn keep_before_it_goes(self: &Arc<Self>, key: PodKey, place: Place) {
+        let shared = Arc::clone(self);
+        self.tasks.spawn("keep log", async move {
+            shared.keep_log(&key, &place).await;
         });
     }
 

@@ -172,6 +172,7 @@ fn spec_of(
         artifacts: pod.told_artifacts(|path| folder.path_of(path)),
         log_key: pod.log_key(),
         capture: pod.capture_result,
+        keep_log: false,
         log_limit: config.log_limit,
         deadline: pod.deadline,
         grace: u64::try_from(pod.grace.as_millis()).unwrap_or(u64::MAX),

@@ -151,7 +151,13 @@ fn what_a_pod_waits_for_is_told() {
         (waits("ErrImageNeverPull", ""), "ErrImageNeverPull", Trouble::Hopeless),
         (
             waits("CreateContainerConfigError", "secret \"s\" not found"),
-            "CreateContainerConfigError: secret \"s\" not found",
+            "CreateContainerConfigError: secret \"s\" not found; a secret of the manifests that Tiphys reads is not copied into \
+             the cluster: apply it with kubectl in namespace shop",
+            Trouble::Stuck,
+        ),
+        (
+            waits("CreateContainerConfigError", "couldn't find key a in Secret shop/s"),
+            "CreateContainerConfigError: couldn't find key a in Secret shop/s",
             Trouble::Stuck,
         ),
         (
@@ -163,7 +169,7 @@ fn what_a_pod_waits_for_is_told() {
     ];
     for (status, message, trouble) in rows {
         let expected = Sight::Pending { message: message.into(), trouble };
-        assert_eq!(seen(json!({}), status.clone(), false), expected, "{status}");
+        assert_eq!(seen(json!({"namespace": "shop"}), status.clone(), false), expected, "{status}");
     }
 }
 

@@ -18,6 +18,7 @@ fn config(told: &Value) -> Config {
     config.environment.insert("TIPHYS_SERVER".into(), "http://tiphys:7878/$x".into());
     config.restricted = told["restricted"] == true;
     config.address = told["address"].as_str().map(str::to_owned);
+    config.certificate = told["certificate"].as_str().map(str::to_owned);
     config.runner = Some(RunnerImage {
         image: "registry.example/runner:1".into(),
         program: "/tiphys-runner".into(),

@@ -25,6 +25,7 @@ fn shared(folder: &std::path::Path) -> Arc<Shared> {
         tasks: Tasks::new(CancellationToken::new()),
         requests: Semaphore::new(1),
         scratch: Scratch::open(folder.join("scratch")).unwrap(),
+        logs: Default::default(),
     })
 }
 

@@ -1,0 +1,74 @@
+//! The certificate by which runners of pods know us, and believe nobody else.
+//!
+//! Its key follows from the secret of the installation. So executors that share that secret are the same to a runner, also after
+//! a restart, and nothing more has to be handed around; whoever has the secret may start steps anyway.
+
+use std::sync::Arc;
+
+use anyhow::anyhow;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ED25519};
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::version::TLS13;
+use sha2::Sha256;
+
+use crate::cli::Reach;
+
+/// What stands before a key of Ed25519 in PKCS#8 (RFC 8410).
+const ED25519: [u8; 16] = [48, 46, 2, 1, 0, 48, 5, 6, 3, 43, 101, 112, 4, 34, 4, 32];
+
+/// A certificate with its key.
+pub(crate) struct Certificate {
+    /// What runners are told, in PEM.
+    pub(crate) text: String,
+    /// What serves with it.
+    pub(crate) server: Arc<ServerConfig>,
+}
+
+/// The certificate for where pods reach us; `None`: they do not, or in plain HTTP. Without an end: who believes it is told anew with
+/// each step.
+///
+/// # Errors
+/// When the host is no name that can stand in a certificate.
+pub(crate) fn of(secret: &str, reach: Option<&Reach>) -> anyhow::Result<Option<Certificate>> {
+    let Some(reach) = reach.filter(|reach| reach.encrypted) else { return Ok(None) };
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes())?;
+    mac.update(b"the key of the certificate for runners");
+    let der = [&ED25519[..], &mac.finalize().into_bytes()].concat();
+    let der = PrivatePkcs8KeyDer::from(der);
+    let key = KeyPair::from_pkcs8_der_and_sign_algo(&der, &PKCS_ED25519)?;
+    let host = reach.authority.host().trim_start_matches('[').trim_end_matches(']');
+    let mut params = CertificateParams::new([host.to_owned()])
+        .map_err(|error| anyhow!("--pods-reach: {host} cannot stand in a certificate: {error}"))?;
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, "tiphys runners");
+    let certificate = params.self_signed(&key)?;
+    let mut server = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(&[&TLS13])?
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], PrivateKeyDer::Pkcs8(der))?;
+    server.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Some(Certificate { text: certificate.pem(), server: Arc::new(server) }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_secret_makes_the_same_certificate() {
+        let text = |secret: &str, reach: &str| {
+            of(secret, Some(&reach.parse().unwrap())).unwrap().map(|certificate| certificate.text)
+        };
+        let first = text("a", "192.0.2.7:2746").unwrap();
+        assert!(first.starts_with("-----BEGIN CERTIFICATE-----"), "{first}");
+        assert_eq!(text("a", "https://192.0.2.7:2746"), Some(first.clone()));
+        assert_ne!(text("b", "192.0.2.7:2746"), Some(first));
+        assert!(text("a", "[2001:db8::7]:2746").is_some());
+        assert!(text("a", "tiphys.argo.svc:2746").is_some());
+        assert_eq!(text("a", "http://192.0.2.7:2746"), None);
+        assert!(of("a", None).unwrap().is_none());
+    }
+}
