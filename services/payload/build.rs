@@ -43,6 +43,9 @@ fn build(runner: &Path, out: &Path) -> Result<PathBuf, Box<dyn Error>> {
     let status = cargo
         .env("RUSTFLAGS", "-C target-feature=+crt-static")
         .env("CARGO_PROFILE_RELEASE_STRIP", "symbols")
+        // It is fetched or copied for each pod that needs it: small is quick.
+        .env("CARGO_PROFILE_RELEASE_LTO", "fat")
+        .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1")
         .args(["build", "--release", "--locked", "--quiet", "--bin", "tiphys-runner", "--features", "tls"])
         .args(["--target", &target])
         .arg("--manifest-path")
