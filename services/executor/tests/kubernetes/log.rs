@@ -3,6 +3,8 @@
 use kube::api::DeleteParams;
 use serde_json::json;
 use tiphys_executor::launcher::{Ended, LaunchError, Launcher, PodGc, PodOptions, PodSpec, PodVerdict};
+use tiphys_kit::{CancellationToken, Tasks};
+use tokio::net::TcpListener;
 
 use crate::support::{Run, Stage, until};
 
@@ -166,5 +168,45 @@ async fn a_log_that_is_lost_is_said_to_be() {
     is_gone(&stage, &pod).await;
     let gone = run.launcher.logs(&pod.key, 0, 9).await.unwrap_err();
     assert_eq!(gone, LaunchError::Absent("the log went with its pod, and none was kept here".into()));
+    run.end().await;
+}
+
+fn told(stage: &Stage, name: &str, script: &str) -> PodSpec {
+    let container = json!({"image": "busybox:1", "command": ["sh"]});
+    PodSpec { script: Some(script.into()), ..stage.pod_of(name, container) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_is_handed_over_to_who_comes_a_little_later() {
+    let Some(mut stage) = Stage::new().await else { return };
+    let place = TcpListener::bind((stage.cluster.gateway(), 0)).await.unwrap().local_addr().unwrap();
+    stage.config.address = Some(place.to_string());
+    let mut run = stage.run().await;
+    let pod = told(&stage, "late", "echo written >&2");
+    run.start(&pod).await;
+    until("its command has ended", async || (run.texts(&pod.key).await == ["written"]).then_some(())).await;
+    let (routes, stop) = (run.launcher.runner_routes(), CancellationToken::new());
+    let listener = TcpListener::bind(place).await.unwrap();
+    Tasks::new(stop).spawn("serve", async move { axum::serve(listener, routes).await.unwrap() });
+    assert_eq!(run.end_of(&pod.key).await.verdict, PodVerdict::Succeeded);
+    assert_eq!(run.lines(&pod.key).await[0].stream, "stderr");
+    run.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_does_not_wait_for_somebody_who_takes_no_log() {
+    let Some(mut stage) = Stage::new().await else { return };
+    // Connections come, and are never answered.
+    let silent = TcpListener::bind((stage.cluster.gateway(), 0)).await.unwrap();
+    stage.config.address = Some(silent.local_addr().unwrap().to_string());
+    let mut run = stage.run().await;
+    let pod = told(&stage, "silent", "echo written");
+    assert_eq!(run.through(&pod).await.verdict, PodVerdict::Succeeded);
+    let texts = run.texts(&pod.key).await;
+    assert!(texts.len() == 2 && texts.contains(&"written".to_owned()), "{texts:?}");
+    assert!(
+        texts.iter().any(|text| text.starts_with("tiphys runner: the log was not handed over: ")),
+        "{texts:?}"
+    );
     run.end().await;
 }

@@ -16,8 +16,10 @@ use super::secure::Trust;
 
 /// The socket in the runner's folder.
 const SOCKET: &str = "relay";
-/// An answer may take so long: a large artifact goes on to a store.
+/// An answer may take so long: a large artifact goes on to a store. Less, down to the other, as less time is left.
 const ANSWER: Duration = Duration::from_secs(300);
+/// See [`ANSWER`].
+const SHORTEST_ANSWER: Duration = Duration::from_secs(5);
 /// Pauses between tries, from and to.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// One address is tried for so long, from and to, as time is left.
@@ -124,8 +126,9 @@ impl Channel {
         match self {
             Self::Dial { authority, trust } => {
                 let stream = connect(authority, until)?;
-                stream.set_read_timeout(Some(ANSWER))?;
-                stream.set_write_timeout(Some(ANSWER))?;
+                let left = until.saturating_duration_since(Instant::now()).clamp(SHORTEST_ANSWER, ANSWER);
+                stream.set_read_timeout(Some(left))?;
+                stream.set_write_timeout(Some(left))?;
                 let stream: Box<dyn Stream> = match trust {
                     Some(trust) => Box::new(trust.over(stream)?),
                     None => Box::new(stream),

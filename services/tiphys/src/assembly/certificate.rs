@@ -55,6 +55,8 @@ pub(crate) fn of(secret: &str, reach: Option<&Reach>) -> anyhow::Result<Option<C
 
 #[cfg(test)]
 mod tests {
+    use tiphys_kit::CancellationToken;
+
     use super::*;
 
     #[test]
@@ -70,5 +72,34 @@ mod tests {
         assert!(text("a", "tiphys.argo.svc:2746").is_some());
         assert_eq!(text("a", "http://192.0.2.7:2746"), None);
         assert!(of("a", None).unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn one_port_answers_encrypted_and_plain() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let certificate = of("a", Some(&address.to_string().parse().unwrap())).unwrap().unwrap();
+        let other = of("b", Some(&address.to_string().parse().unwrap())).unwrap().unwrap();
+        let router = axum::Router::new().route("/", axum::routing::get(|| async { "here" }));
+        let stop = CancellationToken::new();
+        let served = crate::http::serve_with(listener, router, Some(certificate.server), stop.clone());
+        // Another executor of the installation makes a certificate of its own, of the same key.
+        let again = of("a", Some(&address.to_string().parse().unwrap())).unwrap().unwrap();
+        let asked = async {
+            for (scheme, trusted, good) in
+                [("https", &again.text, true), ("http", &again.text, true), ("https", &other.text, false)]
+            {
+                let trusted = reqwest::Certificate::from_pem(trusted.as_bytes()).unwrap();
+                let client = reqwest::Client::builder().no_proxy().tls_certs_only([trusted]).build().unwrap();
+                let answer = client.get(format!("{scheme}://{address}/")).send().await;
+                assert_eq!(answer.is_ok(), good, "{scheme}: {answer:?}");
+                if let Ok(answer) = answer {
+                    assert_eq!(answer.text().await.unwrap(), "here");
+                }
+            }
+            stop.cancel();
+        };
+        let (served, ()) = tokio::join!(served, asked);
+        served.unwrap();
     }
 }

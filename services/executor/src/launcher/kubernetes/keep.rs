@@ -41,6 +41,7 @@ impl Shared {
     }
 
     async fn read_log(&self, key: &PodKey, place: &Place) -> bool {
+        let _room = self.logs.readers.acquire().await;
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
         loop {
             let why = match self.open_log(place, None, false, REQUEST).await {
@@ -67,8 +68,9 @@ impl Shared {
     }
 
     /// Keeps the log of a pod that is about to end, to its last line. Returns when it is being read: the pod can be told then.
+    /// Where very many end at once, some are read at their end instead.
     pub(super) async fn follow_log(self: &Arc<Self>, key: &PodKey, place: &Place) {
-        if !self.logs.begin(key) {
+        if self.logs.readers.available_permits() == 0 || !self.logs.begin(key) {
             return;
         }
         let stream = match self.open_log(place, None, true, OPENS).await {
@@ -87,6 +89,7 @@ impl Shared {
         };
         let (shared, key) = (Arc::clone(self), key.clone());
         self.tasks.spawn("follow log", async move {
+            let _room = shared.logs.readers.acquire().await;
             shared.store_log(&key, stream, FOLLOWS).await;
             shared.logs.end(&key);
         });

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures::{AsyncRead, AsyncReadExt as _};
 use kube::api::LogParams;
 use tiphys_core::{PodKey, Timestamp};
+use tokio::sync::Semaphore;
 
 use super::ask::{Failure, Kind, within};
 use super::pod::MAIN;
@@ -19,6 +20,8 @@ use crate::launcher::{Fetched, LaunchError, LogLine, log_file};
 const CURSORS: usize = 4096;
 /// So many copies of kept logs lie in the scratch folder.
 const COPIES: usize = 16;
+/// So many logs are read at the same time to be kept.
+const READERS: usize = 64;
 /// A longer line is cut, as the runner cuts it.
 const LONGEST: usize = tiphys_runner::log::LONGEST_LINE;
 /// Read at once.
@@ -28,12 +31,25 @@ const CHUNK: usize = 32 << 10;
 pub(super) type Text = Box<dyn AsyncRead + Send + Unpin>;
 
 /// What is remembered of logs.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Logs {
     cursors: Mutex<HashMap<PodKey, Cursor>>,
     copies: Mutex<VecDeque<(PodKey, Arc<Copied>)>>,
     /// Logs that are being read to be kept.
     busy: Mutex<HashSet<PodKey>>,
+    /// Room for them: a node that is drained ends many pods at once.
+    pub(super) readers: Semaphore,
+}
+
+impl Default for Logs {
+    fn default() -> Self {
+        Self {
+            cursors: Mutex::default(),
+            copies: Mutex::default(),
+            busy: Mutex::default(),
+            readers: Semaphore::new(READERS),
+        }
+    }
 }
 
 /// Where reading a log stopped.
@@ -179,6 +195,15 @@ impl Shared {
         Ok(Box::new(opened))
     }
 
+    async fn is_there(&self, place: &Place) -> Result<bool, LaunchError> {
+        let api = self.api(&place.namespace);
+        match self.ask(within(REQUEST, api.get_metadata(&place.name))).await {
+            Ok(found) => Ok(found.metadata.uid.as_deref() == Some(&*place.uid)),
+            Err(failure) if failure.kind == Kind::Missing => Ok(false),
+            Err(failure) => Err(LaunchError::Unavailable(failure.text)),
+        }
+    }
+
     /// Lines of a pod that is there; `None`: it is not. The API server does not say which stream a line came from.
     async fn lines_of_server(
         &self,
@@ -194,7 +219,10 @@ impl Shared {
         };
         let mut stream = match self.open_log(place, known.map(|known| known.1), false, REQUEST).await {
             Ok(stream) => stream,
-            Err(failure) if failure.kind == Kind::Missing => return Ok(None),
+            // A kubelet says the same of a pod that it has not heard of yet.
+            Err(failure) if failure.kind == Kind::Missing => {
+                return Ok(self.is_there(place).await?.then(Vec::new));
+            }
             // It waits to start.
             Err(failure) if failure.kind == Kind::Refused => return Ok(Some(Vec::new())),
             Err(failure) => return Err(LaunchError::Unavailable(failure.text)),
