@@ -20,6 +20,9 @@ use crate::{missing, program, tools, until};
 pub struct Docker {
     child: Child,
     folder: TempDir,
+    /// It outlives the engine, as on a machine: containers that go on without it are there.
+    network: File,
+    arguments: Vec<String>,
 }
 
 /// Starts an engine; only root can.
@@ -28,6 +31,15 @@ pub struct Docker {
 /// When it does not start, or is missing under CI.
 #[must_use]
 pub fn docker() -> Option<Docker> {
+    docker_with(&[])
+}
+
+/// The same, with further arguments.
+///
+/// # Panics
+/// When it does not start, or is missing under CI.
+#[must_use]
+pub fn docker_with(arguments: &[&str]) -> Option<Docker> {
     let needed = ["dockerd", "docker", "docker-compose", "busybox", "nats-server", "unshare", "ip"];
     let absent = needed.into_iter().find(|name| program(name).is_none());
     let absent = absent.or_else(|| debian().is_none().then_some("an archive of Debian"));
@@ -43,9 +55,11 @@ pub fn docker() -> Option<Docker> {
         return None;
     }
     let folder = tempfile::tempdir().expect("a folder");
-    let mut engine = Docker { child: launch(folder.path()), folder };
-    engine.wait();
-    Some(engine)
+    let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
+    let mut child = launch(Command::new("unshare").args(["--net", "sh"]), folder.path(), &arguments);
+    wait(&mut child, folder.path());
+    let network = File::open(format!("/proc/{}/ns/net", child.id())).expect("the engine's network");
+    Some(Docker { child, folder, network, arguments })
 }
 
 /// Whether the kernel allows what an engine needs: nothing that could be installed helps where it does not.
@@ -104,14 +118,40 @@ impl Docker {
     pub fn restart(&mut self) {
         let _ = Command::new("kill").arg(self.child.id().to_string()).status();
         let _ = self.child.wait();
-        self.child = launch(self.folder.path());
-        self.wait();
+        self.start();
+    }
+
+    /// Ends the engine at once, as `kill -9` does, and with it its containerd. Containers go on without them.
+    ///
+    /// # Panics
+    /// When that takes too long.
+    pub fn kill(&mut self) {
+        let note = self.folder.path().join("exec/containerd/containerd.pid");
+        let containerd = std::fs::read_to_string(&note).unwrap_or_default();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        until("the end of containerd", || {
+            let state = std::fs::read_to_string(format!("/proc/{}/stat", containerd.trim()));
+            state.map_or(true, |state| state.contains(") Z ")).then_some(())
+        });
+        // Where nobody buries orphans, the next engine would take it for alive.
+        let _ = std::fs::remove_file(note);
+    }
+
+    /// Starts an engine that was killed on what it has kept. What containers still run it takes up where it was given
+    /// `--live-restore`, and ends otherwise.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start(&mut self) {
+        self.child = self.within(|| launch(&mut Command::new("sh"), self.folder.path(), &self.arguments));
+        wait(&mut self.child, self.folder.path());
     }
 
     /// Where it listens, as `DOCKER_HOST` says it.
     #[must_use]
     pub fn host(&self) -> String {
-        format!("unix://{}", self.socket().display())
+        format!("unix://{}", socket(self.folder.path()).display())
     }
 
     /// Makes an image of a folder.
@@ -161,38 +201,30 @@ impl Docker {
     /// Does something where the published ports are.
     ///
     /// # Panics
-    /// When the engine is gone, or `act` panics.
+    /// When `act` panics.
     pub fn within<T: Send>(&self, act: impl FnOnce() -> T + Send) -> T {
-        let network = File::open(format!("/proc/{}/ns/net", self.child.id())).expect("the engine's network");
         let acted = std::thread::scope(|scope| {
             let inside = scope.spawn(|| {
                 let kind = Some(LinkNameSpaceType::Network);
-                move_into_link_name_space(network.as_fd(), kind).expect("the engine's network");
+                move_into_link_name_space(self.network.as_fd(), kind).expect("the engine's network");
                 act()
             });
             inside.join()
         });
         acted.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
-
-    fn socket(&self) -> PathBuf {
-        self.folder.path().join("docker.sock")
-    }
-
-    fn wait(&mut self) {
-        let (log, socket, child) = (self.folder.path().join("log"), self.socket(), &mut self.child);
-        until("the Docker engine", || {
-            if let Some(status) = child.try_wait().expect("a status") {
-                panic!("dockerd ended: {status}: {}", std::fs::read_to_string(&log).unwrap_or_default());
-            }
-            answers(&socket)
-        });
-    }
 }
 
 impl Drop for Docker {
     /// The engine ends its own child, and takes back its mounts, only when it is asked.
     fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(Some(_))) {
+            // Killed, and its containers may go on.
+            self.child = self.within(|| launch(&mut Command::new("sh"), self.folder.path(), &self.arguments));
+            let socket = socket(self.folder.path());
+            let tries = std::iter::repeat_with(|| answers(&socket)).take(100);
+            let _ = tries.inspect(|_| std::thread::sleep(Duration::from_millis(100))).find(Option::is_some);
+        }
         let listed = self.docker(&["ps", "--all", "--quiet"]).output();
         let listed = listed.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
         let containers: Vec<String> = listed.unwrap_or_default().lines().map(str::to_owned).collect();
@@ -221,21 +253,38 @@ pub fn run(command: &mut Command) -> String {
     out
 }
 
-fn launch(folder: &Path) -> Child {
-    let log = File::create(folder.join("log")).expect("a log");
+fn socket(folder: &Path) -> PathBuf {
+    folder.join("docker.sock")
+}
+
+/// Starts an engine by a shell that is in its network.
+fn launch(shell: &mut Command, folder: &Path, arguments: &[String]) -> Child {
+    let log = File::options().create(true).append(true).open(folder.join("log")).expect("a log");
     // `ip netns exec` would mount another /sys over the control groups.
     let script = "ip link set lo up && sysctl -qw net.ipv4.ip_forward=1 && exec dockerd \"$@\"";
     let at = |name: &str| folder.join(name).display().to_string();
-    Command::new("unshare")
-        .args(["--net", "sh", "-c", script, "dockerd"])
-        .args(["--host", &format!("unix://{}", at("docker.sock"))])
+    shell
+        .args(["-c", script, "dockerd"])
+        .args(["--host", &format!("unix://{}", socket(folder).display())])
         .args(["--data-root", &at("data"), "--exec-root", &at("exec"), "--pidfile", &at("pid")])
         .args(["--bip", "172.30.99.1/24", "--dns", "127.0.0.1", "--log-level", "warn"])
+        .args(arguments)
         .stdin(Stdio::null())
         .stdout(log.try_clone().expect("a log"))
         .stderr(log)
         .spawn()
         .expect("dockerd starts")
+}
+
+fn wait(child: &mut Child, folder: &Path) {
+    let socket = socket(folder);
+    until("the Docker engine", || {
+        if let Some(status) = child.try_wait().expect("a status") {
+            let log = std::fs::read_to_string(folder.join("log")).unwrap_or_default();
+            panic!("dockerd ended: {status}: {log}");
+        }
+        answers(&socket)
+    });
 }
 
 /// Whether it says that it is well.
