@@ -304,6 +304,9 @@ pub trait Launcher: Send + Sync + 'static {
         None
     }
 
+    /// Returns once [`Self::identity`] is known: a server that is away tells it when it is back.
+    async fn await_identity(&self) {}
+
     /// Whether its server looks up the Secrets and ConfigMaps that a pod names, so that nothing is looked up for it.
     fn knows_secrets(&self, _pod: &PodSpec) -> bool {
         false

@@ -37,6 +37,8 @@ use registry::Registry;
 const PART: &str = "executor";
 /// What is shared.
 const WORK: &str = "executor";
+/// A launcher that is not known after this time is told of.
+const PATIENCE: Duration = Duration::from_millis(500);
 /// How long tasks may take to end.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -115,6 +117,17 @@ struct Service {
 /// Fails when the bus is closed.
 pub async fn run(config: Config, deps: Deps, stop: CancellationToken) -> Result<(), Error> {
     deps.health.expect(PART);
+    // Without it nothing of before would be ours, and what begins would be bound to nobody.
+    let known = async {
+        if tokio::time::timeout(PATIENCE, deps.launcher.await_identity()).await.is_err() {
+            deps.health.failing(PART, "it waits for its launcher, whose server does not answer");
+            deps.launcher.await_identity().await;
+        }
+    };
+    tokio::select! {
+        () = known => deps.health.expect(PART),
+        () = stop.cancelled() => return Ok(()),
+    }
     let launcher: Option<Arc<str>> = deps.launcher.identity().map(Arc::from);
     let mut changes = deps.launcher.changes();
     let members = Arc::new(Members::new(

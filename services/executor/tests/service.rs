@@ -1,6 +1,8 @@
 //! The service on a bus in memory, with a launcher that does as it is told.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "service/away.rs"]
+mod away;
 #[path = "service/collect.rs"]
 mod collect;
 #[path = "service/gate.rs"]

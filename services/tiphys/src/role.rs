@@ -270,6 +270,7 @@ impl Service<'_> {
             cluster: self.cluster.as_ref(),
             installation: self.args.prefix.clone(),
             routes: self.runners(rooms).await?,
+            health: self.health.clone(),
         };
         let launchers = surroundings.launchers(store.clone(), self.clock.clone()).await?;
         self.room(bus, catalog).executor(rooms, &launchers, store);

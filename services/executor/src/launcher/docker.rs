@@ -42,7 +42,7 @@ use async_trait::async_trait;
 use bollard::Docker;
 use bytes::Bytes;
 use tiphys_core::{Clock, PodKey, Timestamp};
-use tiphys_kit::{CancellationToken, Tasks};
+use tiphys_kit::{CancellationToken, Health, Tasks};
 use tokio::sync::{Semaphore, mpsc};
 
 use super::{
@@ -50,6 +50,8 @@ use super::{
 };
 use crate::scratch::Scratch;
 
+/// The name under which it is told whether the engine answers; it does not count.
+pub const PART: &str = "executor/docker";
 /// How many wake-ups may wait.
 const CHANGES: usize = 1024;
 /// Locks that calls for the same key share; more than calls that run at once.
@@ -91,6 +93,8 @@ pub struct Config {
     pub starts: usize,
     /// How often an image is tried to be pulled before the step ends.
     pub pulls: u32,
+    /// Where [`PART`] is told.
+    pub health: Health,
 }
 
 impl Config {
@@ -113,6 +117,7 @@ impl Config {
             log_limit: 64 << 20,
             starts: 16,
             pulls: 3,
+            health: Health::default(),
         }
     }
 

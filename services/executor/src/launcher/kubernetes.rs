@@ -31,14 +31,15 @@ use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::api::ListParams;
 use kube::{Api, Client};
 use tiphys_core::{Clock, PodKey};
-use tiphys_kit::{CancellationToken, Tasks};
+use tiphys_kit::{CancellationToken, Health, Tasks};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::{ArtifactStore, Ended, LaunchError, Launcher, LogLine, PodSpec, PodState, Secrets, patch};
 use crate::scratch::Scratch;
-use ask::{Failure, Kind, within};
+use ask::{Failure, Kind, cannot, patient, within};
 pub use config::{Config, ImageCommand, RUNNER_ROUTES, RunnerImage};
 use record::{Names, Place, Record};
+pub use watch::PART;
 
 /// How many wake-ups may wait.
 const CHANGES: usize = 1024;
@@ -91,8 +92,8 @@ impl KubernetesLauncher {
         let identity = identity(&client, &config).await?;
         let shared = Arc::new(Shared {
             requests: Semaphore::new(config.requests.max(1)),
+            client: patient(client, config.answer),
             config,
-            client,
             store,
             clock,
             pods: Mutex::default(),
@@ -154,11 +155,6 @@ async fn identity(client: &Client, config: &Config) -> Result<String, LaunchErro
     }
     let failure = refused.unwrap_or_else(|| Failure::later("no namespace"));
     Err(cannot("get the namespace kube-system, by which a cluster is known", &failure))
-}
-
-fn cannot(what: &str, failure: &Failure) -> LaunchError {
-    let text = format!("cannot {what}: {}", failure.text);
-    if failure.kind == Kind::Later { LaunchError::Unavailable(text) } else { LaunchError::NotAllowed(text) }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -8,16 +8,20 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tiphys_core::PodKey;
-use tiphys_kit::{CancellationToken, Tasks};
+use tiphys_kit::{Backoff, CancellationToken, Tasks};
 use tokio::sync::{OnceCell, mpsc};
 
 use super::{Ended, LaunchError, Launcher, LogLine, PodSpec, PodState, Secrets};
 
 /// How many wake-ups may wait.
 const CHANGES: usize = 1024;
+/// How long a server that is away is left alone at first, and at last.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LAST_WAIT: Duration = Duration::from_secs(5);
 
 /// Finds a launcher that may not be there yet.
 #[async_trait]
@@ -52,40 +56,28 @@ pub struct Places {
 pub struct Several {
     host: Option<Arc<dyn Launcher>>,
     all_on_host: bool,
-    opener: Option<Box<dyn Opener>>,
-    contained: OnceCell<Arc<dyn Launcher>>,
+    contained: Option<Arc<Contained>>,
     resource: Option<Arc<dyn Launcher>>,
     /// Where a pod is, of those that were started or looked at.
     places: Mutex<HashMap<PodKey, Arc<dyn Launcher>>>,
-    changed: mpsc::Sender<PodKey>,
     changes: Mutex<Option<mpsc::Receiver<PodKey>>>,
+}
+
+/// The launcher of containers or pods, once its server answers.
+struct Contained {
+    opener: Box<dyn Opener>,
+    opened: OnceCell<Arc<dyn Launcher>>,
+    ear: Ear,
+}
+
+/// Hears of changes, and hands them on.
+#[derive(Clone)]
+struct Ear {
+    changed: mpsc::Sender<PodKey>,
     tasks: Tasks,
 }
 
-impl Several {
-    /// Takes the launchers together. What cannot be opened now is tried again when it is needed.
-    pub async fn open(places: Places, stop: CancellationToken) -> Self {
-        let (changed, changes) = mpsc::channel(CHANGES);
-        let several = Self {
-            host: places.host,
-            all_on_host: places.all_on_host,
-            opener: places.contained,
-            contained: OnceCell::new(),
-            resource: places.resource,
-            places: Mutex::default(),
-            changed,
-            changes: Mutex::new(Some(changes)),
-            tasks: Tasks::new(stop),
-        };
-        for launcher in several.host.iter().chain(&several.resource) {
-            several.follow(launcher);
-        }
-        if let Err(error) = several.contained().await {
-            tracing::warn!(%error, "containers are not to be had for the moment");
-        }
-        several
-    }
-
+impl Ear {
     /// Hands the wake-ups of a launcher on.
     fn follow(&self, launcher: &Arc<dyn Launcher>) {
         let Some(mut changes) = launcher.changes() else { return };
@@ -104,14 +96,15 @@ impl Several {
             }
         });
     }
+}
 
-    /// The launcher of containers, once it answers.
-    async fn contained(&self) -> Result<Option<&Arc<dyn Launcher>>, LaunchError> {
-        let Some(opener) = &self.opener else { return Ok(None) };
+impl Contained {
+    /// The launcher; `None` where this machine has nothing of the kind.
+    async fn get(&self) -> Result<Option<&Arc<dyn Launcher>>, LaunchError> {
         // One opens, the others wait for what it gets: two would watch the same pods.
-        let opened = self.contained.get_or_try_init(|| async {
-            let opened = opener.open().await.map_err(Some)?.ok_or(None)?;
-            self.follow(&opened);
+        let opened = self.opened.get_or_try_init(|| async {
+            let opened = self.opener.open().await.map_err(Some)?.ok_or(None)?;
+            self.ear.follow(&opened);
             Ok(opened)
         });
         match opened.await {
@@ -119,6 +112,62 @@ impl Several {
             Err(None) => Ok(None),
             Err(Some(error)) => Err(error),
         }
+    }
+
+    /// Tries until it answers: what ran before is found then, whether or not anybody asks.
+    async fn insist(&self) {
+        let mut backoff = Backoff::new(FIRST_WAIT, LAST_WAIT);
+        while self.get().await.is_err() {
+            tokio::time::sleep(backoff.next_wait()).await;
+        }
+    }
+}
+
+impl Several {
+    /// Takes the launchers together. What cannot be opened now is tried again, by itself and when it is needed.
+    pub async fn open(places: Places, stop: CancellationToken) -> Self {
+        let (changed, changes) = mpsc::channel(CHANGES);
+        let ear = Ear { changed, tasks: Tasks::new(stop) };
+        let contained = places
+            .contained
+            .map(|opener| Arc::new(Contained { opener, opened: OnceCell::new(), ear: ear.clone() }));
+        for launcher in places.host.iter().chain(&places.resource) {
+            ear.follow(launcher);
+        }
+        if let Some(contained) = &contained
+            && let Err(error) = contained.get().await
+        {
+            tracing::warn!(%error, "containers are not to be had for the moment");
+            let (contained, stop) = (contained.clone(), ear.tasks.stop().clone());
+            ear.tasks.spawn("open launcher", async move {
+                tokio::time::sleep(FIRST_WAIT).await;
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = contained.insist() => {}
+                }
+            });
+        }
+        Self {
+            host: places.host,
+            all_on_host: places.all_on_host,
+            contained,
+            resource: places.resource,
+            places: Mutex::default(),
+            changes: Mutex::new(Some(changes)),
+        }
+    }
+
+    /// The launcher of containers, once it answers.
+    async fn contained(&self) -> Result<Option<&Arc<dyn Launcher>>, LaunchError> {
+        match &self.contained {
+            Some(contained) => contained.get().await,
+            None => Ok(None),
+        }
+    }
+
+    /// The same, where it has answered already.
+    fn opened(&self) -> Option<&Arc<dyn Launcher>> {
+        self.contained.as_ref().and_then(|contained| contained.opened.get())
     }
 
     /// Whether steps whose manifest lets them run on the host do.
@@ -173,8 +222,14 @@ impl Several {
 #[async_trait]
 impl Launcher for Several {
     fn identity(&self) -> Option<String> {
-        let own = self.host.as_ref().or_else(|| self.contained.get());
+        let own = self.host.as_ref().or_else(|| self.opened());
         own.and_then(|launcher| launcher.identity())
+    }
+
+    async fn await_identity(&self) {
+        if let (None, Some(contained)) = (&self.host, &self.contained) {
+            contained.insist().await;
+        }
     }
 
     fn knows_secrets(&self, pod: &PodSpec) -> bool {
@@ -183,7 +238,7 @@ impl Launcher for Several {
         }
         match &self.host {
             Some(host) if self.takes_host(pod.process_allowed) => host.knows_secrets(pod),
-            _ => self.contained.get().is_some_and(|contained| contained.knows_secrets(pod)),
+            _ => self.opened().is_some_and(|contained| contained.knows_secrets(pod)),
         }
     }
 
@@ -252,7 +307,7 @@ impl Launcher for Several {
         if let Some(host) = &self.host {
             host.over(workflow).await;
         }
-        if let Some(contained) = self.contained.get() {
+        if let Some(contained) = self.opened() {
             contained.over(workflow).await;
         }
         let mut places = self.places();

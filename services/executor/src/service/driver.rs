@@ -126,13 +126,8 @@ impl Driver {
             return Ok(Turn::Wait);
         }
         self.tidy_daemons(state, &pods).await;
-        match self.look(state, &pods).await {
-            Ok(news) => seen.extend(news),
-            Err(error) => {
-                self.inbox.put_back(pods, seen);
-                return Err(error);
-            }
-        }
+        let (news, trouble) = self.look(state, &pods).await;
+        seen.extend(news);
         let mut decided = self.with_context(|context| plan(state, &seen, context));
         if !decided.changes.is_empty() {
             self.bind(&mut decided);
@@ -149,7 +144,10 @@ impl Driver {
             }
         }
         self.carry_out(decided, &seen).await;
-        self.finish_if_over().await
+        match trouble {
+            Some(error) => Err(error),
+            None => self.finish_if_over().await,
+        }
     }
 
     /// Binds a workflow that begins to the launcher that will have its pods.

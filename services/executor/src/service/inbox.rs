@@ -145,6 +145,11 @@ impl Inbox {
         mail.stopping.insert(key.clone()) && mail.started.contains(key)
     }
 
+    /// Whether the pod was told to stop.
+    pub(super) fn is_stopping(&self, key: &PodKey) -> bool {
+        self.lock().stopping.contains(key)
+    }
+
     /// The pod ended: its room is free.
     pub(super) fn ended(&self, key: &PodKey) {
         let mut mail = self.lock();

@@ -117,6 +117,23 @@ async fn ends_are_heard_of_through_closed_expired_and_silent_watches() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_watch_that_is_never_answered_is_begun_again() {
+    let Some((mut stage, kubelet)) = stage().await else { return };
+    stage.config.answer = Duration::from_secs(2);
+    let flaky = Flaky::before(stage.cluster);
+    let mut run = stage.run_with(flaky.client().await, stage.config.clone()).await;
+    let pod = pod(&stage, "unheard", "later");
+    run.start(&pod).await;
+    // As where the server's machine is gone, and nobody closes the connection.
+    let never = Fault::Late(Duration::from_secs(3600));
+    flaky.inject(1, never, |request| request.verb == "watch" && request.resource == "pods");
+    flaky.close_watches();
+    assert_eq!(run.end_of(&pod.key).await.exit_code, Some(4));
+    assert_eq!(ever(&stage, kubelet, &pod), 1);
+    run.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_api_server_that_is_away_loses_no_end() {
     let Some((stage, kubelet)) = stage().await else { return };
     let flaky = Flaky::before(stage.cluster);

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -43,6 +44,12 @@ pub(crate) struct Fake {
     pub(crate) gate: Gate,
     /// Closed: starts wait.
     pub(crate) hold: Gate,
+    /// Its server does not answer.
+    pub(crate) away: AtomicBool,
+    /// Of these pods nobody answers.
+    pub(crate) unseen: Mutex<Vec<PodKey>>,
+    /// How often it was told to stop a pod.
+    pub(crate) stops: AtomicUsize,
 }
 
 impl Fake {
@@ -72,6 +79,9 @@ impl Fake {
             receiver: Mutex::new(Some(receiver)),
             gate: Gate::default(),
             hold: Gate::default(),
+            away: AtomicBool::default(),
+            unseen: Mutex::default(),
+            stops: AtomicUsize::default(),
         })
     }
 
@@ -116,6 +126,13 @@ impl Fake {
         }
     }
 
+    fn answers(&self) -> Result<(), LaunchError> {
+        match self.away.load(Ordering::SeqCst) {
+            true => Err(LaunchError::Unavailable("the server does not answer".into())),
+            false => Ok(()),
+        }
+    }
+
     pub(crate) fn started(&self) -> Vec<PodSpec> {
         self.host.specs.lock().unwrap().iter().map(|(spec, _)| spec.clone()).collect()
     }
@@ -124,7 +141,13 @@ impl Fake {
 #[async_trait]
 impl Launcher for Fake {
     fn identity(&self) -> Option<String> {
-        self.host.identity.clone()
+        self.host.identity.clone().filter(|_| self.answers().is_ok())
+    }
+
+    async fn await_identity(&self) {
+        while self.answers().is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     fn path_of(&self, _: &PodKey, _: bool, path: &str) -> String {
@@ -138,6 +161,7 @@ impl Launcher for Fake {
         }
         self.hold.pass().await;
         self.gate.pass().await;
+        self.answers()?;
         let known = {
             let mut pods = self.host.pods.lock().unwrap();
             let known = pods.contains_key(&pod.key);
@@ -164,6 +188,10 @@ impl Launcher for Fake {
 
     async fn observe(&self, key: &PodKey) -> Result<PodState, LaunchError> {
         self.gate.pass().await;
+        self.answers()?;
+        if self.unseen.lock().unwrap().contains(key) {
+            return Err(LaunchError::Unavailable("nobody answers for this pod".into()));
+        }
         let pods = self.host.pods.lock().unwrap();
         Ok(pods.get(key).cloned().unwrap_or(PodState::Unknown))
     }
@@ -178,7 +206,11 @@ impl Launcher for Fake {
 
     async fn stop(&self, key: &PodKey) -> Result<(), LaunchError> {
         self.gate.pass().await;
-        self.end(key, 143).await;
+        self.stops.fetch_add(1, Ordering::SeqCst);
+        self.answers()?;
+        if self.host.pods.lock().unwrap().contains_key(key) {
+            self.end(key, 143).await;
+        }
         Ok(())
     }
 
@@ -200,6 +232,7 @@ impl Launcher for Fake {
 pub(crate) struct Stage {
     pub(crate) bus: Arc<dyn Bus>,
     pub(crate) launcher: Arc<Fake>,
+    pub(crate) health: Health,
     stop: CancellationToken,
     task: tokio::task::JoinHandle<Result<(), Error>>,
 }
@@ -214,16 +247,16 @@ pub(crate) async fn bus() -> Arc<dyn Bus> {
 
 #[expect(clippy::disallowed_methods, reason = "the test is the owner, and waits for it")]
 pub(crate) fn executor(bus: Arc<dyn Bus>, catalog: Catalog, launcher: Arc<Fake>, config: Config) -> Stage {
-    let stop = CancellationToken::new();
+    let (stop, health) = (CancellationToken::new(), Health::default());
     let deps = Deps {
         bus: bus.clone(),
         catalog,
         launcher: launcher.clone(),
         clock: Arc::new(SystemClock),
-        health: Health::default(),
+        health: health.clone(),
     };
     let task = tokio::spawn(tiphys_executor::run(config, deps, stop.clone()));
-    Stage { bus, launcher, stop, task }
+    Stage { bus, launcher, health, stop, task }
 }
 
 impl Stage {

@@ -17,8 +17,8 @@ use tiphys_executor::launcher::docker::{self, DockerLauncher};
 use tiphys_executor::launcher::kubernetes::{self, KubernetesLauncher, RUNNER_ROUTES};
 use tiphys_executor::launcher::several::Opener;
 use tiphys_executor::launcher::{ArtifactStore, LaunchError, Launcher};
-use tiphys_kit::CancellationToken;
 use tiphys_kit::kubernetes::Cluster;
+use tiphys_kit::{CancellationToken, Health};
 use tower::ServiceExt as _;
 
 /// What every launcher is given.
@@ -43,8 +43,8 @@ impl Opener for Pods {
         let Given { store, clock, stop } = self.given.clone();
         let client = self.cluster.client_without_retries();
         let client = client.map_err(|failure| LaunchError::NotAllowed(failure.to_string()))?;
-        let opened = KubernetesLauncher::open(self.config.clone(), client, store, clock, stop).await?;
-        let opened = Arc::new(opened);
+        let opened = KubernetesLauncher::open(self.config.clone(), client, store, clock, stop).await;
+        let opened = Arc::new(told(&self.config.health, kubernetes::PART, opened)?);
         // A launcher that was opened is the only one.
         let _ = self.routes.0.set(opened.clone());
         Ok(Some(opened))
@@ -66,9 +66,18 @@ impl Opener for Containers {
             return Ok(None);
         }
         let Given { store, clock, stop } = self.given.clone();
-        let opened = DockerLauncher::open(self.config.clone(), store, clock, stop).await?;
-        Ok(Some(Arc::new(opened)))
+        let opened = DockerLauncher::open(self.config.clone(), store, clock, stop).await;
+        Ok(Some(Arc::new(told(&self.config.health, docker::PART, opened)?)))
     }
+}
+
+/// Tells why a launcher cannot be opened; it is tried again.
+fn told<T>(health: &Health, part: &str, opened: Result<T, LaunchError>) -> Result<T, LaunchError> {
+    if let Err(error) = &opened {
+        health.only_tell(part);
+        health.failing(part, error.to_string());
+    }
+    opened
 }
 
 /// Whether this machine has an engine that we may use. One that listens and does not answer counts: it may have

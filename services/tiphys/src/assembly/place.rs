@@ -13,8 +13,8 @@ use tiphys_executor::launcher::process::{self, ProcessLauncher};
 use tiphys_executor::launcher::resource::ResourceLauncher;
 use tiphys_executor::launcher::several::{Opener, Places, Several};
 use tiphys_executor::launcher::{ArtifactStore, Launcher};
-use tiphys_kit::CancellationToken;
 use tiphys_kit::kubernetes::{Cluster, Settings};
+use tiphys_kit::{CancellationToken, Health};
 
 use super::certificate::{self, Certificate};
 use super::contained::{self, Containers, Given, Pods, RunnerRoutes};
@@ -39,6 +39,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) installation: String,
     /// Where the runners of pods ask.
     pub(crate) routes: RunnerRoutes,
+    /// Where it is told whether the servers of containers and pods answer.
+    pub(crate) health: Health,
 }
 
 /// The launchers of an executor.
@@ -130,6 +132,7 @@ impl Surroundings<'_> {
             environment: self.reached_at(reached.as_deref()),
             restricted: self.args.restricted,
             trust_manifests: self.args.trust_manifests,
+            health: self.health.clone(),
             ..config
         };
         Ok(Containers { config, given: given.clone(), wanted: self.args.launcher == LauncherChoice::Docker })
@@ -158,6 +161,7 @@ impl Surroundings<'_> {
             address: reach,
             certificate: runner_certificate(self.data, args)?.map(|certificate| certificate.text),
             restricted: args.restricted,
+            health: self.health.clone(),
             ..usual
         };
         let routes = self.routes.clone();

@@ -129,6 +129,7 @@ impl Roles {
             // Two on one engine or in one cluster do not see each other's.
             installation: format!("dev-{}", self.data.mark()?),
             routes: routes.clone(),
+            health: health.clone(),
         };
         let launchers = surroundings.launchers(store.clone(), self.clock.clone()).await?;
         let room = Room {

@@ -9,7 +9,7 @@ use axum::Router;
 use tiphys_bus::Bus;
 use tiphys_catalog::Catalog;
 use tiphys_executor::launcher::Launcher;
-use tiphys_kit::Group;
+use tiphys_kit::{Group, Health};
 use tiphys_server::{Guard, Parts, Shared};
 use tokio::net::TcpListener;
 
@@ -68,6 +68,8 @@ impl Service<'_> {
             cluster: self.cluster.as_ref(),
             installation: self.args.prefix.clone(),
             routes: RunnerRoutes::default(),
+            // The executor tells of it.
+            health: Health::default(),
         };
         let store = assembly::artifacts(&self.data, catalog, false)?;
         surroundings.reader(store, self.clock.clone(), self.stop.clone()).await

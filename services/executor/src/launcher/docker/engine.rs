@@ -42,6 +42,14 @@ impl Trouble {
     }
 }
 
+/// An error in words, down to its cause.
+pub(super) fn told(error: &Error) -> String {
+    match error {
+        Error::HyperLegacyError { err } => tiphys_core::chain(err),
+        other => other.to_string(),
+    }
+}
+
 impl From<Error> for Trouble {
     fn from(error: Error) -> Self {
         match error {
@@ -52,7 +60,7 @@ impl From<Error> for Trouble {
                 _ => Self::Refused(message),
             },
             Error::DockerStreamError { error } => Self::Refused(error),
-            other => Self::Away(format!("the Docker engine does not answer: {other}")),
+            other => Self::Away(format!("the Docker engine does not answer: {}", told(&other))),
         }
     }
 }
@@ -70,16 +78,17 @@ impl From<Trouble> for LaunchError {
 
 /// Connects, and agrees on a version of the API.
 pub(super) async fn connect(host: &str) -> Result<Docker, LaunchError> {
-    let told = |error: Error| {
+    let refused = |error: Error| {
         LaunchError::Unavailable(format!(
-            "no Docker engine answers at {host}: {error}; start one, or say where it is by DOCKER_HOST"
+            "no Docker engine answers at {host}: {}; start one, or say where it is by DOCKER_HOST",
+            told(&error)
         ))
     };
     let mut docker = match host.strip_prefix("unix://") {
         Some(path) => Docker::connect_with_unix(path, PATIENCE, API_DEFAULT_VERSION),
         None => Docker::connect_with_host(host),
     }
-    .map_err(told)?;
+    .map_err(refused)?;
     docker.set_timeout(Duration::from_secs(PATIENCE));
-    docker.negotiate_version().await.map_err(told)
+    docker.negotiate_version().await.map_err(refused)
 }

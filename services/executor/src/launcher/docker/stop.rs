@@ -25,18 +25,37 @@ impl Shared {
             return Ok(());
         }
         if matches!(self.resolve(key).await?, PodState::Running { .. }) {
-            let (shared, name) = (Arc::clone(self), part::main_name(&self.config, key));
+            let (shared, key) = (Arc::clone(self), key.clone());
             self.tasks.spawn("stop pod", async move {
-                // The grace stands in the container.
-                let stopped = shared.docker.stop_container(&name, None::<StopContainerOptions>).await;
-                if let Err(trouble @ (Trouble::Refused(_) | Trouble::Away(_))) =
-                    stopped.map_err(Trouble::from)
-                {
-                    tracing::warn!(name, why = trouble.text(), "a container could not be stopped");
+                let stop = shared.tasks.stop().clone();
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = shared.stop_running(&key) => {}
                 }
             });
         }
         Ok(())
+    }
+
+    /// Tries until the engine has ended it: one that is away now is told when it is back.
+    async fn stop_running(&self, key: &PodKey) {
+        let name = part::main_name(&self.config, key);
+        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+        while matches!(self.pod(key), Some(Pod::Running { .. })) {
+            // The grace stands in the container.
+            let stopped = self.docker.stop_container(&name, None::<StopContainerOptions>).await;
+            match stopped.map_err(Trouble::from) {
+                Ok(()) | Err(Trouble::Absent(_) | Trouble::Conflict(_)) => return,
+                Err(Trouble::Refused(why)) => {
+                    tracing::warn!(name, why, "a container could not be stopped");
+                    return;
+                }
+                Err(Trouble::Away(why)) => {
+                    tracing::info!(name, why, "a container cannot be stopped for the moment, trying again");
+                    tokio::time::sleep(backoff.next_wait()).await;
+                }
+            }
+        }
     }
 
     /// Ends it when it is out of time.

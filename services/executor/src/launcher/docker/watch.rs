@@ -10,8 +10,15 @@ use tiphys_core::{PodKey, Timestamp};
 use tiphys_kit::Backoff;
 
 use super::end::State;
-use super::engine::Trouble;
-use super::{LaunchError, Pod, PodResult, PodState, PodVerdict, Shared, error, labels, part, ready};
+use super::engine::{Trouble, told};
+use super::{LaunchError, PART, Pod, PodResult, PodState, PodVerdict, Shared, error, labels, part, ready};
+
+/// What is told while the engine is away.
+fn away(host: &str, why: &str) -> String {
+    format!(
+        "the Docker engine at {host} does not answer: {why}. Containers are started, and their ends are read, once it does"
+    )
+}
 
 /// Exit codes of a sidecar that was ended.
 const ENDED: [i64; 3] = [0, 137, 143];
@@ -28,6 +35,10 @@ impl Shared {
                 why = self.follow(&mut at_first, &mut backoff) => why,
             };
             tracing::warn!(why, "the Docker engine's events are lost; trying again");
+            if backoff.attempts() > 0 {
+                self.config.health.only_tell(PART);
+                self.config.health.failing(PART, away(&self.config.host, &why));
+            }
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(backoff.next_wait()) => {}
@@ -40,7 +51,7 @@ impl Shared {
         // By the engine's clock. What happens from then on is an event, what was before is in the list.
         let since = match self.docker.info().await {
             Ok(info) => info.system_time.and_then(|time| time.parse::<Timestamp>().ok()),
-            Err(error) => return error.to_string(),
+            Err(error) => return told(&error),
         };
         let mut filters = labels::filter(&self.config, &[(labels::ROLE, labels::MAIN)]);
         filters.insert("type".into(), vec!["container".into()]);
@@ -53,10 +64,11 @@ impl Shared {
         }
         *at_first = false;
         backoff.reset();
+        self.config.health.ready(PART);
         loop {
             match events.next().await {
                 Some(Ok(event)) => self.happened(event),
-                Some(Err(error)) => return error.to_string(),
+                Some(Err(error)) => return told(&error),
                 None => return "the stream ended".to_owned(),
             }
         }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use kube::Error;
+use kube::{Client, Error};
+use tower::BoxError;
+
+use crate::launcher::LaunchError;
 
 /// An answer that is not the one wanted.
 #[derive(Debug)]
@@ -61,4 +64,26 @@ pub(super) async fn within<T>(
         Ok(answer) => Ok(answer?),
         Err(_) => Err(Failure::later(format!("the API server did not answer within {limit:?}"))),
     }
+}
+
+/// The refusal of a launcher that was not answered as it wants.
+pub(super) fn cannot(what: &str, failure: &Failure) -> LaunchError {
+    let text = format!("cannot {what}: {}", failure.text);
+    if failure.kind == Kind::Later { LaunchError::Unavailable(text) } else { LaunchError::NotAllowed(text) }
+}
+
+/// A client whose answers begin within a time: a server that died in silence would be waited for without end, also by a watch
+/// that is to be taken up again. How long an answer goes on then is not limited.
+pub(super) fn patient(client: Client, limit: Duration) -> Client {
+    let namespace = client.default_namespace().to_owned();
+    let service = tower::service_fn(move |request| {
+        let client = client.clone();
+        async move {
+            match tokio::time::timeout(limit, client.send(request)).await {
+                Ok(answer) => answer.map_err(BoxError::from),
+                Err(_) => Err(format!("the API server did not begin to answer within {limit:?}").into()),
+            }
+        }
+    });
+    Client::new(service, namespace)
 }

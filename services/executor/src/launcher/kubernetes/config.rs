@@ -7,6 +7,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use tiphys_kit::Health;
 
 /// How steps are run in a cluster.
 #[derive(Debug, Clone)]
@@ -46,8 +47,12 @@ pub struct Config {
     pub only_reads: bool,
     /// Requests to the API server at the same time, besides watches and streams.
     pub requests: usize,
+    /// How long the API server may take to begin an answer.
+    pub answer: Duration,
     /// A folder for what is on its way to the artifact store.
     pub scratch: PathBuf,
+    /// Where [`super::PART`] is told.
+    pub health: Health,
 }
 
 /// An image with the runner in it.
@@ -99,7 +104,9 @@ impl Config {
             log_limit: 64 << 20,
             only_reads: false,
             requests: 64,
+            answer: Duration::from_secs(60),
             scratch,
+            health: Health::default(),
         }
     }
 }

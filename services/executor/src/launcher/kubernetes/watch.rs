@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
+use kube::api::ListParams;
 use kube::runtime::watcher::{self, Event, watcher};
 use tiphys_core::{PodKey, Timestamp, chain};
 use tiphys_kit::Backoff;
@@ -20,19 +21,34 @@ use super::record::{Place, Record, budget_of, key_of, version_of};
 use super::{REQUEST, Shared};
 use crate::launcher::{PodResult, PodState, PodVerdict};
 
+/// The name under which it is told whether the API server answers; it does not count.
+pub const PART: &str = "executor/kubernetes";
 /// A watch is renewed so often, in seconds: a connection that died in silence is noticed by then.
 const RENEW: u32 = 60;
+/// What is told while the API server is away.
+const AWAY: &str =
+    "the pods of the cluster cannot be followed; they are started, and their ends are read, once they can";
+/// While it is away it is asked so often whether it is back.
+const LOOK: Duration = Duration::from_secs(1);
 
 impl Shared {
     /// Follows the pods of a scope until the launcher stops. `listed` is told once all were seen.
     pub(super) async fn follow(self: Arc<Self>, api: Api<Pod>, listed: oneshot::Sender<()>) {
         let selector = format!("{INSTALLATION}={},{COMPLETED}=false", self.config.installation);
-        let mut events = pin!(watcher(api, watcher::Config::default().labels(&selector).timeout(RENEW)));
+        let config = watcher::Config::default().labels(&selector).timeout(RENEW);
+        let mut events = pin!(watcher(api.clone(), config));
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
-        let (mut found, mut listed) = (HashSet::new(), Some(listed));
+        let (mut found, mut listed, mut away) = (HashSet::new(), Some(listed), false);
         loop {
             let event = tokio::select! {
                 event = events.next() => event,
+                // A watch that was taken up again tells nothing until something happens.
+                () = self.answers(&api), if away => {
+                    away = false;
+                    backoff.reset();
+                    self.config.health.ready(PART);
+                    continue;
+                }
                 () = self.tasks.stop().cancelled() => return,
             };
             match event {
@@ -41,18 +57,30 @@ impl Shared {
                     let done = matches!(event, Event::InitDone);
                     self.take(event, &mut found).await;
                     if let Some(listed) = listed.take_if(|_| done) {
+                        self.config.health.ready(PART);
                         let _ = listed.send(());
                     }
                 }
                 Some(Err(error)) => {
-                    tracing::info!(
-                        error = chain(&error),
-                        "the watch of pods broke off and is taken up again"
-                    );
+                    let why = chain(&error);
+                    tracing::info!(error = why, "the watch of pods broke off and is taken up again");
+                    // One that only has to begin anew is well the next time.
+                    if backoff.attempts() > 0 {
+                        away = true;
+                        self.config.health.only_tell(PART);
+                        self.config.health.failing(PART, format!("{AWAY}: {why}"));
+                    }
                     self.pause(backoff.next_wait()).await;
                 }
                 None => return,
             }
+        }
+    }
+
+    /// Returns once the API server answers.
+    async fn answers(&self, api: &Api<Pod>) {
+        while within(REQUEST, api.list_metadata(&ListParams::default().limit(1))).await.is_err() {
+            tokio::time::sleep(LOOK).await;
         }
     }
 

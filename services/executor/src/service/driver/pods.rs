@@ -3,60 +3,73 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use futures::future::join_all;
 use tiphys_core::PodKey;
 use tracing::warn;
 
 use super::Driver;
 use crate::error::Error;
 use crate::journal::State;
-use crate::launcher::{Ended, PodSpec, PodState};
+use crate::launcher::{Ended, LaunchError, PodSpec, PodState};
 use crate::node::{Node, NodeKind, Phase};
 use crate::plan::{Observed, Seen, pod};
 
+/// How many pods are looked at together.
+const LOOKS: usize = 64;
+
 impl Driver {
-    /// Looks at pods.
-    pub(super) async fn look(&self, state: &State, pods: &BTreeSet<PodKey>) -> Result<Vec<Seen>, Error> {
-        let mut news = Vec::new();
-        for node in active_pods(state) {
-            let Some(key) = node.pod.as_ref().filter(|key| pods.contains(*key)) else {
-                continue;
-            };
-            let found = self.service.deps.launcher.observe(key).await;
-            let found = found.map_err(|error| Error::Launcher(format!("{key}: {error}")))?;
-            let what = match found {
-                PodState::Ended(result) => Observed::Ended(result),
-                PodState::Pending { message } => {
-                    self.inbox.runs(key);
-                    if node.stopping.is_some() {
-                        self.stop(key).await;
-                    }
-                    Observed::Waiting { message }
-                }
-                PodState::Running { started, ready, address } => {
-                    self.inbox.runs(key);
-                    if node.stopping.is_some() {
-                        self.stop(key).await;
-                    }
-                    Observed::Running { started, ready, address }
-                }
-                // Acting on objects leaves nothing at a launcher; begun again, it finds what it did.
-                PodState::Unknown if node.phase == Phase::Running && pod::is_repeatable(state, node) => {
-                    match node.stopping {
-                        Some(_) => Observed::NeverStarted,
-                        None => continue,
+    /// Looks at pods. Those that cannot be looked at now hold up no other: they are looked at again, and the error says why.
+    pub(super) async fn look(&self, state: &State, pods: &BTreeSet<PodKey>) -> (Vec<Seen>, Option<Error>) {
+        let (mut news, mut trouble) = (Vec::new(), None);
+        let wanted: Vec<(&Arc<Node>, &PodKey)> = active_pods(state)
+            .filter_map(|node| Some((node, node.pod.as_ref().filter(|key| pods.contains(*key))?)))
+            .collect();
+        for some in wanted.chunks(LOOKS) {
+            let found = join_all(some.iter().map(|(_, key)| self.service.deps.launcher.observe(key))).await;
+            for ((node, key), found) in some.iter().zip(found) {
+                match found {
+                    Ok(found) => news.extend(self.seen(state, node, key, found).await),
+                    Err(error) => {
+                        self.inbox.put_back([(*key).clone()], Vec::new());
+                        trouble = Some(Error::Launcher(format!("{key}: {error}")));
                     }
                 }
-                PodState::Unknown if node.phase == Phase::Running => {
-                    Observed::Refused("the pod is gone: its launcher knows nothing of it any more".into())
-                }
-                PodState::Unknown if node.stopping.is_some() && !self.inbox.knows(key) => {
-                    Observed::NeverStarted
-                }
-                PodState::Unknown => continue,
-            };
-            news.push(Seen { node: node.id.clone(), pod: key.clone(), what });
+            }
         }
-        Ok(news)
+        (news, trouble)
+    }
+
+    /// What the state of a pod says of its node. Nothing, where that is to be waited for.
+    async fn seen(&self, state: &State, node: &Node, key: &PodKey, found: PodState) -> Option<Seen> {
+        let what = match found {
+            PodState::Ended(result) => Observed::Ended(result),
+            PodState::Pending { message } => {
+                self.goes_on(node, key).await;
+                Observed::Waiting { message }
+            }
+            PodState::Running { started, ready, address } => {
+                self.goes_on(node, key).await;
+                Observed::Running { started, ready, address }
+            }
+            // Acting on objects leaves nothing at a launcher; begun again, it finds what it did.
+            PodState::Unknown if node.phase == Phase::Running && pod::is_repeatable(state, node) => {
+                node.stopping.as_ref().map(|_| Observed::NeverStarted)?
+            }
+            PodState::Unknown if node.phase == Phase::Running => {
+                Observed::Refused("the pod is gone: its launcher knows nothing of it any more".into())
+            }
+            PodState::Unknown if node.stopping.is_some() && !self.inbox.knows(key) => Observed::NeverStarted,
+            PodState::Unknown => return None,
+        };
+        Some(Seen { node: node.id.clone(), pod: key.clone(), what })
+    }
+
+    /// A pod is there and has not ended.
+    async fn goes_on(&self, node: &Node, key: &PodKey) {
+        self.inbox.runs(key);
+        if node.stopping.is_some() {
+            self.stop(key).await;
+        }
     }
 
     /// The pod of a daemon ends after its node, which nobody waits for any more: it is only tidied up.
@@ -104,8 +117,11 @@ impl Driver {
         if !self.inbox.stops(key) {
             return;
         }
-        if let Err(error) = self.service.deps.launcher.stop(key).await {
-            warn!(workflow = self.name(), pod = %key, %error, "a pod cannot be stopped");
+        match self.service.deps.launcher.stop(key).await {
+            Ok(()) => {}
+            // What else is to be done does not wait for that.
+            Err(LaunchError::Unavailable(_)) => self.service.stop_later(key.clone(), self.inbox.clone()),
+            Err(error) => warn!(workflow = self.name(), pod = %key, %error, "a pod cannot be stopped"),
         }
     }
 
