@@ -9,6 +9,7 @@ mod conformance;
 mod containers;
 mod follow;
 mod inventory;
+mod killed;
 mod live;
 mod pods;
 mod queues;

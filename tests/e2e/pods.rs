@@ -79,7 +79,7 @@ fn log(server: &Server, namespace: &str) -> String {
     server.ok(&["--namespace", namespace, "logs", "@latest"])
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
