@@ -23,7 +23,9 @@ use crate::exit::{Code, Failure};
 use roles::Roles;
 
 /// Of the storage below the bus, and of clients, only what is wrong is logged, unless `TIPHYS_LOG` names it.
-const QUIET: &str = "fjall=warn,lsm_tree=warn,async_nats=warn,aws_config=error,aws_smithy_runtime=warn";
+/// What goes wrong with a request to a cluster, whoever asked tells with its reason.
+const QUIET: &str =
+    "fjall=warn,lsm_tree=warn,async_nats=warn,aws_config=error,aws_smithy_runtime=warn,kube_client=off";
 
 /// Runs until a signal.
 pub(crate) fn run(args: &DevArgs, connection: &Connection) -> Result<(), Failure> {

@@ -269,6 +269,7 @@ impl Service<'_> {
             args: &self.args.launch,
             cluster: self.cluster.as_ref(),
             installation: self.args.prefix.clone(),
+            namespace: self.own.as_deref(),
             routes: self.runners(rooms).await?,
             health: self.health.clone(),
         };

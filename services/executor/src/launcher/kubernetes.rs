@@ -31,7 +31,7 @@ use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::api::ListParams;
 use kube::{Api, Client};
 use tiphys_core::{Clock, PodKey};
-use tiphys_kit::{CancellationToken, Health, Tasks};
+use tiphys_kit::{CancellationToken, Tasks};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::{ArtifactStore, Ended, LaunchError, Launcher, LogLine, PodSpec, PodState, Secrets, patch};

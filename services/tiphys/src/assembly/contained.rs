@@ -35,6 +35,8 @@ pub(super) struct Pods {
     pub(super) cluster: Cluster,
     pub(super) given: Given,
     pub(super) routes: RunnerRoutes,
+    /// The namespace that was asked for: its pods do, where those of all may not be seen.
+    pub(super) namespace: Option<String>,
 }
 
 #[async_trait]
@@ -43,7 +45,15 @@ impl Opener for Pods {
         let Given { store, clock, stop } = self.given.clone();
         let client = self.cluster.client_without_retries();
         let client = client.map_err(|failure| LaunchError::NotAllowed(failure.to_string()))?;
-        let opened = KubernetesLauncher::open(self.config.clone(), client, store, clock, stop).await;
+        let open = |config| {
+            let (client, store, clock) = (client.clone(), store.clone(), clock.clone());
+            KubernetesLauncher::open(config, client, store, clock, stop.clone())
+        };
+        let mut opened = open(self.config.clone()).await;
+        if let (Err(LaunchError::NotAllowed(_)), Some(namespace)) = (&opened, &self.namespace) {
+            opened =
+                open(kubernetes::Config { namespaces: vec![namespace.clone()], ..self.config.clone() }).await;
+        }
         let opened = Arc::new(told(&self.config.health, kubernetes::PART, opened)?);
         // A launcher that was opened is the only one.
         let _ = self.routes.0.set(opened.clone());

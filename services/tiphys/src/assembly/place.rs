@@ -37,6 +37,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) cluster: Option<&'a Cluster>,
     /// Which Tiphys containers and pods belong to.
     pub(crate) installation: String,
+    /// The namespace, where one was asked for.
+    pub(crate) namespace: Option<&'a str>,
     /// Where the runners of pods ask.
     pub(crate) routes: RunnerRoutes,
     /// Where it is told whether the servers of containers and pods answer.
@@ -165,7 +167,8 @@ impl Surroundings<'_> {
             ..usual
         };
         let routes = self.routes.clone();
-        Ok(Pods { config, cluster: cluster.clone(), given: given.clone(), routes })
+        let namespace = self.namespace.map(str::to_owned);
+        Ok(Pods { config, cluster: cluster.clone(), given: given.clone(), routes, namespace })
     }
 
     /// What steps elsewhere are told: where they reach us, if they do.

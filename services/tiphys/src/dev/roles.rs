@@ -128,6 +128,7 @@ impl Roles {
             cluster: cluster.as_ref(),
             // Two on one engine or in one cluster do not see each other's.
             installation: format!("dev-{}", self.data.mark()?),
+            namespace: self.only.as_deref(),
             routes: routes.clone(),
             health: health.clone(),
         };

@@ -67,6 +67,7 @@ impl Service<'_> {
             args: &self.args.launch,
             cluster: self.cluster.as_ref(),
             installation: self.args.prefix.clone(),
+            namespace: self.own.as_deref(),
             routes: RunnerRoutes::default(),
             // The executor tells of it.
             health: Health::default(),

@@ -14,7 +14,7 @@ use tiphys_kit::Backoff;
 
 use super::ask::{Failure, Kind, within};
 use super::parcel::{self, PARCEL};
-use super::pod::{self, KEY, NODE_ID, RUNNER, UID};
+use super::pod::{self, INSTALLATION, KEY, NODE_ID, RUNNER, UID};
 use super::record::{STORED, annotation, label};
 use super::{REQUEST, Shared};
 use crate::launcher::{LaunchError, PodSpec};
@@ -27,6 +27,14 @@ impl Shared {
     pub(super) async fn start(self: &Arc<Self>, spec: &PodSpec) -> Result<(), LaunchError> {
         if self.pods().contains_key(&spec.key) || self.names().get(&spec.key).is_some() {
             return Ok(());
+        }
+        let namespaces = &self.config.namespaces;
+        if !namespaces.is_empty() && !namespaces.contains(&spec.namespace) {
+            return Err(LaunchError::NotAllowed(format!(
+                "pods of namespace {} are not followed from here, only those of {}",
+                spec.namespace,
+                namespaces.join(", ")
+            )));
         }
         let mut built = pod::build(spec, &self.config, self.clock.now())?;
         if let Some(parcel) = &built.parcel {
@@ -168,7 +176,10 @@ impl Shared {
             Err(failure) if failure.kind == Kind::Missing => return Ok(None),
             Err(failure) => return Err(LaunchError::Unavailable(failure.text)),
         };
-        let node = label(&found, UID) == Some(&spec.workflow_uid)
+        // Two installations give the same workflow of the same event the same names.
+        let ours = label(&found, INSTALLATION) == Some(self.config.installation.as_str());
+        let node = ours
+            && label(&found, UID) == Some(&spec.workflow_uid)
             && annotation(&found, NODE_ID) == Some(&spec.node_id);
         if node && label(&found, KEY) == Some(&spec.key.0) {
             return Ok(Some(found));
@@ -176,11 +187,12 @@ impl Shared {
         let phase = found.status.as_ref().and_then(|status| status.phase.as_deref());
         if !node || !matches!(phase, Some("Succeeded" | "Failed")) {
             return Err(LaunchError::NotAllowed(format!(
-                "a pod {} is in namespace {} already and is not of this attempt (it is of workflow uid {}); delete it, \
-                 then retry the workflow",
+                "a pod {} is in namespace {} already and is not of this attempt (it is of workflow uid {}, installation \
+                 {}); delete it, then retry the workflow",
                 spec.name,
                 spec.namespace,
                 label(&found, UID).unwrap_or("unknown"),
+                label(&found, INSTALLATION).unwrap_or("unknown"),
             )));
         }
         // The same node, before a retry by hand.

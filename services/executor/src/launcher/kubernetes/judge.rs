@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, Pod, PodStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use tiphys_core::Timestamp;
 use tiphys_runner::pod::{Left, Report};
 use tiphys_runner::{Packed, Verdict};
@@ -179,10 +180,12 @@ fn is_over(container: &ContainerStatus) -> bool {
 
 /// The result of a container without a runner, good until told otherwise.
 fn plain(status: &PodStatus, main: Option<&ContainerStateTerminated>, now: Timestamp) -> PodResult {
-    let began = main.and_then(|end| end.started_at.as_ref()).or(status.start_time.as_ref());
+    // What could not start began in 1970, containerd says.
+    let real = |time: &&Time| time.0 > Timestamp::UNIX_EPOCH;
+    let began = main.and_then(|end| end.started_at.as_ref()).filter(real).or(status.start_time.as_ref());
     PodResult {
         started: main.and(began).map(|time| time.0),
-        finished: main.and_then(|end| end.finished_at.as_ref()).map_or(now, |time| time.0),
+        finished: main.and_then(|end| end.finished_at.as_ref()).filter(real).map_or(now, |time| time.0),
         exit_code: main.map(|end| end.exit_code),
         verdict: PodVerdict::Succeeded,
         message: String::new(),
