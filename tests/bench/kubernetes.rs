@@ -4,6 +4,7 @@
 mod bare;
 mod gaps;
 pub(crate) mod memory;
+mod objects;
 mod plant;
 
 use std::time::Duration;
@@ -98,6 +99,7 @@ pub(crate) fn requests(effort: Effort) -> anyhow::Result<()> {
             better: Better::Lower,
         })?;
     }
+    objects::print(&mut plant, count)?;
     plant.close()
 }
 

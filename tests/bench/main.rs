@@ -59,8 +59,8 @@ Measures Tiphys against a baseline, both sides in one run, and prints one JSON l
                   against a bare client that creates, watches and marks as many pods
     pod-chain     a workflow of three pods, one after another, in time; from the end of a pod to the next one,
                   p50 and p99; against a bare client that creates, watches and deletes three
-    pod-requests  requests to the API server for a workflow of one pod and of three, from its audit log;
-                  against those of that bare client
+    pod-requests  requests to the API server for a workflow of one pod and of three, and of one pod where it is an
+                  object, from its audit log; against those of that bare client
     pod-memory    memory of an executor with 10,000 pods that run; against the same process before; and its processor
                   time for each, against the API server's
     kafka, pubsub, sqs

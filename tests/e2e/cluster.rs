@@ -9,32 +9,32 @@ use tiphys_tests::{Server, root, until};
 const CONTAINER: &str = "3ad0bd5e9c1f2b7a6d4e8f901234567890abcdef1234567890abcdef12345678";
 
 /// A cluster as somebody who may do everything sees it.
-struct Eyes<'c> {
-    server: &'c Kubernetes,
-    cluster: Cluster,
-    runtime: tokio::runtime::Runtime,
+pub(crate) struct Eyes<'c> {
+    pub(crate) server: &'c Kubernetes,
+    pub(crate) cluster: Cluster,
+    pub(crate) runtime: tokio::runtime::Runtime,
 }
 
 impl<'c> Eyes<'c> {
-    fn on(server: &'c Kubernetes) -> Self {
+    pub(crate) fn on(server: &'c Kubernetes) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let settings = Settings { kubeconfig: Some(server.kubeconfig()), ..Settings::default() };
         let cluster = runtime.block_on(Cluster::open(settings)).unwrap();
         Self { server, cluster, runtime }
     }
 
-    fn objects(&self, api_version: &str, kind: &str, namespace: &str) -> Objects {
+    pub(crate) fn objects(&self, api_version: &str, kind: &str, namespace: &str) -> Objects {
         let resource = self.runtime.block_on(self.cluster.resource(api_version, kind)).unwrap();
         self.cluster.objects(&resource, namespace)
     }
 
-    fn make(&self, namespace: &str, object: &Value) -> Value {
+    pub(crate) fn make(&self, namespace: &str, object: &Value) -> Value {
         let text = |name: &str| object[name].as_str().unwrap();
         let objects = self.objects(text("apiVersion"), text("kind"), namespace);
         self.runtime.block_on(objects.create(object)).unwrap()
     }
 
-    fn get(&self, kind: &str, namespace: &str, name: &str) -> Option<Value> {
+    pub(crate) fn get(&self, kind: &str, namespace: &str, name: &str) -> Option<Value> {
         let objects = self.objects("v1", kind, namespace);
         self.runtime.block_on(objects.get(name)).unwrap()
     }
@@ -81,7 +81,7 @@ fn alert(namespace: &str, pod: &str, container: &str, uuid: &str) -> String {
 }
 
 /// The workflows of a namespace, once there are so many and all have ended.
-fn ended(server: &Server, namespace: &str, count: usize) -> Vec<Value> {
+pub(crate) fn ended(server: &Server, namespace: &str, count: usize) -> Vec<Value> {
     until("the workflows have ended", || {
         let all = server.json(&["list", "-n", namespace])["items"].as_array()?.clone();
         let over = all.iter().filter(|w| w["status"]["finishedAt"].is_string()).count();
@@ -89,7 +89,7 @@ fn ended(server: &Server, namespace: &str, count: usize) -> Vec<Value> {
     })
 }
 
-fn post(server: &Server, path: &str, body: &str) -> String {
+pub(crate) fn post(server: &Server, path: &str, body: &str) -> String {
     let answer = server.send("POST", path, &[("Content-Type", "application/json")], body.as_bytes()).unwrap();
     assert_eq!(answer.status, 200, "{answer:?}");
     answer.header("x-event-id").unwrap().to_owned()
@@ -198,50 +198,4 @@ fn an_alert_deletes_its_pod_without_an_image() {
     let phases: Vec<Value> =
         ended(&server, &namespace, 2).iter().map(|w| w["status"]["phase"].clone()).collect();
     assert!(phases.contains(&json!("Succeeded")) && phases.contains(&json!("Failed")), "{phases:?}");
-}
-
-#[test]
-fn a_workflow_object_is_run_and_its_status_written_back() {
-    let Some(kubernetes) = tiphys_servers::kubernetes() else { return };
-    let eyes = Eyes::on(&kubernetes);
-    let namespace = eyes.server.namespace();
-    for entry in std::fs::read_dir(root().join("deploy/crds")).unwrap() {
-        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
-        for definition in tiphys_manifest::load::values(&text).unwrap() {
-            eyes.make("", &definition);
-        }
-    }
-    let argo = "argoproj.io/v1alpha1";
-    let known =
-        |kind| until("the kind is known", || eyes.runtime.block_on(eyes.cluster.resource(argo, kind)).ok());
-    let workflows = eyes.cluster.objects(&known("Workflow"), &namespace);
-    known("Sensor");
-    let folder = tempfile::tempdir().unwrap();
-    let kubeconfig = kubernetes.kubeconfig();
-    let kubeconfig = kubeconfig.to_str().unwrap();
-    let own = ["--kubeconfig", kubeconfig, "--catalog", "kubernetes", "--namespace", &namespace];
-    let server = Server::with(folder.path(), &own, &[]);
-    let container = json!({"image": "busybox:1", "command": ["sh", "-c", "echo from an object"]});
-    let main = json!({"name": "main", "container": container});
-    let object = json!({"apiVersion": argo, "kind": "Workflow",
-        "metadata": {"name": "hello", "annotations": {"tiphys.dev/launcher": "process"}},
-        "spec": {"entrypoint": "main", "templates": [main]}});
-    // A definition that is new is not served at once.
-    let made = until("a Workflow is made", || eyes.runtime.block_on(workflows.create(&object)).ok());
-    let written = until("its status says that it ended", || {
-        let live = eyes.runtime.block_on(workflows.get("hello")).unwrap()?;
-        (live["metadata"]["labels"]["workflows.argoproj.io/completed"] == "true").then_some(live)
-    });
-    let status = &written["status"];
-    assert_eq!(
-        (status["phase"].as_str(), status["progress"].as_str()),
-        (Some("Succeeded"), Some("1/1")),
-        "{written:#}"
-    );
-    assert_eq!(status["nodes"]["hello"]["phase"], "Succeeded");
-    let here = &ended(&server, &namespace, 1)[0];
-    assert_eq!(here["metadata"]["uid"], made["metadata"]["uid"]);
-    assert!(server.ok(&["logs", "hello", "-n", &namespace]).contains("from an object"));
-    eyes.runtime.block_on(workflows.delete("hello", &Removal::default())).unwrap();
-    ended(&server, &namespace, 0);
 }

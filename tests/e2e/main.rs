@@ -11,6 +11,7 @@ mod follow;
 mod inventory;
 mod killed;
 mod live;
+mod objects;
 mod pods;
 mod queues;
 mod response;

@@ -9,6 +9,8 @@ use tiphys_manifest::load::path::Path;
 use tiphys_manifest::{Diagnostic, Kind, Object, Spec, codes};
 use tokio::sync::watch;
 
+use crate::held::Reader;
+
 /// Key of an object: kind, namespace (empty for cluster-wide kinds), name (of an object that has none, what its
 /// generated names begin with).
 pub type Key = (Kind, String, String);
@@ -99,6 +101,7 @@ type Origin = (Vec<Arc<Object>>, Vec<Diagnostic>);
 #[derive(Debug)]
 struct Shared {
     sets: Mutex<Vec<Origin>>,
+    readers: Mutex<Vec<Arc<dyn Reader>>>,
     current: watch::Sender<Arc<Snapshot>>,
 }
 
@@ -120,7 +123,7 @@ impl Catalog {
     #[must_use]
     pub fn new() -> Self {
         let (current, _) = watch::channel(Arc::new(Snapshot::default()));
-        Self { shared: Arc::new(Shared { sets: Mutex::new(Vec::new()), current }) }
+        Self { shared: Arc::new(Shared { sets: Mutex::default(), readers: Mutex::default(), current }) }
     }
 
     /// Adds an origin of objects.
@@ -129,6 +132,15 @@ impl Catalog {
         let mut sets = self.shared.sets.lock().unwrap_or_else(PoisonError::into_inner);
         sets.push((Vec::new(), Vec::new()));
         Feeder { shared: self.shared.clone(), index: sets.len() - 1 }
+    }
+
+    /// Adds somebody who reads on demand.
+    pub fn read_by(&self, reader: Arc<dyn Reader>) {
+        self.shared.readers.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
+    }
+
+    pub(crate) fn readers(&self) -> Vec<Arc<dyn Reader>> {
+        self.shared.readers.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The newest snapshot.

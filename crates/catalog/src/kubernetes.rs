@@ -1,23 +1,21 @@
-//! Objects in a Kubernetes cluster: manifests that the catalog holds, Workflows that are submitted, and their status
-//! that is written back.
+//! Objects in a Kubernetes cluster: manifests that the catalog holds, Workflows that are submitted, and what becomes of
+//! workflows, written back.
 //!
 //! ```text
-//! EventSources, Sensors, templates … ──▶ list and watch ──▶ the catalog
+//! EventSources, Sensors, templates … ──▶ list and watch ──▶ the catalog          (every process, its own kinds)
 //! Secrets and ConfigMaps they name   ──▶ read, and again ──▶ the catalog
-//! Workflows ──▶ list and watch ──▶ WORKFLOWS: submitted once (uid), stopped, suspended, deleted
+//! Workflows ──▶ list and watch ──▶ WORKFLOWS: submitted once, stopped, deleted   (one process at a time)
 //!     ▲                                │
-//!     └── status, labels ◀── at most once a second, and at the end
+//!     └── objects of all workflows, their status ◀── at most once a second, and at the end
 //! ```
 //!
 //! Where a controller of Argo's runs, what is its own is left to it ([`argo`]).
 
 mod argo;
 pub mod crd;
-mod intake;
 mod kind;
 mod named;
-mod patch;
-mod status;
+mod workflows;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,7 +23,7 @@ use std::time::Duration;
 
 use tiphys_bus::Bus;
 use tiphys_core::Clock;
-use tiphys_kit::kubernetes::{Cluster, Failure};
+use tiphys_kit::kubernetes::{Cluster, Failure, Objects};
 use tiphys_kit::{CancellationToken, Health, Tasks};
 use tiphys_manifest::{Diagnostic, Kind, Object};
 use tokio::sync::Notify;
@@ -33,11 +31,11 @@ use tracing::info;
 
 use crate::change::between;
 use crate::error::CatalogError;
-use crate::handle::Feeder;
-pub use status::{Look, StatusWriter};
+use crate::handle::{Catalog, Feeder};
+pub use workflows::{Brief, Shown, WORKFLOW, WorkflowObjects};
 
 /// The name under which readiness is told.
-const PART: &str = "catalog-kubernetes";
+pub const PART: &str = "catalog-kubernetes";
 /// The name under which it is told which kinds cannot be read; it does not count.
 const UNREAD: &str = "catalog-kubernetes/kinds";
 /// The name under which it is told that Argo is left to its own; it does not count.
@@ -48,7 +46,7 @@ const SETTLE: Duration = Duration::from_millis(20);
 const GRACE: Duration = Duration::from_secs(5);
 
 /// The kinds that the catalog holds.
-const KINDS: [Kind; 6] = [
+pub const KINDS: [Kind; 6] = [
     Kind::EventBus,
     Kind::EventSource,
     Kind::Sensor,
@@ -58,32 +56,45 @@ const KINDS: [Kind; 6] = [
 ];
 
 /// What is read of the cluster.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Config {
     /// Only this namespace; none: all of them.
     pub namespace: Option<String>,
     /// Whether also what a running controller of Argo's works on is driven.
     pub argo_too: bool,
+    /// The kinds that are read, of [`KINDS`].
+    pub kinds: Vec<Kind>,
+    /// Those of them whose Secrets and ConfigMaps are read, too.
+    pub resolved: Vec<Kind>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { namespace: None, argo_too: false, kinds: KINDS.to_vec(), resolved: KINDS.to_vec() }
+    }
 }
 
 /// A cluster that feeds the catalog.
-pub struct KubernetesFeeder {
-    shared: Arc<Shared>,
-    feeder: Feeder,
-}
+#[derive(Clone)]
+pub struct KubernetesFeeder(Arc<Shared>);
 
 /// What the tasks share.
 struct Shared {
     cluster: Cluster,
     config: Config,
-    bus: Arc<dyn Bus>,
     clock: Arc<dyn Clock>,
     health: Health,
     found: Mutex<Found>,
     /// Something that the catalog holds changed.
     changed: Notify,
-    workflows: intake::Workflows,
+    told: Mutex<Told>,
     argo: argo::Argo,
+}
+
+/// What was handed to the catalog.
+struct Told {
+    feeder: Feeder,
+    objects: Vec<Arc<Object>>,
 }
 
 /// What was found.
@@ -91,8 +102,10 @@ struct Shared {
 struct Found {
     /// By kind, then namespace and name.
     kinds: BTreeMap<Kind, BTreeMap<(String, String), Read>>,
-    /// Secrets and ConfigMaps that those name.
-    named: BTreeMap<(Kind, String, String), Read>,
+    /// Secrets and ConfigMaps that those name, and what is held.
+    named: BTreeMap<named::Name, Read>,
+    /// What workflows name that are driven here.
+    held: named::Holds,
     /// Why a kind cannot be read: it is not there, or may not be seen.
     unread: BTreeMap<Kind, String>,
     /// Why a kind cannot be followed for the moment.
@@ -108,103 +121,81 @@ struct Read {
 
 impl std::fmt::Debug for KubernetesFeeder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("KubernetesFeeder").field("cluster", &self.shared.cluster).finish_non_exhaustive()
+        f.debug_tuple("KubernetesFeeder").field(&self.0.cluster).finish()
     }
 }
 
 impl KubernetesFeeder {
+    /// Nothing is read yet.
+    #[must_use]
+    pub fn new(
+        cluster: Cluster,
+        config: Config,
+        catalog: &Catalog,
+        clock: Arc<dyn Clock>,
+        health: Health,
+    ) -> Self {
+        health.expect(PART);
+        health.only_tell(ARGO);
+        health.only_tell(UNREAD);
+        let told = Mutex::new(Told { feeder: catalog.feeder(), objects: Vec::new() });
+        let (argo, changed, found) = (argo::Argo::default(), Notify::new(), Mutex::default());
+        let shared = Arc::new(Shared { cluster, config, clock, health, found, changed, told, argo });
+        catalog.read_by(Arc::new(named::OnDemand(shared.clone())));
+        Self(shared)
+    }
+
     /// Reads all objects for the first time. When this returns, they are in the catalog. A kind that the cluster does
     /// not know, or that may not be read, is told in health and tried again.
     ///
     /// # Errors
     /// Fails where the cluster does not answer at all.
-    pub async fn open(
-        cluster: Cluster,
-        config: Config,
-        feeder: Feeder,
-        bus: Arc<dyn Bus>,
-        clock: Arc<dyn Clock>,
-        health: Health,
-    ) -> Result<Self, CatalogError> {
-        health.expect(PART);
-        health.only_tell(ARGO);
-        health.only_tell(UNREAD);
-        let shared = Arc::new(Shared {
-            argo: argo::Argo::default(),
-            workflows: intake::Workflows::default(),
-            changed: Notify::new(),
-            found: Mutex::default(),
-            cluster,
-            config,
-            bus,
-            clock,
-            health,
-        });
+    pub async fn read(&self) -> Result<(), CatalogError> {
+        let shared = &self.0;
         shared.look_for_argo().await?;
-        for kind in KINDS {
+        for kind in shared.config.kinds.clone() {
             // Followed from a later list on; this one is for whoever reads the catalog next.
             shared.read_kind(kind).await.or_else(|failure| shared.trouble(kind, failure))?;
         }
         shared.read_named().await;
-        let mut this = Self { shared, feeder };
-        let mut before = Vec::new();
-        this.tell(&mut before);
-        Ok(this)
+        shared.tell();
+        Ok(())
     }
 
-    /// Writes the status of the Workflows that are found here back. `look` gives a Workflow with its status, as it is now.
+    /// Takes the Workflows of the cluster in, and writes what becomes of workflows to their objects. Of several processes
+    /// with a name (`owner`) one does it at a time; without a name this is the only one.
     #[must_use]
-    pub fn statuses(&self, look: Look) -> StatusWriter {
-        StatusWriter::new(self.shared.clone(), look)
+    pub fn workflows(
+        &self,
+        bus: Arc<dyn Bus>,
+        shown: Arc<dyn Shown>,
+        owner: Option<String>,
+    ) -> WorkflowObjects {
+        WorkflowObjects::new(self.0.clone(), bus, shown, owner)
     }
 
     /// Follows the cluster until `stop`. One that is away is waited for; what was read stays in force.
     ///
     /// # Errors
     /// Never by itself.
-    pub async fn follow(mut self, stop: CancellationToken) -> Result<(), CatalogError> {
-        let tasks = Tasks::new(stop.child_token());
-        for kind in KINDS {
-            tasks.spawn("cluster-kind", self.shared.clone().follow_kind(kind, tasks.stop().clone()));
+    pub async fn follow(self, stop: CancellationToken) -> Result<(), CatalogError> {
+        let (shared, tasks) = (self.0, Tasks::new(stop.child_token()));
+        for kind in shared.config.kinds.clone() {
+            tasks.spawn("cluster-kind", shared.clone().follow_kind(kind, tasks.stop().clone()));
         }
-        tasks.spawn("cluster-named", self.shared.clone().follow_named(tasks.stop().clone()));
-        tasks.spawn("cluster-argo", self.shared.clone().watch_argo(tasks.stop().clone()));
-        tasks.spawn("cluster-workflows", self.shared.clone().take_in(tasks.stop().clone()));
-        let mut before = self.objects();
+        tasks.spawn("cluster-named", shared.clone().follow_named(tasks.stop().clone()));
+        tasks.spawn("cluster-argo", shared.clone().watch_argo(tasks.stop().clone()));
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
-                () = self.shared.changed.notified() => {}
+                () = shared.changed.notified() => {}
             }
             tokio::time::sleep(SETTLE).await;
-            self.tell(&mut before);
+            shared.tell();
         }
         tasks.stop().cancel();
         tasks.drain(GRACE).await;
         Ok(())
-    }
-
-    fn objects(&self) -> Vec<Arc<Object>> {
-        let found = self.shared.found();
-        let kinds = found.kinds.iter().filter(|(kind, _)| !self.shared.is_argos(**kind));
-        let read = kinds.flat_map(|(_, objects)| objects.values()).chain(found.named.values());
-        read.filter_map(|read| read.object.clone()).collect()
-    }
-
-    /// Hands what was found to the catalog.
-    fn tell(&mut self, before: &mut Vec<Arc<Object>>) {
-        let objects = self.objects();
-        let diagnostics = {
-            let found = self.shared.found();
-            let read = found.kinds.values().flat_map(BTreeMap::values).chain(found.named.values());
-            read.flat_map(|read| read.diagnostics.iter().cloned()).collect()
-        };
-        for change in between(before, &objects) {
-            info!(file = change.file, "{change}");
-        }
-        self.feeder.replace(objects.clone(), diagnostics);
-        *before = objects;
-        self.shared.tell_health();
     }
 }
 
@@ -213,8 +204,38 @@ impl Shared {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Hands what was found to the catalog.
+    fn tell(&self) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let (objects, diagnostics) = self.all();
+        for change in between(&told.objects, &objects) {
+            info!(file = change.file, "{change}");
+        }
+        told.feeder.replace(objects.clone(), diagnostics);
+        told.objects = objects;
+        drop(told);
+        self.tell_health();
+    }
+
+    fn all(&self) -> (Vec<Arc<Object>>, Vec<Diagnostic>) {
+        let found = self.found();
+        let ours = found.kinds.iter().filter(|(kind, _)| !self.is_argos(**kind));
+        let used = ours.flat_map(|(_, objects)| objects.values()).chain(found.named.values());
+        let read = found.kinds.values().flat_map(BTreeMap::values).chain(found.named.values());
+        (
+            used.filter_map(|read| read.object.clone()).collect(),
+            read.flat_map(|read| read.diagnostics.iter().cloned()).collect(),
+        )
+    }
+
     fn namespace(&self) -> &str {
         self.config.namespace.as_deref().unwrap_or_default()
+    }
+
+    /// The objects of a kind in a namespace; in all of them where it is empty.
+    async fn objects_in(&self, kind: Kind, namespace: &str) -> Result<Objects, Failure> {
+        let resource = self.cluster.resource(kind.api_version(), kind.as_str()).await?;
+        Ok(self.cluster.objects(&resource, namespace))
     }
 
     /// Notes why a kind cannot be read, and goes on with the others; unless nothing answers.

@@ -11,6 +11,7 @@ pub mod error;
 #[cfg(feature = "jetstream")]
 pub mod event_bus;
 mod handle;
+mod held;
 #[cfg(feature = "kubernetes")]
 pub mod kubernetes;
 
@@ -19,3 +20,4 @@ pub use change::{Change, ChangeKind};
 pub use directory::{Check, Directory};
 pub use error::CatalogError;
 pub use handle::{Absent, Catalog, Feeder, Key, Snapshot, key_of};
+pub use held::{Held, Holding, Reader};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tiphys_bus::{Bus, BusError, Message, Publish, streams};
 use tiphys_catalog::Catalog;
 use tiphys_core::trace::TRACEPARENT;
+use tiphys_core::workflow::{Command, Submission};
 use tiphys_core::{Clock, Timestamp, Trace};
 use tiphys_executor::launcher::Launcher;
 use tiphys_kit::{Group, Health};
@@ -97,6 +98,30 @@ impl Shared {
     #[must_use]
     pub fn workflow(&self, namespace: &str, name: &str) -> Option<serde_json::Value> {
         self.workflows.get(namespace, name)
+    }
+
+    /// The uid of a workflow, and whether it is over.
+    #[must_use]
+    pub fn workflow_brief(&self, namespace: &str, name: &str) -> Option<(String, bool)> {
+        self.workflows.brief(namespace, name)
+    }
+
+    /// The submission of a workflow, and the commands since, in order.
+    #[must_use]
+    pub fn workflow_asked(&self, namespace: &str, name: &str) -> Option<(Submission, Vec<Command>)> {
+        self.workflows.asked(namespace, name)
+    }
+
+    /// Namespace and name of every workflow.
+    #[must_use]
+    pub fn workflow_names(&self) -> Vec<(String, String)> {
+        self.workflows.names()
+    }
+
+    /// Name and uid of what runs of a CronWorkflow.
+    #[must_use]
+    pub fn workflows_of_cron(&self, namespace: &str, name: &str) -> Vec<(String, String)> {
+        self.workflows.of_cron(namespace, name)
     }
 
     /// Keeps the projections up to date.

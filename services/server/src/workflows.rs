@@ -4,7 +4,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 use tiphys_bus::Message;
+use tiphys_core::workflow::{Command, Submission};
 use tiphys_core::{PodKey, Timestamp};
+use tiphys_executor::cron::CRON_LABEL;
+use tiphys_executor::node::Phase;
 use tiphys_executor::projection::{Filter, Projection};
 use tokio::sync::broadcast;
 use tracing::warn;
@@ -58,6 +61,33 @@ impl Workflows {
     /// One workflow as Argo's object.
     pub(crate) fn get(&self, namespace: &str, name: &str) -> Option<Value> {
         self.lock().object(namespace, name)
+    }
+
+    /// The uid of one, and whether it is over.
+    pub(crate) fn brief(&self, namespace: &str, name: &str) -> Option<(String, bool)> {
+        let summary = self.lock().get(namespace, name)?;
+        let over = summary.phase.is_some_and(Phase::fulfilled);
+        Some((summary.uid, over))
+    }
+
+    /// The submission of one, and the commands since.
+    pub(crate) fn asked(&self, namespace: &str, name: &str) -> Option<(Submission, Vec<Command>)> {
+        self.lock().asked(namespace, name)
+    }
+
+    /// Namespace and name of all.
+    pub(crate) fn names(&self) -> Vec<(String, String)> {
+        let all = self.lock().list(&Filter::default());
+        all.into_iter().map(|summary| (summary.namespace, summary.name)).collect()
+    }
+
+    /// Name and uid of what runs of a CronWorkflow.
+    pub(crate) fn of_cron(&self, namespace: &str, name: &str) -> Vec<(String, String)> {
+        let labels = [(CRON_LABEL.to_owned(), name.to_owned())].into();
+        let filter = Filter { namespace: Some(namespace.to_owned()), labels, ..Filter::default() };
+        let all = self.lock().list(&filter).into_iter();
+        let running = all.filter(|summary| !summary.phase.is_some_and(Phase::fulfilled));
+        running.map(|summary| (summary.name, summary.uid)).collect()
     }
 
     /// Whether a step waits that a field selector picks.

@@ -2,6 +2,7 @@
 
 mod certificate;
 mod contained;
+pub(crate) mod objects;
 mod place;
 
 use std::path::Path;

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use arguments::*;
-pub(crate) use launch::{CatalogChoice, LaunchArgs, LauncherChoice, Reach};
+pub(crate) use launch::{CatalogArgs, LaunchArgs, LauncherChoice, Reach};
 pub(crate) use roles::*;
 
 /// Event-driven security automation: events in, workflows out, nothing lost, every decision explained.

@@ -17,7 +17,7 @@ use tiphys_core::{Clock, SystemClock};
 use tiphys_kit::telemetry;
 use tokio::net::TcpListener;
 
-use crate::cli::{CatalogChoice, Connection, DevArgs, LogFormat};
+use crate::cli::{Connection, DevArgs, LogFormat};
 use crate::data::DataFolder;
 use crate::exit::{Code, Failure};
 use roles::Roles;
@@ -63,7 +63,7 @@ async fn serve(args: &DevArgs, connection: &Connection) -> Result<(), Failure> {
         namespace: connection.namespace.clone().unwrap_or_else(|| "default".into()),
         address: listener.local_addr()?,
         launch: args.launch.clone(),
-        objects: (args.catalog == CatalogChoice::Kubernetes).then_some(args.argo_too),
+        objects: args.objects.of_cluster().then_some(args.objects.argo_too),
         artifact_identity: args.artifact_identity,
         memory: args.memory,
         bus: bus.clone(),

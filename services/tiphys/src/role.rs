@@ -18,15 +18,16 @@ use anyhow::{Context as _, anyhow};
 use serde_json::json;
 use tiphys_bus::Bus;
 use tiphys_bus::jetstream::JetStreamConfig;
+use tiphys_catalog::kubernetes::KubernetesFeeder;
 use tiphys_catalog::{Catalog, CatalogError};
 use tiphys_core::{Clock, SystemClock};
 use tiphys_kit::kubernetes::Cluster;
 use tiphys_kit::{CancellationToken, Group, Health};
-use tiphys_manifest::Diagnostic;
+use tiphys_manifest::{Diagnostic, Kind};
 use tokio::net::TcpListener;
 use tracing::info;
 
-use crate::assembly::{self, Launchers, Manifests, Room, RunnerRoutes, Surroundings};
+use crate::assembly::{self, Launchers, Manifests, Room, RunnerRoutes, Surroundings, objects};
 use crate::cli::{Connection, RoleArgs};
 use crate::data::DataFolder;
 use crate::exit::Failure;
@@ -59,6 +60,18 @@ impl Role {
             Self::Server => "server",
         }
     }
+
+    /// What it reads of a cluster.
+    const fn kinds(self) -> &'static [(Kind, bool)] {
+        match self {
+            Self::Bus => objects::BUS,
+            Self::Eventsource => objects::EVENTSOURCE,
+            Self::Sensor => objects::SENSOR,
+            Self::Trigger => objects::TRIGGER,
+            Self::Executor => objects::EXECUTOR,
+            Self::Server => objects::SERVER,
+        }
+    }
 }
 
 /// What every service has.
@@ -76,6 +89,8 @@ struct Service<'a> {
     metrics: metrics_exporter_prometheus::PrometheusHandle,
     /// The cluster, where one is used.
     cluster: Option<Cluster>,
+    /// Its objects, where they are the manifests.
+    objects: Option<KubernetesFeeder>,
     /// What runs until the end.
     background: Group,
     stop: CancellationToken,
@@ -110,7 +125,8 @@ async fn serve(role: Role, args: &RoleArgs, connection: &Connection) -> anyhow::
         clock: Arc::new(SystemClock),
         health: Health::default(),
         metrics: tiphys_kit::metric::install().context("metrics")?,
-        cluster: assembly::cluster(&args.launch, false).await?,
+        cluster: assembly::cluster(&args.launch, args.objects.of_cluster()).await?,
+        objects: None,
         background: Group::new(CancellationToken::new()),
         stop: CancellationToken::new(),
     };
@@ -121,8 +137,9 @@ async fn serve(role: Role, args: &RoleArgs, connection: &Connection) -> anyhow::
     service.background.spawn("metrics", move |stop| tiphys_kit::metric::upkeep(samples, stop));
     info!(role = role.as_str(), %admin, "started");
     let catalog = Catalog::new();
-    let manifests = Manifests { folder: &args.manifests, namespace: &service.namespace };
-    manifests.follow(&mut service.background, &catalog, &service.health).await?;
+    if !service.fill(&catalog).await? {
+        return Ok(());
+    }
     let own = service.own.as_deref();
     let plan = connect::plan(role.as_str(), args, own, &service.namespace, &catalog.snapshot())?;
     let plan = Arc::new(plan);
@@ -159,6 +176,25 @@ impl Service<'_> {
         let router = tiphys_kit::probe::router(self.health.clone(), Arc::new(move || metrics.render()));
         self.background.spawn("admin", move |stop| crate::http::serve(listener, router, stop));
         Ok(admin)
+    }
+
+    /// Fills the catalog, and keeps it filled. False: told to stop.
+    async fn fill(&mut self, catalog: &Catalog) -> anyhow::Result<bool> {
+        let health = self.health.clone();
+        let Some(cluster) = self.cluster.clone().filter(|_| self.args.objects.of_cluster()) else {
+            let manifests = Manifests { folder: &self.args.manifests, namespace: &self.namespace };
+            manifests.follow(&mut self.background, catalog, &health).await?;
+            return Ok(true);
+        };
+        let config = objects::config(self.role.kinds(), self.own.clone(), self.args.objects.argo_too);
+        let feeder = KubernetesFeeder::new(cluster, config, catalog, self.clock.clone(), health.clone());
+        if !objects::read_patiently(&feeder, &health, &self.stop).await {
+            return Ok(false);
+        }
+        let following = feeder.clone();
+        self.background.spawn("catalog-kubernetes", move |stop| following.follow(stop));
+        self.objects = Some(feeder);
+        Ok(true)
     }
 
     /// The bus, and what was given by the API. `None`: told to stop. Who has a spool does not wait.
@@ -270,6 +306,7 @@ impl Service<'_> {
             cluster: self.cluster.as_ref(),
             installation: self.args.prefix.clone(),
             namespace: self.own.as_deref(),
+            preferred: None,
             routes: self.runners(rooms).await?,
             health: self.health.clone(),
         };

@@ -10,6 +10,7 @@ use tiphys_core::Timestamp;
 use tiphys_kit::CancellationToken;
 use tiphys_kit::kubernetes::Failure;
 use tiphys_manifest::Kind;
+use tokio::sync::Notify;
 use tracing::{debug, warn};
 
 use super::{ARGO, Shared};
@@ -34,6 +35,8 @@ const EVENTS_NAME: &str = "controller-manager";
 pub(super) struct Argo {
     workflows: AtomicBool,
     events: AtomicBool,
+    /// It was looked again: what was left to Argo may be ours now.
+    pub(super) looked: Notify,
 }
 
 impl Shared {
@@ -102,7 +105,7 @@ impl Shared {
                 debug!(%failure, "whether Argo runs cannot be seen for the moment");
             }
             self.changed.notify_one();
-            self.workflows.look_again();
+            self.argo.looked.notify_one();
         }
     }
 

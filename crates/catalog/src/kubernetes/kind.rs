@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use serde_json::Value;
-use tiphys_kit::kubernetes::{Event, Failure, Objects};
+use tiphys_kit::kubernetes::{Event, Failure};
 use tiphys_kit::{Backoff, CancellationToken};
 use tiphys_manifest::{Kind, LoadOptions, load};
 use tracing::{debug, warn};
@@ -19,15 +19,9 @@ const FILE: &str = "cluster";
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 impl Shared {
-    /// The objects of a kind in all that is read.
-    pub(super) async fn objects(&self, kind: Kind) -> Result<Objects, Failure> {
-        let resource = self.cluster.resource(kind.api_version(), kind.as_str()).await?;
-        Ok(self.cluster.objects(&resource, self.namespace()))
-    }
-
     /// Reads all objects of a kind. The version of what was read.
     pub(super) async fn read_kind(&self, kind: Kind) -> Result<(), Failure> {
-        let (objects, _) = self.objects(kind).await?.list("").await?;
+        let (objects, _) = self.objects_in(kind, self.namespace()).await?.list("").await?;
         self.put_all(kind, objects);
         Ok(())
     }
@@ -64,7 +58,7 @@ impl Shared {
 
     /// One list, and the watches that follow it without a gap.
     async fn follow_once(&self, kind: Kind, backoff: &mut Backoff) -> Result<(), Failure> {
-        let objects = self.objects(kind).await?;
+        let objects = self.objects_in(kind, self.namespace()).await?;
         let (all, mut version) = objects.list("").await?;
         self.put_all(kind, all);
         self.changed.notify_one();
@@ -101,12 +95,12 @@ impl Shared {
 }
 
 /// Namespace and name.
-pub(super) fn names(object: &Value) -> (String, String) {
+pub(in crate::kubernetes) fn names(object: &Value) -> (String, String) {
     let text = |name: &str| object["metadata"][name].as_str().unwrap_or_default().to_owned();
     (text("namespace"), text("name"))
 }
 
-pub(super) fn version_of(object: &Value, version: &mut String) {
+pub(in crate::kubernetes) fn version_of(object: &Value, version: &mut String) {
     if let Some(newer) = object["metadata"]["resourceVersion"].as_str() {
         newer.clone_into(version);
     }

@@ -1,51 +1,185 @@
 //! Secrets and ConfigMaps that other objects name: these are read and no others, and forgotten when nobody names them
 //! any more.
 
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
-use tiphys_kit::CancellationToken;
 use tiphys_kit::kubernetes::Failure;
-use tiphys_manifest::Kind;
+use tiphys_kit::{Backoff, CancellationToken};
+use tiphys_manifest::{Kind, Object, Spec};
 use tracing::warn;
 
-use super::{Read, Shared, kind};
+use super::{Found, Read, Shared, kind};
+use crate::held::{Holding, Reader};
 
 /// How often what is named is read again: nothing tells of a change.
 const AGAIN: Duration = Duration::from_secs(30);
+/// A workflow waits so long for what it names while the cluster is away, and then begins without.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// A ConfigMap with artifact repositories names Secrets, and those name nothing.
+const ROUNDS: usize = 3;
 
 /// Kind, namespace and name.
-type Name = (Kind, String, String);
+pub(super) type Name = (Kind, String, String);
+
+/// What workflows name that are driven here.
+#[derive(Default)]
+pub(super) struct Holds {
+    last: u64,
+    names: BTreeMap<u64, BTreeSet<Name>>,
+}
+
+/// Reads what a workflow names when it begins.
+pub(super) struct OnDemand(pub(super) Arc<Shared>);
+
+/// Lets go what a workflow names.
+struct Hold {
+    shared: Arc<Shared>,
+    number: u64,
+}
+
+impl std::fmt::Debug for OnDemand {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("OnDemand")
+    }
+}
+
+impl Reader for OnDemand {
+    fn hold(&self, namespace: &str, document: &Value) -> Holding {
+        let mut names = BTreeSet::new();
+        collect(document, namespace, "", &mut names);
+        self.0.found().of_cluster_templates(document, namespace, &mut names);
+        let shared = self.0.clone();
+        Box::pin(async move {
+            if names.is_empty() {
+                return None;
+            }
+            let hold = shared.clone().keep(names);
+            let read = tokio::time::timeout(PATIENCE, shared.read_missing(hold.number)).await;
+            if read.is_err() {
+                warn!("a workflow begins without what it names, because the cluster does not answer");
+            }
+            shared.tell();
+            Some(Box::new(hold) as Box<dyn Any + Send + Sync>)
+        })
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.shared.found().held.names.remove(&self.number);
+    }
+}
+
+impl Found {
+    /// Names in cluster-wide templates mean objects of the namespace of the workflow that uses them.
+    fn of_cluster_templates(&self, document: &Value, namespace: &str, names: &mut BTreeSet<Name>) {
+        let Some(templates) = self.kinds.get(&Kind::ClusterWorkflowTemplate) else { return };
+        let (mut open, mut known) = (BTreeSet::new(), BTreeSet::new());
+        references(document, &mut open);
+        while let Some(name) = open.pop_first() {
+            if !known.insert(name.clone()) {
+                continue;
+            }
+            let key = (String::new(), name);
+            if let Some(object) = templates.get(&key).and_then(|read| read.object.as_ref()) {
+                collect(&object.document, namespace, "", names);
+                references(&object.document, &mut open);
+            }
+        }
+    }
+
+    /// What the ConfigMaps among these name in turn.
+    fn of_repositories(&self, names: &mut BTreeSet<Name>) {
+        let mut more = BTreeSet::new();
+        for name in names.iter() {
+            let object = self.named.get(name).and_then(|read| read.object.as_deref());
+            if let Some(Object { spec: Spec::ConfigMap(map), namespace, .. }) = object {
+                for text in map.data.values().filter(|text| text.contains("Secret")) {
+                    let documents = tiphys_manifest::load::values(text).unwrap_or_default();
+                    documents.iter().for_each(|document| collect(document, namespace, "", &mut more));
+                }
+            }
+        }
+        names.extend(more);
+    }
+}
 
 impl Shared {
-    /// Reads what is named now.
-    pub(super) async fn read_named(&self) {
-        let wanted = self.wanted();
-        let mut read: BTreeMap<Name, Read> = BTreeMap::new();
-        for name in wanted {
-            match self.read_one(&name).await {
-                Ok(Some(object)) => {
-                    read.insert(name, object);
-                }
-                Ok(None) => {}
-                Err(failure) => {
-                    warn!(kind = %name.0, namespace = name.1, name = name.2, %failure, "what a manifest names cannot be read");
-                    // What was read before stays in force.
-                    let before = self.found().named.get(&name).cloned();
-                    if let Some(before) = before {
-                        read.insert(name, before);
+    fn keep(self: Arc<Self>, names: BTreeSet<Name>) -> Hold {
+        let mut found = self.found();
+        found.held.last += 1;
+        let number = found.held.last;
+        found.held.names.insert(number, names);
+        drop(found);
+        Hold { shared: self, number }
+    }
+
+    /// Reads what is held under a number, and not read yet.
+    async fn read_missing(&self, number: u64) {
+        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
+        let mut tried = BTreeSet::new();
+        loop {
+            let missing: Vec<Name> = {
+                let found = self.found();
+                let mut names = found.held.names.get(&number).cloned().unwrap_or_default();
+                found.of_repositories(&mut names);
+                names
+                    .into_iter()
+                    .filter(|name| !found.named.contains_key(name) && !tried.contains(name))
+                    .collect()
+            };
+            if missing.is_empty() {
+                return;
+            }
+            for name in missing {
+                match self.read_one(&name).await {
+                    Ok(Some(object)) => drop(self.found().named.insert(name, object)),
+                    Err(Failure::Unavailable(_)) => tokio::time::sleep(backoff.next_wait()).await,
+                    Ok(None) => drop(tried.insert(name)),
+                    Err(failure) => {
+                        not_read(&name, &failure);
+                        tried.insert(name);
                     }
                 }
             }
         }
-        self.found().named = read;
+    }
+
+    /// Reads what is named now.
+    pub(super) async fn read_named(&self) {
+        let (mut read, mut asked) = (BTreeMap::new(), BTreeSet::new());
+        for _ in 0..ROUNDS {
+            let wanted = self.wanted();
+            let new: Vec<Name> = wanted.into_iter().filter(|name| !asked.contains(name)).collect();
+            for name in new {
+                asked.insert(name.clone());
+                match self.read_one(&name).await {
+                    Ok(Some(object)) => drop(read.insert(name, object)),
+                    Ok(None) => {}
+                    Err(failure) => {
+                        not_read(&name, &failure);
+                        // What was read before stays in force.
+                        let before = self.found().named.get(&name).cloned();
+                        read.extend(before.map(|before| (name, before)));
+                    }
+                }
+            }
+            // What was read may name more.
+            self.found().named.extend(read.clone());
+        }
+        let mut found = self.found();
+        // A workflow that began meanwhile has read what it names.
+        let mut held: BTreeSet<Name> = found.held.names.values().flatten().cloned().collect();
+        found.of_repositories(&mut held);
+        found.named.retain(|name, _| read.contains_key(name) || !asked.contains(name) && held.contains(name));
     }
 
     async fn read_one(&self, (kind, namespace, name): &Name) -> Result<Option<Read>, Failure> {
-        let resource = self.cluster.resource(kind.api_version(), kind.as_str()).await?;
-        let found = self.cluster.objects(&resource, namespace).get(name).await?;
+        let found = self.objects_in(*kind, namespace).await?.get(name).await?;
         Ok(found.map(|object| kind::read(*kind, object)))
     }
 
@@ -62,24 +196,44 @@ impl Shared {
             if wanted == before && since.elapsed() < AGAIN {
                 continue;
             }
-            (before, since) = (wanted, tokio::time::Instant::now());
             self.read_named().await;
+            (before, since) = (self.wanted(), tokio::time::Instant::now());
             self.changed.notify_one();
         }
     }
 
-    /// All names in what was found, and in the Workflows that run.
+    /// All names in what was found, and in the workflows that are driven here.
     fn wanted(&self) -> BTreeSet<Name> {
         let mut names = BTreeSet::new();
+        let found = self.found();
+        let resolved = |kind: &Kind| self.config.resolved.contains(kind) && !kind.is_cluster_wide();
+        let kinds = found.kinds.iter().filter(|(kind, _)| resolved(kind));
+        for object in kinds.flat_map(|(_, objects)| objects.values()).filter_map(|read| read.object.as_ref())
         {
-            let found = self.found();
-            let objects = found.kinds.values().flat_map(BTreeMap::values);
-            for object in objects.filter_map(|read| read.object.as_ref()) {
-                collect(&object.document, &object.namespace, "", &mut names);
-            }
+            collect(&object.document, &object.namespace, "", &mut names);
         }
-        self.workflows.each_spec(|namespace, spec| collect(spec, namespace, "", &mut names));
+        names.extend(found.held.names.values().flatten().cloned());
+        found.of_repositories(&mut names);
         names
+    }
+}
+
+fn not_read(name: &Name, failure: &Failure) {
+    warn!(kind = %name.0, namespace = name.1, name = name.2, %failure, "what a manifest names cannot be read");
+}
+
+/// Notes the cluster-wide templates that a document uses.
+fn references(value: &Value, names: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(members) => {
+            let name = members.get("name").and_then(Value::as_str);
+            if let (Some(name), Some(Value::Bool(true))) = (name, members.get("clusterScope")) {
+                names.insert(name.to_owned());
+            }
+            members.values().for_each(|member| references(member, names));
+        }
+        Value::Array(items) => items.iter().for_each(|item| references(item, names)),
+        _ => {}
     }
 }
 

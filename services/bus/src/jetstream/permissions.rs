@@ -61,8 +61,8 @@ const NEEDS: [Needs; 6] = [
     },
     Needs {
         role: "server",
-        // The ledger, when a dead letter is fired again.
-        writes: &[EVENTS, FIRINGS, DEAD, LEDGER, WORKFLOWS, CATALOG, CONTROL, AUDIT, PARTS],
+        // The ledger, when a dead letter is fired again; claims, for the objects of a cluster.
+        writes: &[EVENTS, FIRINGS, DEAD, LEDGER, WORKFLOWS, CATALOG, CLAIMS, CONTROL, AUDIT, PARTS],
         reads: &[
             EVENTS, FIRINGS, VERDICTS, DEAD, STATE, LEDGER, WORKFLOWS, CATALOG, AUDIT, CRON, CLAIMS, CONTROL,
             PARTS,

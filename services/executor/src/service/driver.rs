@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tiphys_bus::{BusError, streams};
+use tiphys_catalog::Held;
 use tiphys_core::{Classify, Fault, PodKey, Timestamp, chain};
 use tiphys_kit::Backoff;
 use tracing::{debug, info, warn};
@@ -34,6 +35,8 @@ pub(super) struct Driver {
     subject: String,
     inbox: Arc<Inbox>,
     state: Option<State>,
+    /// What it names is in the catalog while it is driven.
+    held: Option<Held>,
     /// Everything is to be looked at: it starts, or an append failed.
     afresh: bool,
     wake: Option<Timestamp>,
@@ -57,6 +60,7 @@ impl Driver {
             key,
             inbox,
             state,
+            held: None,
             afresh: true,
             wake: None,
         }
@@ -110,6 +114,10 @@ impl Driver {
             // Purged, or a command to what is not there.
             return Ok(self.leave(position, None));
         };
+        if self.held.is_none() && !state.is_over() {
+            let held = self.service.deps.catalog.hold(&self.key.0, &state.submission.workflow);
+            self.held = Some(held.await);
+        }
         let (mut pods, mut seen) = self.inbox.take();
         if std::mem::take(&mut self.afresh) {
             self.inbox.bind(state.launcher.as_ref());

@@ -35,8 +35,8 @@ pub(super) struct Pods {
     pub(super) cluster: Cluster,
     pub(super) given: Given,
     pub(super) routes: RunnerRoutes,
-    /// The namespace that was asked for: its pods do, where those of all may not be seen.
-    pub(super) namespace: Option<String>,
+    /// The namespace whose pods do, where those of all may not be seen.
+    pub(super) preferred: Option<String>,
 }
 
 #[async_trait]
@@ -50,7 +50,7 @@ impl Opener for Pods {
             KubernetesLauncher::open(config, client, store, clock, stop.clone())
         };
         let mut opened = open(self.config.clone()).await;
-        if let (Err(LaunchError::NotAllowed(_)), Some(namespace)) = (&opened, &self.namespace) {
+        if let (Err(LaunchError::NotAllowed(_)), Some(namespace)) = (&opened, &self.preferred) {
             opened =
                 open(kubernetes::Config { namespaces: vec![namespace.clone()], ..self.config.clone() }).await;
         }

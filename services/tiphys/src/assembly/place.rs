@@ -35,10 +35,12 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) args: &'a LaunchArgs,
     /// The cluster, where one is used.
     pub(crate) cluster: Option<&'a Cluster>,
+    /// The namespace that pods are in, where there are no others.
+    pub(crate) namespace: Option<&'a str>,
     /// Which Tiphys containers and pods belong to.
     pub(crate) installation: String,
-    /// The namespace, where one was asked for.
-    pub(crate) namespace: Option<&'a str>,
+    /// The namespace whose pods do, where those of all may not be seen.
+    pub(crate) preferred: Option<&'a str>,
     /// Where the runners of pods ask.
     pub(crate) routes: RunnerRoutes,
     /// Where it is told whether the servers of containers and pods answer.
@@ -164,11 +166,12 @@ impl Surroundings<'_> {
             certificate: runner_certificate(self.data, args)?.map(|certificate| certificate.text),
             restricted: args.restricted,
             health: self.health.clone(),
+            namespaces: self.namespace.map(str::to_owned).into_iter().collect(),
             ..usual
         };
         let routes = self.routes.clone();
-        let namespace = self.namespace.map(str::to_owned);
-        Ok(Pods { config, cluster: cluster.clone(), given: given.clone(), routes, namespace })
+        let preferred = self.preferred.map(str::to_owned);
+        Ok(Pods { config, cluster: cluster.clone(), given: given.clone(), routes, preferred })
     }
 
     /// What steps elsewhere are told: where they reach us, if they do.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::{CatalogChoice, LaunchArgs, LogFormat};
+use super::{CatalogArgs, LaunchArgs, LogFormat};
 
 #[derive(Debug, Args)]
 pub(crate) struct DevArgs {
@@ -24,12 +24,8 @@ pub(crate) struct DevArgs {
     /// How log lines look
     #[arg(long, value_enum, default_value = "text")]
     pub(crate) log_format: LogFormat,
-    /// Where manifests come from
-    #[arg(long, value_enum, default_value = "directory")]
-    pub(crate) catalog: CatalogChoice,
-    /// Drive also what a controller of Argo that runs in the cluster works on
-    #[arg(long, requires = "catalog")]
-    pub(crate) argo_too: bool,
+    #[command(flatten)]
+    pub(crate) objects: CatalogArgs,
     #[command(flatten)]
     pub(crate) launch: LaunchArgs,
     /// Artifact stores that name no Secret are opened with your own identity on this machine

@@ -28,8 +28,26 @@ pub(crate) enum LauncherChoice {
 pub(crate) enum CatalogChoice {
     /// The folder
     Directory,
-    /// Objects of a Kubernetes cluster; the status of Workflows is written back
+    /// Objects of a Kubernetes cluster; workflows are shown there as objects, with their status
     Kubernetes,
+}
+
+/// Where manifests come from, and what is driven of them.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct CatalogArgs {
+    /// Where manifests come from
+    #[arg(long, value_enum, default_value = "directory")]
+    pub(crate) catalog: CatalogChoice,
+    /// Drive also what a controller of Argo that runs in the cluster works on
+    #[arg(long, requires = "catalog")]
+    pub(crate) argo_too: bool,
+}
+
+impl CatalogArgs {
+    /// Whether manifests are objects of the cluster.
+    pub(crate) fn of_cluster(&self) -> bool {
+        self.catalog == CatalogChoice::Kubernetes
+    }
 }
 
 /// Where steps run, and what they may.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{LaunchArgs, LogFormat, TriggerCommand};
+use super::{CatalogArgs, LaunchArgs, LogFormat, TriggerCommand};
 
 /// One service as a process of its own, on a NATS server with JetStream.
 ///
@@ -14,7 +14,7 @@ use super::{LaunchArgs, LogFormat, TriggerCommand};
 /// With --namespace the installation's streams are those of this namespace alone, with limits of their own.
 #[derive(Debug, Args)]
 pub(crate) struct RoleArgs {
-    /// Folder of manifests
+    /// Folder of manifests, unless they are objects of a cluster (--catalog)
     #[arg(long, default_value = ".", value_name = "DIR")]
     pub(crate) manifests: PathBuf,
     /// Addresses of NATS servers, joined by commas; if absent that of the EventBus `default`, else
@@ -46,6 +46,8 @@ pub(crate) struct RoleArgs {
     /// Address under which others reach the API (server), or steps do (executor); found in the data folder if absent
     #[arg(long, value_name = "URL")]
     pub(crate) api: Option<String>,
+    #[command(flatten)]
+    pub(crate) objects: CatalogArgs,
     #[command(flatten)]
     pub(crate) launch: LaunchArgs,
     /// Artifact stores that name no Secret are opened with this machine's own identity (executor): whoever writes

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use tiphys_bus::Bus;
 use tiphys_catalog::Catalog;
-use tiphys_catalog::kubernetes::KubernetesFeeder;
+use tiphys_catalog::kubernetes::{Config, KubernetesFeeder};
 use tiphys_core::Clock;
 use tiphys_eventsource::Ingress;
 use tiphys_executor::launcher::{ArtifactStore, Launcher};
@@ -19,6 +19,7 @@ use tokio::net::TcpListener;
 use tracing::info;
 
 use super::banner::Banner;
+use crate::assembly::objects::shown_by;
 use crate::assembly::{self, Launchers, Manifests, Room, RunnerRoutes, Surroundings};
 use crate::cli::{LaunchArgs, LauncherChoice};
 use crate::client::ServerFile;
@@ -89,9 +90,9 @@ impl Roles {
         let (shared, followers) = self.shared(&catalog, &health, &launcher, &ingress, metrics).await?;
         let guard = tiphys_server::Guard::new(self.data.token()?.into(), vec![self.address.ip().to_string()]);
         if let Some(objects) = objects {
-            let shown = shared.clone();
-            let statuses = objects.statuses(Arc::new(move |namespace, name| shown.workflow(namespace, name)));
-            stages.background.spawn("statuses", move |stop| statuses.run(stop));
+            // One process at a time has the data folder: nobody else does it.
+            let work = objects.workflows(self.bus.clone(), shown_by(&shared), None);
+            stages.background.spawn("workflow-objects", move |stop| work.run(stop));
             stages.background.spawn("catalog-kubernetes", move |stop| objects.follow(stop));
         }
         shared.follow(followers, &mut stages.api);
@@ -126,9 +127,11 @@ impl Roles {
             webhooks: crate::http::base(self.address),
             args: &self.launch,
             cluster: cluster.as_ref(),
+            // Manifests may name others than the usual one.
+            namespace: None,
             // Two on one engine or in one cluster do not see each other's.
             installation: format!("dev-{}", self.data.mark()?),
-            namespace: self.only.as_deref(),
+            preferred: self.only.as_deref(),
             routes: routes.clone(),
             health: health.clone(),
         };
@@ -173,11 +176,11 @@ impl Roles {
         catalog: &Catalog,
         health: &Health,
     ) -> anyhow::Result<KubernetesFeeder> {
-        let config = tiphys_catalog::kubernetes::Config { namespace: self.only.clone(), argo_too };
-        let (bus, clock) = (self.bus.clone(), self.clock.clone());
-        let opened =
-            KubernetesFeeder::open(cluster.clone(), config, catalog.feeder(), bus, clock, health.clone());
-        opened.await.context("the objects of the cluster")
+        let config = Config { namespace: self.only.clone(), argo_too, ..Config::default() };
+        let clock = self.clock.clone();
+        let objects = KubernetesFeeder::new(cluster.clone(), config, catalog, clock, health.clone());
+        objects.read().await.context("the objects of the cluster")?;
+        Ok(objects)
     }
 
     async fn shared(

@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 
 use super::beat::Others;
 use super::{Service, passage};
+use crate::assembly::objects::shown_by;
 use crate::assembly::{self, RunnerRoutes, Surroundings};
 use crate::client::ServerFile;
 
@@ -45,6 +46,11 @@ impl Service<'_> {
         })
         .await?;
         shared.follow(followers, rooms);
+        if let Some(objects) = &self.objects {
+            let (shown, owner) = (shown_by(&shared), self.instance.clone());
+            let work = objects.workflows(bus.clone(), shown, Some(owner));
+            rooms.spawn("workflow-objects", move |stop| work.run(stop));
+        }
         let (listening, clock, health) = (bus.clone(), self.clock.clone(), self.health.clone());
         rooms.spawn("others", move |stop| others.listen(listening, clock, health, stop));
         let base = self.args.api.clone().unwrap_or_else(|| crate::http::base(address));
@@ -68,6 +74,7 @@ impl Service<'_> {
             cluster: self.cluster.as_ref(),
             installation: self.args.prefix.clone(),
             namespace: self.own.as_deref(),
+            preferred: None,
             routes: RunnerRoutes::default(),
             // The executor tells of it.
             health: Health::default(),

@@ -25,7 +25,7 @@ pub(super) fn between(from: &Value, to: &Value) -> Option<Value> {
 }
 
 /// A value as it is written where nothing was before.
-fn without_null(value: &Value) -> Value {
+pub(super) fn without_null(value: &Value) -> Value {
     match value {
         Value::Object(members) => {
             let members = members.iter().filter(|(_, value)| !value.is_null());

@@ -1,193 +1,20 @@
-//! Objects of a real API server: read into the catalog, Workflows submitted once, and their status written back.
+//! Objects of a real API server: read into the catalog, Workflows submitted once, and what becomes of workflows written back.
 #![cfg(feature = "kubernetes")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::collections::HashMap;
-use std::future::Future;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+mod definitions;
+mod held;
+mod mirror;
+mod stage;
 
 use serde_json::{Value, json};
-use tiphys_bus::{Bus, Publish, streams};
-use tiphys_catalog::kubernetes::{Config, KubernetesFeeder, crd};
-use tiphys_catalog::{Catalog, CatalogError};
-use tiphys_core::SystemClock;
+use tiphys_bus::{Publish, streams};
+use tiphys_catalog::kubernetes::Config;
 use tiphys_core::workflow::{Submission, Verb, WorkflowRecord};
-use tiphys_kit::kubernetes::{Cluster, Failure, Objects, PatchKind, Removal, Settings};
-use tiphys_kit::{CancellationToken, Group, Health};
+use tiphys_kit::kubernetes::{PatchKind, Removal};
 use tiphys_manifest::Kind;
-use tiphys_servers::Kubernetes;
 
-/// Longer than anything takes, on the slowest machine.
-const PATIENCE: Duration = Duration::from_secs(60);
-const ARGO: &str = "argoproj.io/v1alpha1";
-
-/// A cluster with the definitions, and a bus.
-struct Stage {
-    cluster: Cluster,
-    bus: Arc<dyn Bus>,
-    /// What the executor would show of workflows.
-    shown: Arc<Mutex<HashMap<String, Value>>>,
-    namespace: String,
-    _server: Kubernetes,
-}
-
-/// A feeder that follows, and a writer.
-struct Run {
-    catalog: Catalog,
-    health: Health,
-    stop: CancellationToken,
-    group: Group,
-}
-
-impl Run {
-    async fn end(self) {
-        self.stop.cancel();
-        self.group.join(Duration::from_secs(10)).await.unwrap();
-    }
-}
-
-impl Stage {
-    async fn new() -> Option<Self> {
-        let made = tokio::task::spawn_blocking(|| {
-            let server = tiphys_servers::kubernetes()?;
-            let namespace = server.namespace();
-            Some((server, namespace))
-        });
-        let (server, namespace) = made.await.unwrap()?;
-        let settings = Settings { kubeconfig: Some(server.kubeconfig()), ..Settings::default() };
-        let cluster = Cluster::open(settings).await.unwrap();
-        let bus = tiphys_bus::memory();
-        for stream in streams::all() {
-            bus.ensure_stream(&stream).await.unwrap();
-        }
-        let this = Self { cluster, bus, shown: Arc::default(), namespace, _server: server };
-        for (_, definition) in crd::all() {
-            this.make("apiextensions.k8s.io/v1", "CustomResourceDefinition", definition).await;
-        }
-        // A definition is known to discovery a moment after it was made.
-        within("the kinds are known", || async { this.cluster.resource(ARGO, "Sensor").await.ok() }).await;
-        within("the kinds are known", || async { this.cluster.resource(ARGO, "Workflow").await.ok() }).await;
-        Some(this)
-    }
-
-    async fn objects(&self, api_version: &str, kind: &str) -> Objects {
-        let resource =
-            within("the kind is known", || async { self.cluster.resource(api_version, kind).await.ok() });
-        self.cluster.objects(&resource.await, &self.namespace)
-    }
-
-    async fn make(&self, api_version: &str, kind: &str, mut object: Value) -> Value {
-        object["apiVersion"] = json!(api_version);
-        object["kind"] = json!(kind);
-        let objects = self.objects(api_version, kind).await;
-        // A definition that is new is not served at once.
-        within("it is made", || async {
-            match objects.create(&object).await {
-                Ok(made) => Some(made),
-                Err(Failure::Missing(_)) => None,
-                Err(failure) => panic!("{failure}"),
-            }
-        })
-        .await
-    }
-
-    async fn workflow(&self, name: &str) -> Value {
-        let container = json!({"image": "busybox", "command": ["true"]});
-        let spec = json!({"entrypoint": "main", "templates": [{"name": "main", "container": container}]});
-        self.make(
-            ARGO,
-            "Workflow",
-            json!({"metadata": {"name": name, "labels": {"own": "label"}}, "spec": spec}),
-        )
-        .await
-    }
-
-    async fn run(&self) -> Run {
-        self.run_with(Config { namespace: Some(self.namespace.clone()), argo_too: false }).await.unwrap()
-    }
-
-    async fn run_with(&self, config: Config) -> Result<Run, CatalogError> {
-        let (catalog, health, stop) = (Catalog::new(), Health::default(), CancellationToken::new());
-        let feeder = KubernetesFeeder::open(
-            self.cluster.clone(),
-            config,
-            catalog.feeder(),
-            self.bus.clone(),
-            Arc::new(SystemClock),
-            health.clone(),
-        )
-        .await?;
-        let shown = self.shown.clone();
-        let look = move |namespace: &str, name: &str| {
-            shown.lock().unwrap().get(&format!("{namespace}/{name}")).cloned()
-        };
-        let writer = feeder.statuses(Arc::new(look));
-        let mut group = Group::new(stop.clone());
-        group.spawn("feeder", |stop| feeder.follow(stop));
-        group.spawn("writer", |stop| writer.run(stop));
-        Ok(Run { catalog, health, stop, group })
-    }
-
-    async fn records(&self) -> Vec<WorkflowRecord> {
-        let messages = self.bus.read(streams::WORKFLOWS, "", 1, 1000).await.unwrap();
-        messages.iter().filter_map(|message| serde_json::from_slice(&message.payload).ok()).collect()
-    }
-
-    async fn submission(&self, name: &str) -> Submission {
-        within("a submission", || async {
-            self.records().await.into_iter().find_map(|record| match record {
-                WorkflowRecord::Submitted(submission) if submission.name == name => Some(submission),
-                _ => None,
-            })
-        })
-        .await
-    }
-
-    async fn command(&self, wanted: impl Fn(&Verb) -> bool) {
-        within("a command", || async {
-            let mut records = self.records().await.into_iter();
-            records.find(|record| matches!(record, WorkflowRecord::Command(command) if wanted(&command.verb)))
-        })
-        .await;
-    }
-
-    /// The executor's view of a workflow, told by a record as it writes them.
-    async fn show(&self, object: &Value, phase: &str, record: &str) {
-        let name = object["metadata"]["name"].as_str().unwrap();
-        let over = if matches!(phase, "Succeeded" | "Failed") { "true" } else { "false" };
-        let labels = json!({"own": "label", "workflows.argoproj.io/phase": phase, "workflows.argoproj.io/completed": over});
-        let status = json!({"phase": phase, "progress": "1/1", "startedAt": "2026-11-30T12:00:00Z", "finishedAt": null,
-            "nodes": {name: {"id": name, "phase": phase, "finishedAt": null}}});
-        let shown =
-            json!({"metadata": {"uid": object["metadata"]["uid"], "labels": labels}, "status": status});
-        self.shown.lock().unwrap().insert(format!("{}/{name}", self.namespace), shown);
-        let subject = streams::subject(streams::WORKFLOWS, &[&self.namespace, name]);
-        let record = json!({"record": "progress", "progress": {"changes": [record]}});
-        self.bus.publish(Publish::new(subject, record.to_string().into_bytes())).await.unwrap();
-    }
-
-    async fn until_phase(&self, name: &str, phase: &str) -> Value {
-        let objects = self.objects(ARGO, "Workflow").await;
-        within(phase, || async {
-            let live = objects.get(name).await.unwrap()?;
-            (live["status"]["phase"] == phase).then_some(live)
-        })
-        .await
-    }
-}
-
-async fn within<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
-    let waited = tokio::time::timeout(PATIENCE, async {
-        loop {
-            if let Some(found) = look().await {
-                return found;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    });
-    waited.await.unwrap_or_else(|_| panic!("waited too long: {what}"))
-}
+use stage::{ARGO, Stage, within};
 
 #[tokio::test]
 async fn objects_are_in_the_catalog_with_the_secrets_that_they_name() {
@@ -321,9 +148,7 @@ async fn what_is_done_to_the_object_is_done_to_the_workflow() {
     // A workflow whose time is over takes its object with it.
     let second = stage.workflow("second").await;
     stage.submission("second").await;
-    let subject = streams::subject(streams::WORKFLOWS, &[&stage.namespace, "second"]);
-    let deleted = format!("{subject}.deleted");
-    stage.bus.publish(Publish::new(deleted, &b"{}"[..])).await.unwrap();
+    stage.delete("second").await;
     within("the object goes", || async { objects.get("second").await.unwrap().is_none().then_some(()) })
         .await;
     drop(second);
@@ -369,8 +194,8 @@ async fn what_argo_drives_is_left_to_it() {
     assert!(stage.records().await.is_empty());
     run.end().await;
 
-    let config = Config { namespace: Some(stage.namespace.clone()), argo_too: true };
-    let run = stage.run_with(config).await.unwrap();
+    let config = Config { argo_too: true, ..stage.config() };
+    let run = stage.run_with(config, None).await.unwrap();
     assert!(run.catalog.snapshot().get(Kind::CronWorkflow, &stage.namespace, "often").is_some());
     stage.submission("argos").await;
     run.end().await;
