@@ -1,5 +1,6 @@
 //! The launcher port: start, observe, stop and logs, each idempotent by pod key.
 
+mod collect;
 #[cfg(feature = "docker")]
 pub mod docker;
 #[cfg(feature = "kubernetes")]
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+pub use collect::{Ended, PodGc};
 pub use log_file::LogLine;
 pub use secrets::{SecretEnvironment, SecretFile, Secrets};
 use serde::{Deserialize, Serialize};
@@ -100,43 +102,15 @@ pub struct PodOptions {
     pub daemon: bool,
     /// Argo's `podGC`, as far as it concerns the end of this pod.
     pub gc: PodGc,
+    /// How long after its end the pod goes, where `gc` says that it does (`podGC.deleteDelayDuration`).
+    #[serde(skip_serializing_if = "Duration::is_zero")]
+    pub gc_delay: Duration,
     /// Name of the node, as Argo's annotation tells it.
     pub node_name: String,
     /// Argo's `podDisruptionBudget`: the spec of one for all pods of the workflow, removed by [`Launcher::over`].
     pub disruption_budget: Option<serde_json::Map<String, serde_json::Value>>,
     /// Hosts on which earlier attempts failed, where `retryStrategy.affinity` wants others.
     pub avoid: Vec<String>,
-}
-
-/// When the pod itself goes, once its end is journalled. Its result is with the workflow; its logs stay where the launcher
-/// keeps them elsewhere.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum PodGc {
-    /// With its workflow, or when that has ended ([`Launcher::over`]).
-    #[default]
-    Later,
-    /// At its end.
-    OnCompletion,
-    /// At its end, if it succeeded.
-    OnSuccess,
-}
-
-/// A workflow that has ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ended {
-    /// Namespace.
-    pub namespace: String,
-    /// Name.
-    pub name: String,
-    /// Uid.
-    pub uid: String,
-    /// Names of the volumes that were made for it and are to go (see [`PodOptions::claims`]).
-    pub claims: Vec<String>,
-    /// All its pods.
-    pub pods: Vec<PodKey>,
-    /// Whether `podGC` takes them away now.
-    pub collect: bool,
 }
 
 /// An input artifact.

@@ -8,6 +8,7 @@
 mod arguments;
 mod begin;
 mod call;
+pub(crate) mod collect;
 mod daemon;
 mod dag;
 mod finish;

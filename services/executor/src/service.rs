@@ -7,6 +7,7 @@
 
 mod collect;
 mod driver;
+mod ended;
 mod follower;
 mod inbox;
 mod keeper;

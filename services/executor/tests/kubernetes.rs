@@ -2,6 +2,8 @@
 #![cfg(feature = "kubernetes")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+#[expect(unreachable_pub, dead_code, reason = "shared by several tests, each using its part")]
+mod common;
 #[path = "kubernetes/log.rs"]
 mod log;
 #[path = "kubernetes/option.rs"]
@@ -10,6 +12,9 @@ mod option;
 mod output;
 #[path = "kubernetes/phase.rs"]
 mod phase;
+#[path = "pods/places.rs"]
+#[expect(unreachable_pub, reason = "shared by several tests")]
+mod places;
 #[path = "kubernetes/recovery.rs"]
 mod recovery;
 #[path = "kubernetes/secure.rs"]
@@ -18,3 +23,5 @@ mod secure;
 mod step;
 #[path = "kubernetes/support.rs"]
 mod support;
+#[path = "kubernetes/written.rs"]
+mod written;

@@ -1,8 +1,17 @@
 //! What a manifest says of pods beyond their container, and daemons: as the planner hands it to launchers.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "pods/collect.rs"]
+mod collect;
 #[expect(unreachable_pub, dead_code, reason = "shared by several tests, each using its part")]
 mod common;
+#[path = "pods/places.rs"]
+#[expect(unreachable_pub, reason = "shared by several tests")]
+mod places;
+#[path = "pods/table.rs"]
+mod table;
+#[path = "pods/written.rs"]
+mod written;
 
 use common::{Simulator, catalog, failed, good, workflow};
 use serde_json::{Value, json};

@@ -5,6 +5,8 @@
 mod away;
 #[path = "service/collect.rs"]
 mod collect;
+#[path = "service/ended.rs"]
+mod ended;
 #[path = "service/gate.rs"]
 mod gate;
 #[path = "service/several.rs"]

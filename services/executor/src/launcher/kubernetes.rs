@@ -13,6 +13,7 @@ mod config;
 mod create;
 mod judge;
 mod keep;
+mod later;
 mod log;
 mod parcel;
 mod pod;
@@ -122,6 +123,7 @@ impl KubernetesLauncher {
                 return Err(LaunchError::Unavailable("the pods of the cluster could not be listed".into()));
             }
         }
+        launcher.shared.find_due();
         Ok(launcher)
     }
 

@@ -1,13 +1,14 @@
 //! What a manifest says of a pod besides its main container. Where a template and its workflow say the same thing the
 //! template wins, as in Argo; `hostAliases` and `imagePullSecrets` add up.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
+use super::collect;
 use crate::definition::TemplateDef;
 use crate::journal::State;
-use crate::launcher::{PodGc, PodOptions};
+use crate::launcher::PodOptions;
 use crate::scope::Scope;
 use crate::substitute;
 
@@ -25,8 +26,13 @@ const BOTH: [&str; 8] = [
 /// Members that only a workflow has.
 const WHOLE: [&str; 4] = ["imagePullSecrets", "hostNetwork", "dnsPolicy", "dnsConfig"];
 
-/// The options of a node's pod. `main` is its main container.
-pub(super) fn of(scope: &Scope<'_>, def: &TemplateDef, main: &Value) -> Result<PodOptions, String> {
+/// The options of a node's pod. `main` is its main container, `labels` are those of the pod.
+pub(super) fn of(
+    scope: &Scope<'_>,
+    def: &TemplateDef,
+    main: &Value,
+    labels: &BTreeMap<String, String>,
+) -> Result<PodOptions, String> {
     let state = scope.state;
     let nothing = Value::Null;
     let whole = state.definition.as_ref().map_or(&nothing, |definition| &definition.json);
@@ -64,13 +70,15 @@ pub(super) fn of(scope: &Scope<'_>, def: &TemplateDef, main: &Value) -> Result<P
     if !init.is_empty() {
         spec.insert("initContainers".into(), Value::Array(init));
     }
+    let (gc, gc_delay) = collect::of_pod(state, labels)?;
     Ok(PodOptions {
         spec,
         sidecars,
         patches: patches(scope, [whole, template])?,
         claims,
         daemon: def.typed.daemon == Some(true),
-        gc: gc(state),
+        gc,
+        gc_delay,
         node_name: String::new(),
         disruption_budget: match given(whole, "podDisruptionBudget") {
             Some(budget) => substitute::tree(scope, budget)?.as_object().cloned(),
@@ -169,14 +177,4 @@ fn patches(scope: &Scope<'_>, from: [&Value; 2]) -> Result<Vec<Value>, String> {
         patch.filter(Value::is_object).ok_or_else(|| wrong("it is no table".into()))
     });
     all.collect()
-}
-
-/// `podGC`, as far as a pod's own end is concerned.
-fn gc(state: &State) -> PodGc {
-    let gc = state.definition.as_ref().and_then(|definition| definition.spec.pod_gc.as_ref());
-    match gc.and_then(|gc| gc.strategy.as_deref()) {
-        Some("OnPodCompletion") => PodGc::OnCompletion,
-        Some("OnPodSuccess") => PodGc::OnSuccess,
-        _ => PodGc::Later,
-    }
 }

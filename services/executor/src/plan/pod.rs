@@ -68,16 +68,16 @@ pub(super) fn spec(
     attempt.on_host = is_host_allowed(state, &annotations);
     let scope = within(attempt);
     let (mut container, script) = container(&scope, def, attempt, context)?;
+    let labels = metadata(&scope, state, def, "labels")?;
     let options = PodOptions {
         node_name: node.name.clone(),
         avoid: retry::hosts_to_avoid(state, node, def),
-        ..options::of(&scope, def, &container)?
+        ..options::of(&scope, def, &container, &labels)?
     };
     if let Some(place) = context.trace {
         pass_on(&mut container, place.step(key));
     }
     let resource = resource::spec(&scope, state, def)?;
-    let labels = metadata(&scope, state, def, "labels")?;
     let archive_logs = archives_logs(state, def, context);
     Ok(PodSpec {
         key: key.clone(),

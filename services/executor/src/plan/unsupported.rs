@@ -55,14 +55,7 @@ pub(super) fn of_template(def: &TemplateDef) -> Option<String> {
 
 /// Constructs of a spec that change nothing here; named as a condition of the workflow.
 pub(crate) fn ignored(spec: &WorkflowSpec) -> Vec<&'static str> {
-    let rows = [
-        ("metrics", spec.metrics.is_some()),
-        ("podGC.labelSelector", spec.pod_gc.as_ref().is_some_and(|gc| gc.label_selector.is_some())),
-        (
-            "podGC.deleteDelayDuration",
-            spec.pod_gc.as_ref().is_some_and(|gc| gc.delete_delay_duration.is_some()),
-        ),
-    ];
+    let rows = [("metrics", spec.metrics.is_some())];
     let used = rows.into_iter().filter(|(_, used)| *used);
     used.map(|(name, _)| name).collect()
 }

@@ -12,6 +12,7 @@ use tiphys_kit::Backoff;
 use tracing::{debug, info, warn};
 
 use super::Service;
+use super::ended::Over;
 use super::follower::finished_of;
 use super::inbox::Inbox;
 use super::registry::Finished;
@@ -23,7 +24,6 @@ use crate::projection::Key;
 use crate::submit;
 use crate::trace::{self, Place};
 use pods::active_pods;
-pub(super) use pods::what_ended;
 
 /// Records read at once.
 const BATCH: usize = 256;
@@ -316,12 +316,15 @@ impl Driver {
         }
         let phase = state.phase.map_or("", Phase::as_str);
         info!(workflow = self.name(), phase, message = state.message, "a workflow ended");
-        self.leave_nothing(state).await;
+        let over = Over::of(&self.key, state, self.service.deps.clock.now());
+        self.service.tell_end(&over).await;
         trace::tell_workflow(state);
         metrics::counter!("argo_workflows_total_count", "phase" => phase,
             "namespace" => self.key.0.clone())
         .increment(1);
-        Ok(self.leave(state.sequence, Some(finished_of(state))))
+        let turn = self.leave(state.sequence, Some(finished_of(state)));
+        self.service.collect_later(over);
+        Ok(turn)
     }
 
     /// Ends the driver, unless something arrived after `position`.

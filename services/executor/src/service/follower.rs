@@ -11,12 +11,11 @@ use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
 use super::Service;
-use super::driver::what_ended;
+use super::ended::Over;
 use super::registry::{Finished, Wanted, Whose};
 use crate::artifact::gc;
 use crate::error::Error;
 use crate::journal::{self, State};
-use crate::launcher::Ended;
 use crate::projection::Key;
 use crate::submit::names_of;
 
@@ -76,8 +75,9 @@ impl Service {
         for (key, state) in states {
             if is_done(&state) {
                 finished += 1;
-                if state.finished.is_some_and(|at| crate::time::after(at, RECENT) > now) {
-                    recent.push(what_ended(&state));
+                let over = Over::of(&key, &state, now);
+                if crate::time::after(over.last(), RECENT) > now {
+                    recent.push(over);
                 }
                 self.registry.found(key, finished_of(&state));
             } else {
@@ -91,14 +91,15 @@ impl Service {
     }
 
     /// Whoever wrote the end of a workflow may have been killed before its launcher heard of it.
-    fn tidy_after(self: &Arc<Self>, recent: Vec<Ended>) {
+    fn tidy_after(self: &Arc<Self>, recent: Vec<Over>) {
         if recent.is_empty() {
             return;
         }
         let service = self.clone();
         self.tasks.spawn("tidy after workflows", async move {
-            for ended in recent {
-                service.deps.launcher.over(&ended).await;
+            for over in recent {
+                service.tell_end(&over).await;
+                service.collect_later(over);
             }
         });
     }

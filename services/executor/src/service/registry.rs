@@ -229,6 +229,11 @@ impl Registry {
         self.finished.notify_one();
     }
 
+    /// Whether a workflow ended with this record of its journal, and nothing came of it since.
+    pub(super) fn is_over(&self, key: &Key, sequence: u64) -> bool {
+        self.lock().finished.get(key).is_some_and(|one| one.sequence == sequence && !one.news)
+    }
+
     /// A workflow goes on that had ended, or is gone.
     pub(super) fn revived(&self, key: &Key) {
         self.lock().finished.remove(key);

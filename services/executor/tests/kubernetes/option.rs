@@ -165,6 +165,38 @@ async fn pods_go_at_their_end_where_the_workflow_wants_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn pods_go_later_where_the_workflow_wants_it_also_after_a_restart() {
+    let Some(stage) = Stage::new().await else { return };
+    let mut run = stage.run().await;
+    let pod = |name: &str, gc: PodGc, seconds: u64| PodSpec {
+        pod: PodOptions { gc, gc_delay: Duration::from_secs(seconds), ..PodOptions::default() },
+        ..stage.pod(name, "true")
+    };
+    let (soon, late) = (pod("soon", PodGc::OnSuccess, 1), pod("late", PodGc::OnCompletion, 4));
+    let (kept, whole) = (pod("kept", PodGc::Kept, 0), pod("whole", PodGc::Later, 0));
+    for pod in [&kept, &whole, &soon, &late] {
+        run.through(pod).await;
+        run.launcher.forget(&pod.key).await;
+        until("its end is marked", async || {
+            let labels = stage.object(pod).await?["metadata"]["labels"].clone();
+            (labels["workflows.argoproj.io/completed"] == "true").then_some(())
+        })
+        .await;
+    }
+    run.end().await;
+    let run = stage.run().await;
+    for pod in [&soon, &late] {
+        until("the pod is gone", async || stage.object(pod).await.is_none().then_some(())).await;
+    }
+    run.launcher.over(&ended(&stage, &[], true, &[&kept, &whole])).await;
+    until("the pod is gone", async || stage.object(&whole).await.is_none().then_some(())).await;
+    assert!(stage.object(&kept).await.is_some());
+    run.launcher.remove(&kept.key).await;
+    until("the pod is gone", async || stage.object(&kept).await.is_none().then_some(())).await;
+    run.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_daemon_is_ready_when_its_probe_says_so_and_has_an_address() {
     let Some(stage) = Stage::new().await else { return };
     let mut run = stage.run().await;

@@ -14,7 +14,7 @@ use tiphys_kit::Backoff;
 
 use super::ask::{Failure, Kind, within};
 use super::judge::ENDED;
-use super::pod::{COMPLETED, INSTALLATION, UID};
+use super::pod::{COMPLETED, INSTALLATION, KEPT, UID};
 use super::record::{Place, key_of};
 use super::{REQUEST, Shared};
 use crate::launcher::{Ended, PodGc, PodState, PodVerdict};
@@ -24,8 +24,11 @@ const LOGS: usize = 8;
 
 impl Shared {
     /// Tries until it is done, or there is nothing to do it to.
-    fn until_done<F>(self: &Arc<Self>, what: String, request: impl Fn(Arc<Self>) -> F + Send + Sync + 'static)
-    where
+    pub(super) fn until_done<F>(
+        self: &Arc<Self>,
+        what: String,
+        request: impl Fn(Arc<Self>) -> F + Send + Sync + 'static,
+    ) where
         F: Future<Output = Result<(), Failure>> + Send + 'static,
     {
         let shared = Arc::clone(self);
@@ -48,7 +51,7 @@ impl Shared {
         });
     }
 
-    fn patch(self: &Arc<Self>, what: &'static str, place: Place, patch: Value) {
+    pub(super) fn patch(self: &Arc<Self>, what: &'static str, place: Place, patch: Value) {
         self.until_done(format!("{what} {}", place.name), move |shared| {
             let (place, mut patch) = (place.clone(), patch.clone());
             // Of this very pod.
@@ -137,6 +140,9 @@ impl Shared {
         let PodState::Ended(result) = &record.state else { return };
         let well = result.verdict == PodVerdict::Succeeded;
         if record.gc == PodGc::OnCompletion || well && record.gc == PodGc::OnSuccess {
+            if !record.gc_delay.is_zero() {
+                return self.delete_later(key.clone(), record.place, record.gc_delay);
+            }
             if result.started.is_some() {
                 return self.take_away(key.clone(), record.place);
             }
@@ -204,7 +210,7 @@ impl Shared {
 
     /// Takes away the pods of a workflow, once their logs are kept.
     fn collect(self: &Arc<Self>, workflow: &Ended) {
-        let selector = format!("{INSTALLATION}={},{UID}={}", self.config.installation, workflow.uid);
+        let selector = format!("{INSTALLATION}={},{UID}={},!{KEPT}", self.config.installation, workflow.uid);
         let known: Vec<Option<(PodKey, Place)>> = {
             let mut names = self.names();
             workflow.pods.iter().map(|key| Some((key.clone(), names.remove(key)?))).collect()

@@ -18,6 +18,10 @@ pub(super) const KEY: &str = "tiphys.dev/pod-key";
 pub(super) const UID: &str = "tiphys.dev/workflow-uid";
 /// When the pod goes.
 pub(super) const GC: &str = "tiphys.dev/pod-gc";
+/// How long after its end, in seconds.
+pub(super) const GC_DELAY: &str = "tiphys.dev/pod-gc-delay";
+/// Label of a pod that stays until its workflow is deleted.
+pub(super) const KEPT: &str = "tiphys.dev/kept";
 /// The main container is run by the runner; `relay` where it has to be connected to.
 pub(super) const RUNNER: &str = "tiphys.dev/runner";
 /// Its workflow has a disruption budget.
@@ -168,12 +172,17 @@ fn metadata(spec: &PodSpec, config: &Config, runner: Option<&str>) -> Value {
     annotations.insert(NODE_NAME.into(), spec.pod.node_name.clone());
     annotations.entry("kubectl.kubernetes.io/default-container".into()).or_insert_with(|| MAIN.into());
     let gc = match spec.pod.gc {
-        PodGc::Later => None,
+        PodGc::Later | PodGc::Kept => None,
         PodGc::OnCompletion => Some("completion"),
         PodGc::OnSuccess => Some("success"),
     };
+    if spec.pod.gc == PodGc::Kept {
+        labels.insert(KEPT.into(), "true".into());
+    }
+    let delay = Some(spec.pod.gc_delay).filter(|delay| !delay.is_zero());
+    let delay = delay.map(|delay| delay.as_secs_f64().to_string());
     let budget = spec.pod.disruption_budget.as_ref().map(|_| "true");
-    for (name, value) in [(GC, gc), (RUNNER, runner), (BUDGET, budget)] {
+    for (name, value) in [(GC, gc), (GC_DELAY, delay.as_deref()), (RUNNER, runner), (BUDGET, budget)] {
         annotations.extend(value.map(|value| (name.to_owned(), value.to_owned())));
     }
     json!({"name": spec.name, "namespace": spec.namespace, "labels": labels, "annotations": annotations})

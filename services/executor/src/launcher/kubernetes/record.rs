@@ -1,12 +1,14 @@
 //! What is kept of a pod: little, as there may be many.
 
 use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use tiphys_core::PodKey;
 
 use super::judge::Trouble;
-use super::pod::{BUDGET, GC, KEY, RUNNER, UID};
+use super::pod::{BUDGET, GC, GC_DELAY, KEY, RUNNER, UID};
 use crate::launcher::{PodGc, PodState};
 
 /// Behind the runner's kind, where something of the pod is in the store.
@@ -22,12 +24,12 @@ pub(super) struct Place {
 
 impl Place {
     pub(super) fn of(pod: &Pod) -> Self {
+        Self::in_metadata(&pod.metadata)
+    }
+
+    pub(super) fn in_metadata(metadata: &ObjectMeta) -> Self {
         let text = |text: &Option<String>| text.as_deref().unwrap_or_default().into();
-        Self {
-            namespace: text(&pod.metadata.namespace),
-            name: text(&pod.metadata.name),
-            uid: text(&pod.metadata.uid),
-        }
+        Self { namespace: text(&metadata.namespace), name: text(&metadata.name), uid: text(&metadata.uid) }
     }
 }
 
@@ -39,6 +41,8 @@ pub(super) struct Record {
     /// The newest version of the object that was seen: an answer may arrive after what the watch tells of later changes.
     pub(super) version: u64,
     pub(super) gc: PodGc,
+    /// How long after its end it goes.
+    pub(super) gc_delay: Duration,
     pub(super) trouble: Trouble,
     /// It has to be connected to.
     pub(super) relay: bool,
@@ -76,6 +80,9 @@ impl Record {
                 Some("success") => PodGc::OnSuccess,
                 _ => PodGc::Later,
             },
+            gc_delay: annotation(pod, GC_DELAY)
+                .and_then(|text| crate::time::duration(text).ok())
+                .unwrap_or_default(),
             trouble: Trouble::None,
             relay: runner.starts_with("relay"),
             kept: runner.ends_with(STORED),

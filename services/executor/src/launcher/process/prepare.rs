@@ -60,6 +60,7 @@ fn possible(pod: &PodSpec) -> Result<(), LaunchError> {
         ("volumeMounts", main("volumeMounts").is_some_and(|mounts| !mounts.is_empty())),
         ("initContainers", pod.pod.spec.contains_key("initContainers")),
         ("sidecars", !pod.pod.sidecars.is_empty()),
+        ("resourceClaims", pod.pod.spec.contains_key("resourceClaims")),
     ];
     match rows.iter().find(|(_, used)| *used) {
         None => Ok(()),

@@ -10,7 +10,7 @@ use tracing::warn;
 use super::Driver;
 use crate::error::Error;
 use crate::journal::State;
-use crate::launcher::{Ended, LaunchError, PodSpec, PodState};
+use crate::launcher::{LaunchError, PodSpec, PodState};
 use crate::node::{Node, NodeKind, Phase};
 use crate::plan::{Observed, Seen, pod};
 
@@ -123,38 +123,6 @@ impl Driver {
             Err(LaunchError::Unavailable(_)) => self.service.stop_later(key.clone(), self.inbox.clone()),
             Err(error) => warn!(workflow = self.name(), pod = %key, %error, "a pod cannot be stopped"),
         }
-    }
-
-    /// What the pods of a workflow shared goes, and those that `podGC` takes at the end.
-    pub(super) async fn leave_nothing(&self, state: &State) {
-        self.service.deps.launcher.over(&what_ended(state)).await;
-    }
-}
-
-/// What a launcher is told of a workflow that has ended.
-pub(in crate::service) fn what_ended(state: &State) -> Ended {
-    let spec = state.definition.as_ref().map(|definition| &definition.spec);
-    let good = state.phase == Some(Phase::Succeeded);
-    let collected = match spec.and_then(|spec| spec.pod_gc.as_ref()?.strategy.as_deref()) {
-        Some("OnWorkflowCompletion") => true,
-        Some("OnWorkflowSuccess") => good,
-        _ => false,
-    };
-    let strategy = spec.and_then(|spec| spec.volume_claim_gc.as_ref()?.get("strategy")?.as_str());
-    // Argo's default: what a failed workflow worked on may still be wanted.
-    let volumes_go = good || strategy == Some("OnWorkflowCompletion");
-    let claims = spec.into_iter().flat_map(|spec| &spec.volume_claim_templates);
-    let claims = claims.filter_map(|claim| claim.metadata.name.as_deref());
-    Ended {
-        namespace: state.submission.namespace.clone(),
-        name: state.submission.name.clone(),
-        uid: state.submission.uid.clone(),
-        claims: claims
-            .filter(|_| volumes_go)
-            .map(|claim| pod::claim_name(&state.submission.name, claim))
-            .collect(),
-        pods: state.pods().cloned().collect(),
-        collect: collected,
     }
 }
 
