@@ -104,26 +104,14 @@ const TABLE: &[Row] = rows! {
     "172" Template "http" Fails
     "173" Template "plugin" Fails
     "174" Template "data" Fails
-    "175" Template "daemon" Fails
-    "176" Template "sidecars" Fails
-    "177" Template "initContainers" Fails
-    "178" Template "volumes" Fails
     "179" Template "synchronization" Fails
     "180" Template "memoize" Fails
     "181" Template "metrics" Ignored
-    "182" Template "podSpecPatch" Ignored
-    "183" Template "resourceClaims" Ignored
 
     "190" Workflow "hooks" Fails
     "191" Workflow "synchronization" Fails
-    "192" Workflow "volumes" Fails
-    "193" Workflow "volumeClaimTemplates" Fails
     "194" Workflow "metrics" Ignored
-    "195" Workflow "podSpecPatch" Ignored
-    "196" Workflow "podGC" Ignored
-    "199" Workflow "podDisruptionBudget" Ignored
     "200" Workflow "plugins" Fails
-    "201" Workflow "resourceClaims" Ignored
 
     "210" Call "hooks" Fails
 

@@ -226,16 +226,16 @@ spec:
             metadata: {generateName: w-}
             spec:
               entrypoint: mian
-              volumes: [{name: v, emptyDir: {}}]
+              synchronization: {mutexes: [{name: m}]}
               templates:
               - name: main
-                sidecars: [{name: x, image: y}]
+                memoize: {key: k}
                 daemon: false
                 container: {image: x}
 ";
     let found = findings(text, &[]);
     let short: Vec<_> = found.iter().map(|line| line.get(..17).unwrap_or_default()).collect();
-    assert_eq!(short, ["17:27 TIP-MAN-024", "18:15 TIP-MAN-192", "21:17 TIP-MAN-176"]);
+    assert_eq!(short, ["17:27 TIP-MAN-024", "18:15 TIP-MAN-191", "21:17 TIP-MAN-180"]);
 }
 
 #[test]
