@@ -4,6 +4,8 @@
 #[expect(unreachable_pub, dead_code, reason = "shared by several tests, each using its part")]
 mod common;
 
+use std::time::Duration;
+
 use common::{Simulator, catalog, failed, good, workflow};
 use serde_json::json;
 use tiphys_core::workflow::Verb;
@@ -334,4 +336,28 @@ spec:
     assert_eq!(simulator.phase(), Some(Phase::Failed));
     let deepest = simulator.state.nodes.values().find(|node| node.phase == Phase::Error);
     assert!(deepest.unwrap().message.contains("100 deep"));
+}
+
+#[test]
+fn a_step_that_is_out_of_time_has_failed_also_if_its_program_ends_well_after_that() {
+    let text = "
+apiVersion: argoproj.io/v1alpha1
+kind: Workflow
+metadata: {name: w}
+spec:
+  entrypoint: main
+  templates:
+  - name: main
+    timeout: 10s
+    container: {image: x, command: [sleep, '20']}
+";
+    let mut simulator = Simulator::new(&workflow(text), catalog(&[]), |_, now| good(now));
+    let started = simulator.plan(&[]).starts;
+    simulator.now = simulator.now.checked_add(Duration::from_secs(11)).unwrap();
+    assert_eq!(simulator.plan(&[]).stops, [started[0].key.clone()]);
+    simulator.now = simulator.now.checked_add(Duration::from_secs(9)).unwrap();
+    simulator.plan(&[common::seen(&started[0], good(simulator.now))]);
+    assert_eq!(simulator.phase(), Some(Phase::Failed));
+    let node = simulator.node("w");
+    assert!(node.message.contains("deadline"), "{}", node.message);
 }

@@ -71,7 +71,8 @@ impl Pass<'_> {
             PodVerdict::Error => Phase::Error,
         };
         let (phase, message) = match &node.stopping {
-            Some(why) if phase.bad() => (Phase::Failed, why.clone()),
+            // Out of time it has failed, also where its program took no notice of TERM and came to an end after it.
+            Some(why) if phase.bad() || why == super::limits::DEADLINE => (Phase::Failed, why.clone()),
             None if phase == Phase::Succeeded && self.is_daemon(node) => {
                 (Phase::Failed, super::daemon::ENDED.to_owned())
             }
