@@ -114,7 +114,7 @@ impl Shared {
     }
 
     /// Takes a pod away that has ended, once its log is kept.
-    fn take_away(self: &Arc<Self>, key: PodKey, place: Place) {
+    pub(super) fn take_away(self: &Arc<Self>, key: PodKey, place: Place) {
         let shared = Arc::clone(self);
         self.tasks.spawn("take pod away", async move {
             if shared.keep_log(&key, &place).await {
