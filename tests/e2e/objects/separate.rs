@@ -24,7 +24,7 @@ fn separate_services_read_the_objects_of_a_cluster() {
     for role in ROLES {
         let account = format!("tiphys-{role}");
         sight.account(&account, &[&format!("tiphys-catalog-{role}")]);
-        kubernetes.kubeconfig_of(namespace, &account);
+        let _ = kubernetes.kubeconfig_of(namespace, &account);
     }
     sight.source();
     sight.make(&json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "word"}, "stringData": {"word": "s3cret"}}));
