@@ -1,5 +1,7 @@
 //! Logs of pods: of one that is there as the API server has it, of one that is gone as it was kept in the artifact store.
 
+mod mark;
+
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -15,6 +17,7 @@ use super::pod::MAIN;
 use super::record::Place;
 use super::{REQUEST, Shared, lock, parcel};
 use crate::launcher::{Fetched, LaunchError, LogLine, log_file};
+use mark::{Mark, Marks};
 
 /// Where reading stopped is remembered of so many logs.
 const CURSORS: usize = 4096;
@@ -57,8 +60,8 @@ impl Default for Logs {
 enum Cursor {
     /// Line and byte of what was kept.
     Kept(usize, u64),
-    /// The first line of a second, at the API server.
-    Server(usize, Timestamp),
+    /// At the API server.
+    Server(Option<Mark>),
 }
 
 /// A file of ours, until it is dropped.
@@ -214,10 +217,10 @@ impl Shared {
         max: usize,
     ) -> Result<Option<Vec<LogLine>>, LaunchError> {
         let known = match cursor {
-            Some(Cursor::Server(line, second)) if line <= from => Some((line, second)),
+            Some(Cursor::Server(mark)) => mark.filter(|mark| mark.good_from <= from),
             _ => None,
         };
-        let mut stream = match self.open_log(place, known.map(|known| known.1), false, REQUEST).await {
+        let mut stream = match self.open_log(place, known.map(Mark::time), false, REQUEST).await {
             Ok(stream) => stream,
             // A kubelet says the same of a pod that it has not heard of yet.
             Err(failure) if failure.kind == Kind::Missing => {
@@ -228,8 +231,7 @@ impl Shared {
             Err(failure) => return Err(LaunchError::Unavailable(failure.text)),
         };
         let (mut part, mut buffer, mut found) = (Lines::default(), vec![0; CHUNK], Vec::new());
-        let mut number = known.map_or(0, |known| known.0);
-        let mut second = known;
+        let mut marks = Marks::at(known);
         loop {
             let count = stream.read(&mut buffer).await.map_err(|error| unavailable(&error))?;
             let lines = match buffer.get(..count) {
@@ -240,21 +242,17 @@ impl Shared {
                 if found.len() >= max {
                     break;
                 }
-                if second.is_none_or(|(_, at)| at.as_second() != line.time.as_second()) {
-                    second = Some((number, line.time));
-                }
+                let (number, time) = (marks.next, line.time);
                 if number >= from {
                     found.push(line);
                 }
-                number += 1;
+                marks.take(time);
             }
             if count == 0 || found.len() >= max {
                 break;
             }
         }
-        if let Some((line, second)) = second {
-            self.logs.remember(key, Cursor::Server(line, second));
-        }
+        self.logs.remember(key, Cursor::Server(marks.mark().or(known)));
         Ok(Some(found))
     }
 }
