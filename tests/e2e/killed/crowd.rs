@@ -89,7 +89,7 @@ impl Crowd {
     }
 
     /// What each step wrote until now.
-    fn written(&self) -> Vec<String> {
+    pub(crate) fn written(&self) -> Vec<String> {
         let read = |number: usize| std::fs::read_to_string(self.folder().join(number.to_string()));
         (0..self.count).map(|number| read(number).unwrap_or_default()).collect()
     }

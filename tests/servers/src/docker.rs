@@ -233,8 +233,17 @@ impl Drop for Docker {
         }
         let _ = Command::new("kill").arg(self.child.id().to_string()).status();
         let _ = self.child.wait();
-        let mounts = std::fs::read_to_string("/proc/mounts").unwrap_or_default();
         let folder = self.folder.path().display().to_string();
+        // What an engine that was killed knows no more of.
+        let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        for process in processes.filter(|process| {
+            let command = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+            command.starts_with(b"/usr/bin/containerd-shim")
+                && String::from_utf8_lossy(&command).contains(&folder)
+        }) {
+            let _ = Command::new("kill").arg("-9").arg(process.file_name()).status();
+        }
+        let mounts = std::fs::read_to_string("/proc/mounts").unwrap_or_default();
         let ours = mounts.lines().filter_map(|line| line.split(' ').nth(1));
         for mount in ours.filter(|mount| mount.starts_with(&folder)).collect::<Vec<_>>().into_iter().rev() {
             let _ = Command::new("umount").arg(mount).status();

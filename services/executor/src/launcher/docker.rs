@@ -33,7 +33,7 @@ mod volumes;
 mod watch;
 mod whole;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -149,6 +149,8 @@ struct Shared {
     pauses: pause::Pauses,
     /// Containers that others made and have not started, and when they were first seen.
     unstarted: Mutex<HashMap<String, Instant>>,
+    /// Containers whose start was not answered.
+    unsure: Mutex<HashSet<String>>,
     cursors: Mutex<HashMap<PodKey, logs::Cursor>>,
     changed: mpsc::Sender<PodKey>,
     tasks: Tasks,
@@ -217,6 +219,7 @@ impl DockerLauncher {
             pods: Mutex::default(),
             pauses: pause::Pauses::default(),
             unstarted: Mutex::default(),
+            unsure: Mutex::default(),
             cursors: Mutex::default(),
             changed,
             tasks: Tasks::new(stop),

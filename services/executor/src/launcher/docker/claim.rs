@@ -1,6 +1,7 @@
 //! Containers that are there already: another process made them, or this one before it ended.
 
-use std::sync::{Arc, PoisonError};
+use std::collections::HashSet;
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bollard::models::ContainerInspectResponse;
@@ -9,10 +10,13 @@ use tiphys_core::PodKey;
 
 use super::end::State;
 use super::start::Failure;
-use super::{LaunchError, Shared, labels, part};
+use super::{LaunchError, Shared, error, labels, part};
 
 /// A container that was made and not started belongs to its maker for so long.
 const MAKERS: Duration = Duration::from_secs(10);
+/// How a pod ends whose start was not answered, and is not known to the engine that came back.
+pub(super) const UNSURE: &str = "the Docker engine went away while it started the container: whether it ran, or still runs, is not \
+                      known, so it is not run again. A retryStrategy with retryPolicy Always or OnError tries it anew";
 /// Why a pod is not started yet.
 pub(super) const TAKEN: &str = "another process is about to start it";
 
@@ -34,9 +38,18 @@ impl Shared {
             return Ok(());
         }
         if self.is_leftover(&found) {
+            if self.unsure().remove(found.id.as_deref().unwrap_or_default()) {
+                return Err(Failure::Ended(Box::new(error(None, self.clock.now(), UNSURE.to_owned()))));
+            }
             self.remove_unstarted(&found).await;
         }
         Err(Failure::Taken)
+    }
+
+    /// Containers of which the engine did not say whether it started them. One that was killed just then does not know it itself:
+    /// it calls them unstarted, and what runs in them goes on.
+    pub(super) fn unsure(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.unsure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether a container that was not started has been there for longer than its maker would need.

@@ -345,7 +345,10 @@ impl Shared {
         };
         match trouble {
             _ if trouble.lacks_network() => self.no_network(&plan.main, &trouble),
-            Trouble::Away(why) => Failure::Unsure(why),
+            Trouble::Away(why) => {
+                self.unsure().insert(id.to_owned());
+                Failure::Unsure(why)
+            }
             // Another process has taken it for a leftover.
             Trouble::Absent(why) if told.is_empty() => Failure::Launch(LaunchError::Unavailable(why)),
             _ if !told.is_empty() => {

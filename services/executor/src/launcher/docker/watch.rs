@@ -9,6 +9,7 @@ use futures::StreamExt;
 use tiphys_core::{PodKey, Timestamp};
 use tiphys_kit::Backoff;
 
+use super::claim::UNSURE;
 use super::end::State;
 use super::engine::{Trouble, told};
 use super::{LaunchError, PART, Pod, PodResult, PodState, PodVerdict, Shared, error, labels, part, ready};
@@ -242,12 +243,17 @@ impl Shared {
         if !state.is_running {
             return self.end_of(key, container, &state).await;
         }
+        let Some(started) = state.started else {
+            // An engine that was killed in between knows no more of it, and would not tell its end either. What runs goes with
+            // its container.
+            self.ended(key, error(None, self.clock.now(), UNSURE.to_owned()), state.has(labels::PARTS));
+            return Ok(());
+        };
         let probe = ready::of(&state);
         let address = match state.has(labels::DAEMON) {
             true => self.address_of(container).await?,
             false => None,
         };
-        let started = state.started.unwrap_or_else(|| self.clock.now());
         self.pods().insert(key.clone(), Pod::Running { started, ready: probe.is_none(), address });
         // It may have ended before it was known here.
         self.settle_later(key.clone());
