@@ -16,6 +16,7 @@ use crate::scan;
 /// What the images of the examples hold: a shell and its tools, `tiphys`, the runner, and the fixtures.
 pub(crate) fn system(folder: &Path) {
     kubernetes::busybox_folder(folder);
+    std::fs::create_dir_all(folder.join("tmp/shared")).unwrap();
     let program = folder.join("bin/tiphys");
     run(Command::new("strip").arg("-o").arg(&program).arg(binary()));
     run(Command::new(&program).args(["tool", "runner"]).arg(folder.join("tiphys-runner")));
@@ -84,7 +85,7 @@ pub(crate) fn runtime() -> tokio::runtime::Runtime {
 }
 
 /// Gives the Secrets of a manifest to the cluster, as `kubectl apply` would.
-async fn secrets(client: &kube::Client, namespace: &str, file: &Path) {
+pub(crate) async fn secrets(client: &kube::Client, namespace: &str, file: &Path) {
     let text = std::fs::read_to_string(file).unwrap();
     let api = Api::<Secret>::namespaced(client.clone(), namespace);
     for secret in tiphys_manifest::load::values(&text).unwrap() {

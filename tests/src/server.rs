@@ -361,7 +361,11 @@ fn unchunk(body: &str) -> String {
     out
 }
 
-pub(crate) fn copy_folder(from: &Path, to: &Path) {
+/// Copies a folder and all that is in it.
+///
+/// # Panics
+/// When it cannot.
+pub fn copy_folder(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("a folder");
     for entry in std::fs::read_dir(from).expect("a folder of manifests") {
         let entry = entry.expect("an entry").path();

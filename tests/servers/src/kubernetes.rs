@@ -12,12 +12,14 @@ mod keys;
 mod node;
 mod parts;
 mod setup;
+mod volume;
 
 pub use audit::Request;
 pub use image::{busybox_folder, image};
 pub use node::NODE;
 pub use parts::Part;
 pub use setup::Setup;
+pub use volume::Volumes;
 
 pub(crate) use ask::wait_for;
 pub(crate) use keys::kubeconfig;
