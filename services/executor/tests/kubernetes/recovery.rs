@@ -222,8 +222,12 @@ async fn a_pod_is_taken_over_only_if_it_is_of_this_attempt() {
     for labels in [
         json!({}),
         json!({"tiphys.dev/pod-key": theirs.key, "tiphys.dev/workflow-uid": "another", "fate": "runs"}),
+        // The same workflow of the same event, of another installation.
+        json!({"tiphys.dev/pod-key": theirs.key, "tiphys.dev/workflow-uid": theirs.workflow_uid,
+            "tiphys.dev/installation": "another", "fate": "runs"}),
     ] {
-        let object = json!({"metadata": {"name": theirs.name, "labels": labels},
+        let object = json!({"metadata": {"name": theirs.name, "labels": labels,
+            "annotations": {"workflows.argoproj.io/node-id": theirs.node_id}},
             "spec": {"containers": [{"name": "main", "image": "busybox:1"}]}});
         stage.pods().create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap();
         let refused = one.launcher.start(&theirs, Secrets::default()).await.unwrap_err().to_string();

@@ -211,17 +211,13 @@ impl Shared {
     /// Takes away the pods of a workflow, once their logs are kept.
     fn collect(self: &Arc<Self>, workflow: &Ended) {
         let selector = format!("{INSTALLATION}={},{UID}={},!{KEPT}", self.config.installation, workflow.uid);
-        let known: Vec<Option<(PodKey, Place)>> = {
-            let mut names = self.names();
-            workflow.pods.iter().map(|key| Some((key.clone(), names.remove(key)?))).collect()
-        };
-        let known: Option<Vec<(PodKey, Place)>> = known.into_iter().collect();
         let (shared, namespace, name) = (Arc::clone(self), workflow.namespace.clone(), workflow.name.clone());
         self.tasks.spawn("take pods away", async move {
-            let pods = match known {
-                Some(known) => known,
-                None => shared.pods_of(&namespace, &selector).await,
-            };
+            // Which of them stay, the cluster knows.
+            let pods = shared.pods_of(&namespace, &selector).await;
+            for (key, _) in &pods {
+                shared.names().remove(key);
+            }
             let kept = stream::iter(pods)
                 .map(|(key, place)| {
                     let shared = Arc::clone(&shared);

@@ -46,8 +46,8 @@ pub(super) fn allowed(policy: Policy, pod: &PodSpec) -> Result<(), LaunchError> 
     }
     Err(LaunchError::NotAllowed(format!(
         "template {} wants image {}, and there is nothing here that runs images: no Docker engine is started whose \
-         socket this user may open. To run it as a process of this host, without the image, annotate the workflow or the template with `tiphys.dev/launcher: process`, or \
-         start tiphys with `--launcher process`",
+         socket this user may open. To run it as a process of this host, without the image, annotate the workflow or \
+         the template with `tiphys.dev/launcher: process`, or start tiphys with `--launcher process`",
         pod.template,
         Container::of(pod)?.image()
     )))

@@ -233,3 +233,14 @@ fn a_runner_says_what_became_of_its_step() {
     let status = json!({"phase": "Succeeded", "containerStatuses": [container("main", state)]});
     assert_eq!(told(seen(json!({}), status, false)), (PodVerdict::Succeeded, Some(0), String::new()));
 }
+
+#[test]
+fn what_could_not_start_did_not_run_since_1970() {
+    let epoch = "1970-01-01T00:00:00Z";
+    let state = json!({"terminated": {"exitCode": 128, "reason": "StartError", "startedAt": epoch, "finishedAt": epoch}});
+    let mut status = failed(&[container("main", state)]);
+    status["startTime"] = json!("2026-11-30T11:00:00Z");
+    let Sight::Ended { result, .. } = seen(json!({}), status, false) else { panic!("it has ended") };
+    assert_eq!(result.started, Some("2026-11-30T11:00:00Z".parse().unwrap()));
+    assert_eq!(result.finished, NOW.parse().unwrap());
+}
