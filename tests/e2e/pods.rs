@@ -279,6 +279,26 @@ fn logs_outlive_their_pods_and_runners_ask_encrypted() {
     assert_eq!(lines, ["plain: tiphys: the log went with its pod, and none was kept here", all[1], all[2]]);
 }
 
+/// What README's quick start submits, with nothing said but which cluster.
+#[test]
+fn a_kubeconfig_is_enough() {
+    let Some(cluster) = kubernetes::shared() else { return };
+    let (namespace, kubeconfig) = (cluster.namespace(), cluster.kubeconfig());
+    let own =
+        ["--launcher", "kubernetes", "--kubeconfig", kubeconfig.to_str().unwrap(), "--namespace", &namespace];
+    let manifests = tempfile::tempdir().unwrap();
+    std::fs::copy(root().join("examples/basics/container.yaml"), manifests.path().join("container.yaml"))
+        .unwrap();
+    let server = Server::with(manifests.path(), &own, &[]);
+    let there = ["--namespace", &namespace];
+    let ok = |words: &[&str]| server.ok(&[&there[..], words].concat());
+    ok(&["submit", "--from", "workflowtemplate/in-containers", "--wait"]);
+    let text = ok(&["logs", "@latest"]);
+    let lines: Vec<&str> = text.lines().collect();
+    // The time, and the name of the pod that wrote it.
+    assert!(lines.len() == 2 && lines[1].starts_with("read: in-containers-"), "{text}");
+}
+
 /// Makes the objects of a manifest.
 async fn apply(client: &kube::Client, text: &str) {
     for object in tiphys_manifest::load::values(text).unwrap() {

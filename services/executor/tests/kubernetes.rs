@@ -19,6 +19,8 @@ mod places;
 mod recovery;
 #[path = "kubernetes/secure.rs"]
 mod secure;
+#[path = "kubernetes/source.rs"]
+mod source;
 #[path = "kubernetes/step.rs"]
 mod step;
 #[path = "kubernetes/support.rs"]

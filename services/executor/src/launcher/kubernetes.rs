@@ -11,10 +11,12 @@ mod after;
 mod ask;
 mod config;
 mod create;
+mod image_volume;
 mod judge;
 mod keep;
 mod later;
 mod log;
+mod packed;
 mod parcel;
 mod pod;
 mod record;
@@ -38,7 +40,8 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use super::{ArtifactStore, Ended, LaunchError, Launcher, LogLine, PodSpec, PodState, Secrets, patch};
 use crate::scratch::Scratch;
 use ask::{Failure, Kind, cannot, patient, within};
-pub use config::{Config, ImageCommand, RUNNER_ROUTES, RunnerImage};
+pub use config::{Config, ImageCommand, ImageVolume, RUNNER_ROUTES, RunnerImage, RunnerSource};
+pub use packed::PackedRunner;
 use record::{Names, Place, Record};
 pub use watch::PART;
 
@@ -68,6 +71,8 @@ struct Shared {
     made: Mutex<HashSet<String>>,
     /// Uids of workflows with a disruption budget.
     budgets: Mutex<HashSet<String>>,
+    /// Namespaces in which the runner lies.
+    laid: Mutex<packed::Laid>,
     changed: mpsc::Sender<PodKey>,
     tasks: Tasks,
     requests: Semaphore,
@@ -81,7 +86,7 @@ impl KubernetesLauncher {
     /// # Errors
     /// When the cluster does not answer, or does not let us list pods.
     pub async fn open(
-        config: Config,
+        mut config: Config,
         client: Client,
         store: Arc<dyn ArtifactStore>,
         clock: Arc<dyn Clock>,
@@ -91,6 +96,7 @@ impl KubernetesLauncher {
         let scratch = Scratch::open(config.scratch.clone())
             .map_err(|error| LaunchError::Unavailable(format!("{}: {error}", config.scratch.display())))?;
         let identity = identity(&client, &config).await?;
+        image_volume::decide(&client, &mut config).await;
         let shared = Arc::new(Shared {
             requests: Semaphore::new(config.requests.max(1)),
             client: patient(client, config.answer),
@@ -101,6 +107,7 @@ impl KubernetesLauncher {
             names: Mutex::default(),
             made: Mutex::default(),
             budgets: Mutex::default(),
+            laid: Mutex::default(),
             changed,
             tasks: Tasks::new(stop),
             scratch,

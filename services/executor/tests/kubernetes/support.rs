@@ -11,7 +11,9 @@ use kube::{Api, Client};
 use serde_json::{Value, json};
 use tiphys_core::{PodKey, SystemClock};
 use tiphys_executor::artifact::LocalStore;
-use tiphys_executor::launcher::kubernetes::{Config, KubernetesLauncher, RunnerImage};
+use tiphys_executor::launcher::kubernetes::{
+    Config, ImageVolume, KubernetesLauncher, RunnerImage, RunnerSource,
+};
 use tiphys_executor::launcher::{
     ArtifactStore, Launcher, LogLine, PodOptions, PodResult, PodSpec, PodState, Secrets,
 };
@@ -61,12 +63,12 @@ impl Stage {
         let mut config =
             Config::new(namespace.clone(), "secret of the installation".into(), dir.path().join("scratch"));
         config.namespaces = vec![namespace.clone()];
-        config.runner = Some(RunnerImage {
+        config.runner = Some(RunnerSource::Image(RunnerImage {
             image: RUNNER.into(),
             program: "/tiphys-runner".into(),
             pull_policy: Some("Never".into()),
-            volume: false,
-        });
+            volume: ImageVolume::Never,
+        }));
         Self { cluster, client: cluster.client().await, namespace, dir, config }
     }
 

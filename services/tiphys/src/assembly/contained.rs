@@ -21,6 +21,8 @@ use tiphys_kit::kubernetes::Cluster;
 use tiphys_kit::{CancellationToken, Health};
 use tower::ServiceExt as _;
 
+use crate::cli::LaunchArgs;
+
 /// What every launcher is given.
 #[derive(Clone)]
 pub(super) struct Given {
@@ -125,14 +127,20 @@ impl RunnerRoutes {
     }
 }
 
-/// The image with the runner, as the command line names it: where Tiphys' own image is, the runner is in it.
-pub(super) fn runner_image(image: &str) -> kubernetes::RunnerImage {
-    kubernetes::RunnerImage {
-        image: image.to_owned(),
-        program: "/tiphys-runner".into(),
-        pull_policy: None,
-        volume: false,
+/// Where pods get the runner from, as the command line says it: Tiphys' own image has it; without an image it is laid down in
+/// the cluster.
+pub(super) fn runner_source(args: &LaunchArgs) -> anyhow::Result<Option<kubernetes::RunnerSource>> {
+    if let Some(image) = &args.runner_image {
+        return Ok(Some(kubernetes::RunnerSource::Image(kubernetes::RunnerImage {
+            image: image.clone(),
+            program: "/tiphys-runner".into(),
+            pull_policy: None,
+            volume: args.runner_volume.into(),
+        })));
     }
+    let Some(program) = tiphys_payload::runner() else { return Ok(None) };
+    let packed = kubernetes::PackedRunner::new(program, args.unpack_image.clone());
+    Ok(Some(kubernetes::RunnerSource::Packed(packed.context("the runner")?)))
 }
 
 /// What images run by themselves, from a file with what Argo has under `images`.

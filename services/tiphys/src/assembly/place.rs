@@ -158,7 +158,7 @@ impl Surroundings<'_> {
         let usual = kubernetes::Config::new(installation, key.into(), self.data.path().join("on-the-way"));
         let resources = args.runner_resources.clone().map(|resources| resources.0);
         let config = kubernetes::Config {
-            runner: args.runner_image.as_deref().map(contained::runner_image),
+            runner: contained::runner_source(args)?,
             runner_resources: resources.unwrap_or(usual.runner_resources),
             images: images.unwrap_or_default(),
             environment: self.reached_at(reach.as_deref()),

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use clap::{Args, ValueEnum};
 use http::uri::Authority;
 use serde_json::{Map, Value};
+use tiphys_executor::launcher::kubernetes::ImageVolume;
 use tiphys_kit::kubernetes::Accounts;
 
 /// Where steps may run.
@@ -21,6 +22,27 @@ pub(crate) enum LauncherChoice {
     Docker,
     /// Everything in pods of a Kubernetes cluster
     Kubernetes,
+}
+
+/// Whether the image with the runner is mounted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RunnerVolume {
+    /// Where the API server and all nodes are known to be able to
+    Auto,
+    /// As a volume
+    Always,
+    /// Copied by an init container
+    Never,
+}
+
+impl From<RunnerVolume> for ImageVolume {
+    fn from(choice: RunnerVolume) -> Self {
+        match choice {
+            RunnerVolume::Auto => Self::Auto,
+            RunnerVolume::Always => Self::Always,
+            RunnerVolume::Never => Self::Never,
+        }
+    }
 }
 
 /// Where manifests come from.
@@ -78,9 +100,16 @@ pub(crate) struct LaunchArgs {
     /// either part may end in `*`
     #[arg(long, default_value = "", hide_default_value = true, value_name = "NAMESPACE/NAME,…")]
     pub(crate) service_accounts: Accounts,
-    /// Image that holds the runner, for pods with inputs, scripts or outputs
+    /// Image that holds the runner, for pods with inputs, scripts or outputs. If absent Tiphys lays the runner down in
+    /// ConfigMaps
     #[arg(long, env = "TIPHYS_RUNNER_IMAGE", value_name = "IMAGE")]
     pub(crate) runner_image: Option<String>,
+    /// Whether that image is mounted as a volume, or else copied from by an init container
+    #[arg(long, value_enum, default_value = "auto", value_name = "WHEN")]
+    pub(crate) runner_volume: RunnerVolume,
+    /// Image with a shell, gzip and sha256sum, whose init container takes the runner out of ConfigMaps
+    #[arg(long, env = "TIPHYS_UNPACK_IMAGE", default_value = "busybox:1", value_name = "IMAGE")]
+    pub(crate) unpack_image: String,
     /// What the init container that brings the runner asks for and may take, as Kubernetes' `resources` in JSON; {} says
     /// nothing. If absent 10m and 16Mi, at most 200m and 64Mi
     #[arg(long, value_name = "JSON")]

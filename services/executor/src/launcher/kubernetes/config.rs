@@ -9,6 +9,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tiphys_kit::Health;
 
+use super::packed::PackedRunner;
+
 /// How steps are run in a cluster.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -16,8 +18,8 @@ pub struct Config {
     pub installation: String,
     /// Namespaces in which workflows run; empty: all.
     pub namespaces: Vec<String>,
-    /// The image that holds the runner; without one, only plain steps run.
-    pub runner: Option<RunnerImage>,
+    /// Where pods get the runner from; without it, only plain steps run.
+    pub runner: Option<RunnerSource>,
     /// `HOST:PORT` where pods reach [`runner_routes`](super::KubernetesLauncher::runner_routes); none: they are reached
     /// through the API server.
     pub address: Option<String>,
@@ -55,6 +57,15 @@ pub struct Config {
     pub health: Health,
 }
 
+/// Where pods get the runner from.
+#[derive(Debug, Clone)]
+pub enum RunnerSource {
+    /// An image of its own.
+    Image(RunnerImage),
+    /// ConfigMaps, which are made where they are needed.
+    Packed(PackedRunner),
+}
+
 /// An image with the runner in it.
 #[derive(Debug, Clone)]
 pub struct RunnerImage {
@@ -64,8 +75,19 @@ pub struct RunnerImage {
     pub program: String,
     /// When it is pulled, as Kubernetes says it.
     pub pull_policy: Option<String>,
-    /// Mount it as a volume, for clusters that have image volumes; else an init container copies the program.
-    pub volume: bool,
+    /// Whether it is mounted as a volume; else an init container copies the program.
+    pub volume: ImageVolume,
+}
+
+/// Whether images are mounted as volumes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ImageVolume {
+    /// Where the API server and all nodes are known to be able to, when the launcher is opened.
+    Auto,
+    /// Yes.
+    Always,
+    /// No.
+    Never,
 }
 
 /// What an image runs by itself.

@@ -16,7 +16,7 @@ use super::ask::{Failure, Kind, within};
 use super::parcel::{self, PARCEL};
 use super::pod::{self, INSTALLATION, KEY, NODE_ID, RUNNER, UID};
 use super::record::{STORED, annotation, label};
-use super::{REQUEST, Shared};
+use super::{REQUEST, RunnerSource, Shared};
 use crate::launcher::{LaunchError, PodSpec};
 
 /// So often a request is sent before the caller is told, who begins anew.
@@ -48,6 +48,9 @@ impl Shared {
         let pod: Pod = serde_json::from_value(built.pod).map_err(|error| {
             LaunchError::Missing(format!("the pod of template {} is none: {error}", spec.template))
         })?;
+        if let (true, Some(RunnerSource::Packed(packed))) = (built.runner, &self.config.runner) {
+            self.lay(packed, &spec.namespace).await?;
+        }
         self.make_shared(spec).await?;
         let made = self.create(spec, &pod).await?;
         self.apply(&made);

@@ -1,7 +1,8 @@
 //! The runner in a pod: where it is needed, how it gets there, and what it is told. Pure.
 //!
 //! Where a step has inputs, a script or outputs, its main container runs the runner, and that runs the command. The program
-//! comes from an image of its own: as a volume where the cluster has image volumes, else copied by an init container.
+//! comes from an image of its own, as a volume where the cluster has image volumes, else copied by an init container; or, where
+//! no such image is named, from ConfigMaps.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,9 +12,9 @@ use tiphys_core::{PodKey, Timestamp};
 use tiphys_runner::Spec;
 use tiphys_runner::pod::{Content, Order, PROGRAM, Parcel, Placed, SCRIPT, VARIABLE};
 
-use super::Config;
 use super::pod::{MAIN, add, literal, main_of};
 use super::token::Keys;
+use super::{Config, ImageVolume, RunnerImage, RunnerSource};
 use crate::launcher::{ArtifactSource, LaunchError, PodSpec};
 
 /// Where the runner's volume is mounted.
@@ -22,9 +23,12 @@ const VOLUME: &str = "/.tiphys";
 pub(super) const FOLDER: &str = "/.tiphys/run";
 /// Where an image volume is mounted.
 const IMAGE: &str = "/.tiphys-image";
+/// Where its pieces are mounted.
+const PIECES: &str = "/.tiphys-pieces";
 /// Names of the volumes, and of the init container.
 pub(super) const NAME: &str = "tiphys-runner";
 const IMAGE_NAME: &str = "tiphys-runner-image";
+const PIECES_NAME: &str = "tiphys-runner-pieces";
 /// A variable may be no longer: Linux has 128 KiB for one.
 const INLINE: usize = 96 << 10;
 /// The runner has so long to tell of a command that had to be killed.
@@ -58,7 +62,9 @@ fn has_outputs(spec: &PodSpec) -> bool {
 /// The program in the main container.
 pub(super) fn program(config: &Config) -> String {
     match &config.runner {
-        Some(runner) if runner.volume => format!("{IMAGE}{}", runner.program),
+        Some(RunnerSource::Image(runner)) if runner.volume == ImageVolume::Always => {
+            format!("{IMAGE}{}", runner.program)
+        }
         _ => format!("{VOLUME}/{PROGRAM}"),
     }
 }
@@ -91,26 +97,52 @@ pub(super) fn wrap(
 
 /// Adds the volumes, and what fills them.
 fn bring(config: &Config, spec: &PodSpec, pod: &mut Map<String, Value>) -> Result<(), LaunchError> {
-    let Some(runner) = &config.runner else {
+    let Some(source) = &config.runner else {
         return Err(LaunchError::NotAllowed(format!(
-            "template {} has a script, inputs or outputs, for which its pod needs the runner, and no image is set that \
-             holds it (`--runner-image`)",
+            "template {} has a script, inputs or outputs, for which its pod needs the runner, which this build of Tiphys \
+             has not, and no image is set that holds it (`--runner-image`)",
             spec.template
         )));
     };
     add(pod, "volumes", json!({"name": NAME, "emptyDir": {}}));
-    let policy = runner.pull_policy.as_deref();
-    if runner.volume {
-        let mut image = json!({"reference": runner.image});
-        if let (Some(policy), Value::Object(image)) = (policy, &mut image) {
-            image.insert("pullPolicy".into(), json!(policy));
+    match source {
+        RunnerSource::Image(runner) if runner.volume == ImageVolume::Always => mount(runner, pod),
+        RunnerSource::Image(runner) => {
+            let mut container =
+                json!({"image": runner.image, "command": [runner.program, "install", VOLUME]});
+            if let Some(policy) = &runner.pull_policy {
+                container["imagePullPolicy"] = json!(policy);
+            }
+            install(config, container, pod);
         }
-        add(pod, "volumes", json!({"name": IMAGE_NAME, "image": image}));
-        if let Some(main) = main_of(pod) {
-            add(main, "volumeMounts", json!({"name": IMAGE_NAME, "mountPath": IMAGE, "readOnly": true}));
+        RunnerSource::Packed(packed) => {
+            add(pod, "volumes", packed.volume(PIECES_NAME));
+            let pieces = json!({"name": PIECES_NAME, "mountPath": PIECES, "readOnly": true});
+            let container = json!({
+                "image": packed.image,
+                "command": packed.command(PIECES, VOLUME),
+                "volumeMounts": [pieces],
+            });
+            install(config, container, pod);
         }
-        return Ok(());
     }
+    Ok(())
+}
+
+/// Mounts the image that holds it.
+fn mount(runner: &RunnerImage, pod: &mut Map<String, Value>) {
+    let mut image = json!({"reference": runner.image});
+    if let Some(policy) = &runner.pull_policy {
+        image["pullPolicy"] = json!(policy);
+    }
+    add(pod, "volumes", json!({"name": IMAGE_NAME, "image": image}));
+    if let Some(main) = main_of(pod) {
+        add(main, "volumeMounts", json!({"name": IMAGE_NAME, "mountPath": IMAGE, "readOnly": true}));
+    }
+}
+
+/// Lets a container bring it before all others.
+fn install(config: &Config, mut container: Value, pod: &mut Map<String, Value>) {
     // As the step's user, where the pod may run as nobody else.
     let mut security = Map::new();
     let own = main_of(pod).and_then(|main| main.get("securityContext")).and_then(Value::as_object);
@@ -122,17 +154,10 @@ fn bring(config: &Config, spec: &PodSpec, pod: &mut Map<String, Value>) -> Resul
     security.insert("allowPrivilegeEscalation".into(), json!(false));
     security.insert("readOnlyRootFilesystem".into(), json!(true));
     security.insert("capabilities".into(), json!({"drop": ["ALL"]}));
-    let mut container = json!({
-        "name": NAME,
-        "image": runner.image,
-        "command": [runner.program, "install", VOLUME],
-        "securityContext": security,
-        "volumeMounts": [{"name": NAME, "mountPath": VOLUME}],
-    });
     if let Value::Object(container) = &mut container {
-        if let Some(policy) = policy {
-            container.insert("imagePullPolicy".into(), json!(policy));
-        }
+        container.insert("name".into(), json!(NAME));
+        container.insert("securityContext".into(), Value::Object(security));
+        add(container, "volumeMounts", json!({"name": NAME, "mountPath": VOLUME}));
         if !config.runner_resources.is_empty() {
             container.insert("resources".into(), json!(config.runner_resources));
         }
@@ -140,7 +165,6 @@ fn bring(config: &Config, spec: &PodSpec, pod: &mut Map<String, Value>) -> Resul
     if let Value::Array(list) = pod.entry("initContainers").or_insert_with(|| json!([])) {
         list.insert(0, container);
     }
-    Ok(())
 }
 
 /// Command and arguments, which must be known: the runner takes their place.

@@ -43,6 +43,8 @@ pub(super) const MAIN: &str = "main";
 pub(super) struct Built {
     pub(super) pod: Value,
     pub(super) parcel: Option<Vec<u8>>,
+    /// The runner is in it.
+    pub(super) runner: bool,
 }
 
 /// Builds it. Errors are for the author of the workflow.
@@ -70,7 +72,7 @@ pub(super) fn build(spec: &PodSpec, config: &Config, now: Timestamp) -> Result<B
     };
     let metadata = metadata(spec, config, runner);
     let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod});
-    Ok(Built { pod, parcel })
+    Ok(Built { pod, parcel, runner: runner.is_some() })
 }
 
 /// The main container.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tiphys_core::PodKey;
 
-use super::super::{Config, ImageCommand, RunnerImage};
+use super::super::{Config, ImageCommand, ImageVolume, PackedRunner, RunnerImage, RunnerSource};
 use super::*;
 use crate::launcher::PodOptions;
 
@@ -19,11 +19,15 @@ fn config(told: &Value) -> Config {
     config.restricted = told["restricted"] == true;
     config.address = told["address"].as_str().map(str::to_owned);
     config.certificate = told["certificate"].as_str().map(str::to_owned);
-    config.runner = Some(RunnerImage {
+    let image = RunnerImage {
         image: "registry.example/runner:1".into(),
         program: "/tiphys-runner".into(),
         pull_policy: told["pullPolicy"].as_str().map(str::to_owned),
-        volume: told["volume"] == true,
+        volume: if told["volume"] == true { ImageVolume::Always } else { ImageVolume::Never },
+    };
+    config.runner = Some(match told["unpackImage"].as_str() {
+        Some(unpack) => RunnerSource::Packed(PackedRunner::new(b"runner", unpack.into()).unwrap()),
+        None => RunnerSource::Image(image),
     });
     let command = ImageCommand { entrypoint: vec!["/entry".into()], arguments: vec!["default".into()] };
     config.images.insert("known:1".into(), command);

@@ -21,6 +21,7 @@ fn shared(folder: &std::path::Path) -> Arc<Shared> {
         names: Default::default(),
         made: Default::default(),
         budgets: Default::default(),
+        laid: Default::default(),
         changed: mpsc::channel(8).0,
         tasks: Tasks::new(CancellationToken::new()),
         requests: Semaphore::new(1),

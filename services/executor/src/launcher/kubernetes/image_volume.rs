@@ -1,0 +1,131 @@
+//! Whether a cluster can mount images as volumes.
+//!
+//! The API server is asked by a pod that it is not to make. Nodes can since Kubernetes 1.36 without being told to (the feature
+//! gate `ImageVolume`), and need a runtime that can: containerd since 2.1, CRI-O since 1.33. A pod on a node that cannot does
+//! not start, so what is not known for sure counts as no.
+
+use k8s_openapi::api::core::v1::{Container, ImageVolumeSource, Node, NodeSystemInfo, Pod, PodSpec, Volume};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::{ListParams, PostParams};
+use kube::{Api, Client};
+
+use super::ask::within;
+use super::{Config, ImageVolume, REQUEST, RunnerSource};
+
+const KUBERNETES: (u32, u32) = (1, 36);
+const CONTAINERD: (u32, u32) = (2, 1);
+const CRI_O: (u32, u32) = (1, 33);
+
+/// Decides what was left open.
+pub(super) async fn decide(client: &Client, config: &mut Config) {
+    let Some(RunnerSource::Image(runner)) = &mut config.runner else { return };
+    if runner.volume != ImageVolume::Auto || config.only_reads {
+        return;
+    }
+    runner.volume = match refused(client, &config.namespaces, &runner.image).await {
+        None => ImageVolume::Always,
+        Some(why) => {
+            tracing::info!(why, "an init container brings the runner");
+            ImageVolume::Never
+        }
+    };
+}
+
+/// Why images are not mounted as volumes.
+async fn refused(client: &Client, namespaces: &[String], image: &str) -> Option<String> {
+    let namespace = namespaces.first().map_or_else(|| client.default_namespace(), String::as_str);
+    let pods = Api::<Pod>::namespaced(client.clone(), namespace);
+    let dry = PostParams { dry_run: true, ..PostParams::default() };
+    if let Err(failure) = within(REQUEST, pods.create(&dry, &pod(image))).await {
+        return Some(format!("the API server takes no such pod: {}", failure.text));
+    }
+    let nodes = Api::<Node>::all(client.clone());
+    let nodes = match within(REQUEST, nodes.list(&ListParams::default())).await {
+        Ok(nodes) => nodes.items,
+        Err(failure) => return Some(format!("the nodes may not be listed: {}", failure.text)),
+    };
+    if nodes.is_empty() {
+        return Some("there are no nodes yet".into());
+    }
+    nodes.iter().find_map(|node| {
+        let name = node.metadata.name.as_deref().unwrap_or_default();
+        let info = node.status.as_ref().and_then(|status| status.node_info.as_ref());
+        match info {
+            Some(info) if can(info) => None,
+            Some(info) => {
+                let NodeSystemInfo { kubelet_version, container_runtime_version, .. } = info;
+                Some(format!("node {name} has kubelet {kubelet_version} and {container_runtime_version}"))
+            }
+            None => Some(format!("node {name} does not tell its versions")),
+        }
+    })
+}
+
+/// A pod with the image as a volume; an API server that cannot have it refuses the volume, as it is of no kind then.
+fn pod(image: &str) -> Pod {
+    Pod {
+        metadata: ObjectMeta { generate_name: Some("tiphys-try-".into()), ..ObjectMeta::default() },
+        spec: Some(PodSpec {
+            containers: vec![Container {
+                name: "main".into(),
+                image: Some(image.to_owned()),
+                ..Container::default()
+            }],
+            volumes: Some(vec![Volume {
+                name: "runner".into(),
+                image: Some(ImageVolumeSource {
+                    reference: Some(image.to_owned()),
+                    ..ImageVolumeSource::default()
+                }),
+                ..Volume::default()
+            }]),
+            ..PodSpec::default()
+        }),
+        ..Pod::default()
+    }
+}
+
+fn can(node: &NodeSystemInfo) -> bool {
+    let runtime = match node.container_runtime_version.split_once("://") {
+        Some(("containerd", version)) => at_least(version, CONTAINERD),
+        Some(("cri-o", version)) => at_least(version, CRI_O),
+        _ => false,
+    };
+    runtime && at_least(&node.kubelet_version, KUBERNETES)
+}
+
+/// Whether a version such as `v1.36.2+k3s1` or `2.1.0~ds1` is no earlier than another.
+fn at_least(version: &str, wanted: (u32, u32)) -> bool {
+    let mut numbers = version.trim_start_matches('v').split(|digit: char| !digit.is_ascii_digit());
+    let mut next = || numbers.next().and_then(|number| number.parse::<u32>().ok());
+    matches!((next(), next()), (Some(major), Some(minor)) if (major, minor) >= wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_known_to_be_able_is() {
+        for (kubelet, runtime, wanted) in [
+            ("v1.36.0", "containerd://2.1.0", true),
+            ("v1.37.1+k3s1", "containerd://2.2.1-k3s1", true),
+            ("v1.36.0", "cri-o://1.33.2", true),
+            ("v2.0.0", "containerd://10.0.0", true),
+            ("v1.35.9", "containerd://2.1.0", false),
+            ("v1.36.0", "containerd://1.6.20~ds1", false),
+            ("v1.36.0", "containerd://2.0.5", false),
+            ("v1.36.0", "cri-o://1.32.9", false),
+            ("v1.36.0", "docker://29.1.0", false),
+            ("v1.36.0", "containerd", false),
+            ("", "", false),
+        ] {
+            let node = NodeSystemInfo {
+                kubelet_version: kubelet.into(),
+                container_runtime_version: runtime.into(),
+                ..NodeSystemInfo::default()
+            };
+            assert_eq!(can(&node), wanted, "{kubelet} {runtime}");
+        }
+    }
+}
