@@ -79,9 +79,9 @@ fn separate_services_read_the_objects_of_a_cluster() {
     sight.make(&workflow("after", on_host()));
     let live = sight.one_over("after");
     assert_eq!(live["status"]["phase"], "Succeeded", "{live:#}");
-    assert_eq!(local.up(), ["server"]);
     sight.delete("after");
     sight.delete("object");
+    assert_eq!(local.up(), ["server"]);
     ended(&local, namespace, 1);
     let logs = local.logs();
     assert!(

@@ -9,6 +9,7 @@ mod audit;
 mod guard;
 mod image;
 mod keys;
+mod kubectl;
 mod node;
 mod parts;
 mod setup;

@@ -6,21 +6,22 @@ use tiphys_manifest::Kind;
 
 /// A kind, its plural, its short names, and what `kubectl get` shows.
 type Row = (Kind, &'static str, &'static [&'static str], &'static [Column]);
-/// Title, type, path, description.
-type Column = (&'static str, &'static str, &'static str);
+/// Title, type, path; and whether it is shown only where more is asked for (`-o wide`).
+type Column = (&'static str, &'static str, &'static str, bool);
 
-const AGE: Column = ("Age", "date", ".metadata.creationTimestamp");
+const AGE: Column = ("Age", "date", ".metadata.creationTimestamp", false);
 
 const ROWS: [Row; 7] = [
     (
         Kind::Workflow,
         "workflows",
         &["wf"],
+        // As Argo's, and one more that `-o wide` shows.
         &[
-            ("Status", "string", ".status.phase"),
-            ("Age", "date", ".status.startedAt"),
-            ("Progress", "string", ".status.progress"),
-            ("Message", "string", ".status.message"),
+            ("Status", "string", ".status.phase", false),
+            ("Age", "date", ".status.startedAt", false),
+            ("Message", "string", ".status.message", false),
+            ("Progress", "string", ".status.progress", true),
         ],
     ),
     (Kind::WorkflowTemplate, "workflowtemplates", &["wftmpl"], &[AGE]),
@@ -30,9 +31,9 @@ const ROWS: [Row; 7] = [
         "cronworkflows",
         &["cwf", "cronwf"],
         &[
-            ("Schedules", "string", ".spec.schedules"),
-            ("Timezone", "string", ".spec.timezone"),
-            ("Suspended", "boolean", ".spec.suspend"),
+            ("Schedules", "string", ".spec.schedules", false),
+            ("Timezone", "string", ".spec.timezone", false),
+            ("Suspended", "boolean", ".spec.suspend", false),
             AGE,
         ],
     ),
@@ -56,7 +57,13 @@ pub fn all() -> Vec<(&'static str, Value)> {
 fn definition((kind, plural, short, columns): &Row) -> Value {
     let columns: Vec<Value> = columns
         .iter()
-        .map(|(name, kind, path)| json!({"name": name, "type": kind, "jsonPath": path}))
+        .map(|(name, kind, path, wide)| {
+            let mut column = json!({"name": name, "type": kind, "jsonPath": path});
+            if *wide {
+                column["priority"] = json!(1);
+            }
+            column
+        })
         .collect();
     let free = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
     let mut properties = json!({
