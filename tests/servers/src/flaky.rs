@@ -38,6 +38,8 @@ struct Mood {
     away: bool,
     /// Nothing of a watch passes.
     held: bool,
+    /// Requests that are held pass.
+    lets_go: bool,
     /// How many times watches were ended, and how they were the last time.
     ended: u64,
     ending: Ending,
@@ -142,6 +144,11 @@ impl Flaky {
     /// Passes on what watches told meanwhile.
     pub fn let_watches_go(&self) {
         self.change(|mood| mood.held = false);
+    }
+
+    /// Passes on the requests that are [`Fault::Held`], and keeps none back any more.
+    pub fn let_requests_go(&self) {
+        self.change(|mood| mood.lets_go = true);
     }
 
     /// Breaks every connection, and takes none any more, as a machine does whose server has died.

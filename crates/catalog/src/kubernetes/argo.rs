@@ -27,7 +27,8 @@ const EVENTS: [&str; 2] = [
     "app=argo-events-controller",
     "app.kubernetes.io/part-of=argo-events,app.kubernetes.io/component=controller-manager",
 ];
-/// Names of those that carry no such label.
+/// Names of those that carry no such label; the first is also that of the lease.
+const WORKFLOWS_NAME: &str = "workflow-controller";
 const EVENTS_NAME: &str = "controller-manager";
 
 /// Which controllers run.
@@ -35,6 +36,8 @@ const EVENTS_NAME: &str = "controller-manager";
 pub(super) struct Argo {
     workflows: AtomicBool,
     events: AtomicBool,
+    /// The whole cluster may not be looked at.
+    narrow: AtomicBool,
     /// It was looked again: what was left to Argo may be ours now.
     pub(super) looked: Notify,
 }
@@ -57,9 +60,13 @@ impl Shared {
     /// # Errors
     /// Where the cluster does not answer.
     pub(super) async fn look_for_argo(&self) -> Result<(), CatalogError> {
-        let lease = self.holds_lease("workflow-controller").await;
-        let workflows = self.runs(&WORKFLOWS, "workflow-controller").await;
-        let events = self.runs(&EVENTS, EVENTS_NAME).await;
+        let workflows = self.controllers(&WORKFLOWS, WORKFLOWS_NAME).await;
+        let lease = self.holds_lease(WORKFLOWS_NAME, workflows.as_deref().unwrap_or_default()).await;
+        let events = self.controllers(&EVENTS, EVENTS_NAME).await;
+        let running = |found: Result<Vec<Controller>, Failure>| {
+            found.map(|all| all.iter().find(|one| one.drives(self.namespace())).map(Controller::shown))
+        };
+        let (workflows, events) = (running(workflows), running(events));
         let mut unseen = Vec::new();
         let mut seen = |outcome: Result<Option<String>, Failure>| match outcome {
             Ok(found) => Ok(found),
@@ -76,7 +83,7 @@ impl Shared {
         let left = [(workflows, "Workflows and CronWorkflows"), (events, "EventSources and Sensors")];
         let left: Vec<String> = left
             .into_iter()
-            .filter_map(|(found, what)| Some(format!("{what} are left to Argo: {} runs", found?)))
+            .filter_map(|(found, what)| Some(format!("{what} are left to Argo: {}", found?)))
             .collect();
         if left.is_empty() {
             self.health.ready(ARGO);
@@ -109,42 +116,84 @@ impl Shared {
         }
     }
 
-    /// A Deployment that has a pod ready: by its labels, or by its name and the image of Argo's.
-    async fn runs(&self, labels: &[&str], name: &str) -> Result<Option<String>, Failure> {
-        let resource = self.cluster.resource("apps/v1", "Deployment").await?;
-        let deployments = self.cluster.objects(&resource, self.namespace());
+    /// Controllers of Argo's that have a pod ready: Deployments by their labels, or by their name and the image of Argo's.
+    async fn controllers(&self, labels: &[&str], name: &str) -> Result<Vec<Controller>, Failure> {
         let ready =
             |deployment: &Value| deployment["status"]["readyReplicas"].as_u64().unwrap_or_default() > 0;
-        let shown = |deployment: &Value| {
-            let text = |field: &str| deployment["metadata"][field].as_str().unwrap_or_default();
-            format!("Deployment {}/{}", text("namespace"), text("name"))
-        };
+        let mut found = Vec::new();
         for label in labels {
-            let (found, _) = deployments.list(label).await?;
-            if let Some(found) = found.iter().find(|deployment| ready(deployment)) {
-                return Ok(Some(shown(found)));
-            }
+            found.extend(self.everywhere("apps/v1", "Deployment", label).await?.into_iter().filter(ready));
         }
-        let (found, _) = deployments.list("").await?;
-        let argos = |deployment: &&Value| {
+        let argos = |deployment: &Value| {
             let image = deployment["spec"]["template"]["spec"]["containers"][0]["image"].as_str();
             deployment["metadata"]["name"] == name
                 && image.is_some_and(|image| image.contains("argo"))
                 && ready(deployment)
         };
-        Ok(found.iter().find(argos).map(shown))
+        if found.is_empty() {
+            found.extend(self.everywhere("apps/v1", "Deployment", "").await?.into_iter().filter(argos));
+        }
+        Ok(found.into_iter().map(Controller).collect())
     }
 
-    /// A lease of that name that somebody holds.
-    async fn holds_lease(&self, name: &str) -> Result<Option<String>, Failure> {
-        let resource = self.cluster.resource("coordination.k8s.io/v1", "Lease").await?;
-        let (leases, _) = self.cluster.objects(&resource, self.namespace()).list("").await?;
-        let now = self.clock.now();
-        let held = leases.iter().find(|lease| lease["metadata"]["name"] == name && is_held(lease, now));
+    /// A lease of that name that somebody holds, unless it is a controller's that works elsewhere.
+    async fn holds_lease(&self, name: &str, controllers: &[Controller]) -> Result<Option<String>, Failure> {
+        let (now, ours) = (self.clock.now(), self.namespace());
+        let leases = self.everywhere("coordination.k8s.io/v1", "Lease", "").await?;
+        let held = leases.iter().find(|lease| {
+            let namespace = &lease["metadata"]["namespace"];
+            let of = |one: &&Controller| one.0["metadata"]["namespace"] == *namespace;
+            let works_elsewhere = controllers.iter().find(of).is_some_and(|one| !one.drives(ours));
+            lease["metadata"]["name"] == name && is_held(lease, now) && !works_elsewhere
+        });
         Ok(held.map(|lease| {
             let holder = lease["spec"]["holderIdentity"].as_str().unwrap_or_default();
-            format!("{holder} holds the lease {name}")
+            let namespace = lease["metadata"]["namespace"].as_str().unwrap_or_default();
+            format!("{holder} holds the lease {namespace}/{name}")
         }))
+    }
+
+    /// Objects of the whole cluster: Argo is installed in a namespace of its own, and works in all. Where those may not be
+    /// seen, those of the namespace that is read.
+    async fn everywhere(&self, api_version: &str, kind: &str, label: &str) -> Result<Vec<Value>, Failure> {
+        let resource = self.cluster.resource(api_version, kind).await?;
+        let narrow = !self.namespace().is_empty() && self.argo.narrow.load(Ordering::Relaxed);
+        if !narrow {
+            match self.cluster.objects(&resource, "").list(label).await {
+                Err(Failure::Forbidden(_)) if !self.namespace().is_empty() => {
+                    self.argo.narrow.store(true, Ordering::Relaxed);
+                }
+                answer => return answer.map(|(all, _)| all),
+            }
+        }
+        self.cluster.objects(&resource, self.namespace()).list(label).await.map(|(all, _)| all)
+    }
+}
+
+/// A Deployment of a controller of Argo's.
+struct Controller(Value);
+
+impl Controller {
+    /// Whether it works on objects of a namespace; empty: on any.
+    fn drives(&self, namespace: &str) -> bool {
+        let arguments = self.0["spec"]["template"]["spec"]["containers"][0]["args"].as_array();
+        let mut arguments = arguments.into_iter().flatten().filter_map(Value::as_str);
+        let (mut namespaced, mut managed) = (false, None);
+        while let Some(argument) = arguments.next() {
+            match argument.split_once('=').unwrap_or((argument, "")) {
+                ("--namespaced", value) => namespaced = value != "false",
+                ("--managed-namespace", "") => managed = arguments.next(),
+                ("--managed-namespace", value) => managed = Some(value),
+                _ => {}
+            }
+        }
+        let own = self.0["metadata"]["namespace"].as_str().unwrap_or_default();
+        !namespaced || namespace.is_empty() || managed.unwrap_or(own) == namespace
+    }
+
+    fn shown(&self) -> String {
+        let text = |field: &str| self.0["metadata"][field].as_str().unwrap_or_default();
+        format!("Deployment {}/{} runs", text("namespace"), text("name"))
     }
 }
 
@@ -169,5 +218,26 @@ mod tests {
         assert!(!is_held(&lease("", "2026-11-30T11:59:30Z"), now));
         assert!(!is_held(&lease("a", "2026-11-30T11:00:00Z"), now));
         assert!(!is_held(&json!({"spec": {"holderIdentity": "a"}}), now));
+    }
+    #[test]
+    fn a_controller_of_one_namespace_works_nowhere_else() {
+        let with = |arguments: &[&str]| {
+            let container = json!({"args": arguments});
+            Controller(json!({"metadata": {"namespace": "argo", "name": "c"},
+                "spec": {"template": {"spec": {"containers": [container]}}}}))
+        };
+        for (arguments, drives) in [
+            (&["--configmap", "c"][..], [true, true, true]),
+            (&["--namespaced"], [true, true, false]),
+            (&["--namespaced=false"], [true, true, true]),
+            (&["--namespaced", "--managed-namespace", "team"], [true, false, true]),
+            (&["--managed-namespace=team", "--namespaced"], [true, false, true]),
+        ] {
+            assert_eq!(
+                ["", "argo", "team"].map(|name| with(arguments).drives(name)),
+                drives,
+                "{arguments:?}"
+            );
+        }
     }
 }

@@ -4,7 +4,8 @@
 //!
 //! One process at a time does that. Who takes over begins as after a restart: with all objects, all journals, and what
 //! differs. What a predecessor has on its way then does no harm: a submission is compare-and-set on the journal, a
-//! status names the version of the object that it changes, a deletion its uid.
+//! status names the version of the object that it changes, a deletion its uid. One that was stopped and goes on writes
+//! nothing more: whether it is its turn is asked after the version was read and before each write.
 
 mod intake;
 mod known;
@@ -72,6 +73,24 @@ struct Desk {
     bus: Arc<dyn Bus>,
     shown: Arc<dyn Shown>,
     workflows: known::Workflows,
+    turn: Turn,
+}
+
+/// Whether this process is the one that writes.
+enum Turn {
+    /// There is no other.
+    Alone,
+    /// It is, as long as the others see that it is there.
+    Among(Arc<Members>),
+}
+
+impl Turn {
+    /// Returns when it may write: at once, or never where another has taken over, as this task is ended then.
+    async fn comes(&self) {
+        if let Self::Among(members) = self {
+            members.held().await;
+        }
+    }
 }
 
 impl std::fmt::Debug for WorkflowObjects {
@@ -97,7 +116,7 @@ impl WorkflowObjects {
     pub async fn run(self, stop: CancellationToken) -> Result<(), BusError> {
         match self.owner.clone() {
             None => {
-                let work = self.begin(&stop);
+                let work = self.begin(&stop, Turn::Alone);
                 stop.cancelled().await;
                 self.end(work).await;
             }
@@ -124,7 +143,7 @@ impl WorkflowObjects {
             match (view.is_mine(PIECE, None), work.take()) {
                 (true, None) if view.is_settled() => {
                     info!("this process keeps workflows and their objects in step from now on");
-                    work = Some(self.begin(stop));
+                    work = Some(self.begin(stop, Turn::Among(members.clone())));
                 }
                 (true, going) => work = going,
                 (false, Some(going)) => {
@@ -147,12 +166,13 @@ impl WorkflowObjects {
         members.leave().await;
     }
 
-    fn begin(&self, stop: &CancellationToken) -> Tasks {
+    fn begin(&self, stop: &CancellationToken, turn: Turn) -> Tasks {
         let desk = Arc::new(Desk {
             shared: self.shared.clone(),
             bus: self.bus.clone(),
             shown: self.shown.clone(),
             workflows: known::Workflows::default(),
+            turn,
         });
         let tasks = Tasks::new(stop.child_token());
         tasks.spawn("workflows-intake", desk.clone().take_in(tasks.stop().clone()));

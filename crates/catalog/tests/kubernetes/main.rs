@@ -6,6 +6,7 @@ mod definitions;
 mod held;
 mod mirror;
 mod stage;
+mod turn;
 
 use serde_json::{Value, json};
 use tiphys_bus::{Publish, streams};
@@ -168,16 +169,20 @@ async fn what_argo_drives_is_left_to_it() {
     let schedule = json!({"schedules": ["* * * * *"], "workflowSpec": {"entrypoint": "m", "templates": [{"name": "m", "suspend": {}}]}});
     stage.make(ARGO, "CronWorkflow", json!({"metadata": {"name": "often"}, "spec": schedule})).await;
     stage.workflow("argos").await;
-    // The controller manager counts the pods that are ready; there is none, so the lease has to tell.
+    // The controller manager counts the pods that are ready; there is none, so the lease has to tell. Argo has a namespace of
+    // its own, and works in ours, too.
+    stage.make("v1", "Namespace", json!({"metadata": {"name": "argo"}})).await;
     let now = format!("{:.6}", tiphys_core::Timestamp::now());
-    let lease = json!({"metadata": {"name": "workflow-controller"}, "spec": {"holderIdentity": "argo-1", "renewTime": now,
-        "leaseDurationSeconds": 15}});
-    stage.make("coordination.k8s.io/v1", "Lease", lease).await;
+    let lease = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "workflow-controller"},
+        "spec": {"holderIdentity": "argo-1", "renewTime": now, "leaseDurationSeconds": 15}});
+    let leases = stage.cluster.resource("coordination.k8s.io/v1", "Lease").await.unwrap();
+    stage.cluster.objects(&leases, "argo").create(&lease).await.unwrap();
 
     let run = stage.run().await;
     let problems = run.health.problems();
     let told = problems.get("catalog-kubernetes/argo").unwrap_or_else(|| panic!("{problems:?}"));
-    assert!(told.contains("left to Argo") && told.contains("--argo-too"), "{told}");
+    assert!(told.contains("left to Argo: argo-1 holds the lease argo/workflow-controller;"), "{told}");
+    assert!(told.contains("--argo-too"), "{told}");
     assert!(run.health.is_ready(), "it does not count: {problems:?}");
     assert!(run.catalog.snapshot().get(Kind::CronWorkflow, &stage.namespace, "often").is_none());
     stage

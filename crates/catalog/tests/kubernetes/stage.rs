@@ -38,6 +38,23 @@ pub(crate) struct Projection {
     asked: Table<(Submission, Vec<Command>)>,
 }
 
+impl Projection {
+    /// Shows a workflow.
+    pub(crate) fn put(&self, object: &Value, phase: &str) {
+        let text = |field: &str| object["metadata"][field].as_str().unwrap();
+        let name = text("name");
+        let over = if matches!(phase, "Succeeded" | "Failed") { "true" } else { "false" };
+        let node = json!({"id": name, "name": name, "type": "Pod", "phase": phase, "finishedAt": null});
+        let status = json!({"phase": phase, "progress": "1/1", "startedAt": "2026-11-30T12:00:00Z", "finishedAt": null,
+            "nodes": {name: node}});
+        let mut shown = object.clone();
+        shown["metadata"]["labels"]["workflows.argoproj.io/phase"] = json!(phase);
+        shown["metadata"]["labels"]["workflows.argoproj.io/completed"] = json!(over);
+        shown["status"] = status;
+        self.workflows.lock().unwrap().insert((text("namespace").into(), name.into()), shown);
+    }
+}
+
 impl Shown for Projection {
     fn workflow(&self, namespace: &str, name: &str) -> Option<Value> {
         self.workflows.lock().unwrap().get(&(namespace.into(), name.into())).cloned()
@@ -88,7 +105,7 @@ impl Run {
 
 impl Stage {
     pub(crate) async fn new() -> Option<Self> {
-        Self::with(crd::all().into_iter().map(|(_, definition)| definition).collect()).await
+        Self::with(definitions()).await
     }
 
     /// On an API server with these definitions.
@@ -161,11 +178,22 @@ impl Stage {
     }
 
     pub(crate) async fn run_with(&self, config: Config, owner: Option<String>) -> Result<Run, CatalogError> {
+        self.run_on(config, owner, self.bus.clone(), self.shown.clone()).await
+    }
+
+    /// A run that sees the bus and the workflows in a way of its own.
+    pub(crate) async fn run_on(
+        &self,
+        config: Config,
+        owner: Option<String>,
+        bus: Arc<dyn Bus>,
+        shown: Arc<Projection>,
+    ) -> Result<Run, CatalogError> {
         let (catalog, health, stop) = (Catalog::new(), Health::default(), CancellationToken::new());
         let (cluster, clock) = (self.cluster.clone(), Arc::new(SystemClock));
         let feeder = KubernetesFeeder::new(cluster, config, &catalog, clock, health.clone());
         feeder.read().await?;
-        let work = feeder.workflows(self.bus.clone(), self.shown.clone(), owner);
+        let work = feeder.workflows(bus, shown, owner);
         let mut group = Group::new(stop.clone());
         group.spawn("feeder", |stop| feeder.follow(stop));
         group.spawn("workflows", |stop| work.run(stop));
@@ -261,16 +289,8 @@ impl Stage {
 
     /// The executor's view of a workflow, told by a record as it writes them.
     pub(crate) async fn show(&self, object: &Value, phase: &str, record: &str) {
+        self.shown.put(object, phase);
         let name = object["metadata"]["name"].as_str().unwrap();
-        let key = (self.namespace.clone(), name.to_owned());
-        let over = if matches!(phase, "Succeeded" | "Failed") { "true" } else { "false" };
-        let status = json!({"phase": phase, "progress": "1/1", "startedAt": "2026-11-30T12:00:00Z", "finishedAt": null,
-            "nodes": {name: {"id": name, "phase": phase, "finishedAt": null}}});
-        let mut shown = object.clone();
-        shown["metadata"]["labels"]["workflows.argoproj.io/phase"] = json!(phase);
-        shown["metadata"]["labels"]["workflows.argoproj.io/completed"] = json!(over);
-        shown["status"] = status;
-        self.shown.workflows.lock().unwrap().insert(key, shown);
         let record = json!({"record": "progress", "progress": {"changes": [record]}});
         let record = Publish::new(self.journal(name), record.to_string().into_bytes());
         self.bus.publish(record).await.unwrap();
@@ -284,6 +304,15 @@ impl Stage {
         })
         .await
     }
+}
+
+/// Ours; or those of a folder, as JSON, for somebody who tries what others install.
+fn definitions() -> Vec<Value> {
+    let Some(folder) = std::env::var_os("TIPHYS_TEST_DEFINITIONS") else {
+        return crd::all().into_iter().map(|(_, definition)| definition).collect();
+    };
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    files.map(|file| serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()).collect()
 }
 
 pub(crate) async fn within<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {

@@ -16,6 +16,8 @@ pub enum Fault {
     TooMany(u32),
     /// It is passed on after a time.
     Late(Duration),
+    /// It is passed on once the test says [`let_requests_go`](super::Flaky::let_requests_go).
+    Held,
     /// The connection breaks, and the API server does not hear of it.
     Unheard,
     /// The API server does what is asked, and the connection breaks before the client knows.

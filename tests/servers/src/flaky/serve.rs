@@ -109,6 +109,10 @@ impl Door {
                 tokio::time::sleep(time).await;
                 self.pass(asked, request).await
             }
+            Some(Fault::Held) => {
+                let _ = self.mood.clone().wait_for(|mood| mood.lets_go).await;
+                self.pass(asked, request).await
+            }
             Some(Fault::Unheard) => Err(io::ErrorKind::ConnectionReset.into()),
             Some(Fault::Unanswered) => {
                 self.pass(asked, request).await?;

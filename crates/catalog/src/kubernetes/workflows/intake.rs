@@ -149,6 +149,7 @@ impl Desk {
 
     /// A Workflow object is there, new or changed.
     async fn seen(&self, object: Value, sight: &mut Sight) -> Result<(), CatalogError> {
+        self.turn.comes().await;
         let key = names(&object);
         let mut known = Known::of(&object);
         match self.workflows.get(&key) {
@@ -259,6 +260,7 @@ impl Desk {
     /// A Workflow object is gone: so is its workflow.
     async fn gone(&self, key: &Key, uid: &str) -> Result<(), CatalogError> {
         let Some(known) = self.workflows.get(key).filter(|known| known.uid == uid) else { return Ok(()) };
+        self.turn.comes().await;
         if known.ours && self.command(key, &known.workflow, Verb::Delete, "its object was deleted").await? {
             self.workflows.goes(key);
         } else {

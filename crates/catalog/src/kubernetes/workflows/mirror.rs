@@ -67,6 +67,7 @@ impl Desk {
             return Ok(Looked::Nothing);
         }
         let objects = self.shared.objects_in(Kind::Workflow, namespace).await?;
+        self.turn.comes().await;
         let made = match objects.create(&object_of(key, shown, &wanted["status"])).await {
             Ok(made) => self.with_status(&objects, made, &wanted["status"]).await?,
             Err(Failure::Exists(_)) => return self.find(key, &objects, &submission.uid).await,
@@ -92,8 +93,10 @@ impl Desk {
         if !objects.resource().has_status {
             return Ok(made);
         }
-        let name = made["metadata"]["name"].as_str().unwrap_or_default();
-        let change = json!({"metadata": {"uid": made["metadata"]["uid"]}, "status": status});
+        let metadata = &made["metadata"];
+        let name = metadata["name"].as_str().unwrap_or_default();
+        let only = json!({"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]});
+        let change = json!({"metadata": only, "status": status});
         objects.patch(name, "status", PatchKind::Merge, &change).await
     }
 
@@ -112,6 +115,7 @@ impl Desk {
     /// Deletes the object of a workflow that is gone.
     pub(super) async fn remove(&self, key: &Key, uid: &str) {
         self.workflows.forget(key);
+        self.turn.comes().await;
         let how = Removal { uid: Some(uid.to_owned()), ..Removal::default() };
         let removed = match self.shared.objects_in(Kind::Workflow, &key.0).await {
             Ok(objects) => objects.delete(&key.1, &how).await.map(drop),

@@ -76,16 +76,22 @@ impl Desk {
 
     async fn show_schedule(&self, key: &Key, memory: &Value) -> Result<(), Failure> {
         let kind = Kind::CronWorkflow;
-        let is_there = self.shared.found().kinds.get(&kind).is_some_and(|all| all.contains_key(key));
-        if !is_there || self.shared.is_argos(kind) {
+        let read = self.shared.found().kinds.get(&kind).and_then(|all| all.get(key)).cloned();
+        let Some(object) = read.and_then(|read| read.object) else { return Ok(()) };
+        if self.shared.is_argos(kind) {
             return Ok(());
         }
         let objects = self.shared.objects_in(kind, &key.0).await?;
         let below = if objects.resource().has_status { "status" } else { "" };
-        let change = json!({"status": without_null(&status(key, memory, self.shown.runs(&key.0, &key.1)))});
+        let status = without_null(&status(key, memory, self.shown.runs(&key.0, &key.1)));
+        // The version is one of before the turn was asked for: what another wrote since is not overwritten.
+        self.turn.comes().await;
+        let metadata = &object.document["metadata"];
+        let metadata = json!({"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]});
+        let change = json!({"metadata": metadata, "status": status});
         match objects.patch(&key.1, below, PatchKind::Merge, &change).await {
             Ok(_) | Err(Failure::Missing(_)) => Ok(()),
-            Err(failure @ Failure::Unavailable(_)) => Err(failure),
+            Err(failure @ (Failure::Unavailable(_) | Failure::Conflict(_))) => Err(failure),
             Err(failure) => {
                 warn!(namespace = key.0, name = key.1, %failure, "the status of a CronWorkflow is not written");
                 Ok(())

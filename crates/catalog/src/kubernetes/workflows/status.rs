@@ -287,6 +287,7 @@ impl Desk {
         status: Option<&Value>,
     ) -> Result<Value, Failure> {
         let objects = self.shared.objects_in(Kind::Workflow, namespace).await?;
+        self.turn.comes().await;
         let (mut metadata, mut status) = (metadata.clone(), status.cloned());
         let mut answer = Value::Null;
         if objects.resource().has_status

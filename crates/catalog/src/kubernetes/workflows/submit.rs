@@ -3,6 +3,8 @@
 use serde_json::{Value, json};
 use tiphys_bus::{BusError, Publish, streams};
 use tiphys_core::workflow::{Command, Submission, Verb, WorkflowRecord};
+use tiphys_kit::kubernetes::Failure;
+use tiphys_manifest::Kind;
 use tracing::{info, warn};
 
 use super::Desk;
@@ -81,11 +83,21 @@ impl Desk {
     /// Says on the object why it is not run.
     async fn refuse(&self, key: &Key, uid: &str, why: &str) {
         warn!(namespace = key.0, name = key.1, why, "a Workflow of the cluster is not run");
-        let status = json!({"phase": "Error", "message": why});
-        let metadata = json!({"uid": uid, "labels": {COMPLETED: "true", PHASE: "Error"}});
-        if let Err(failure) = self.patch(key, &metadata, Some(&status)).await {
+        if let Err(failure) = self.write_refusal(key, uid, why).await {
             warn!(namespace = key.0, name = key.1, %failure, "its status cannot be written");
         }
+    }
+
+    async fn write_refusal(&self, key: &Key, uid: &str, why: &str) -> Result<(), Failure> {
+        // As it is now: whoever takes over may run it before this is written.
+        let object = self.shared.objects_in(Kind::Workflow, &key.0).await?.get(&key.1).await?;
+        let is_it = |object: &Value| object["metadata"]["uid"] == uid && object["status"]["phase"].is_null();
+        let Some(object) = object.filter(is_it) else { return Ok(()) };
+        let status = json!({"phase": "Error", "message": why});
+        let labels = json!({COMPLETED: "true", PHASE: "Error"});
+        let version = &object["metadata"]["resourceVersion"];
+        let metadata = json!({"uid": uid, "resourceVersion": version, "labels": labels});
+        self.patch(key, &metadata, Some(&status)).await.map(drop)
     }
 
     /// Asks the workflow of this uid. Whether it is there.
