@@ -6,6 +6,8 @@
 mod common;
 #[path = "kubernetes/log.rs"]
 mod log;
+#[path = "kubernetes/mount.rs"]
+mod mount;
 #[path = "kubernetes/option.rs"]
 mod option;
 #[path = "kubernetes/output.rs"]

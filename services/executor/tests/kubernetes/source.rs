@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use kube::api::{DeleteParams, ListParams, PostParams};
-use tiphys_executor::launcher::kubernetes::{ImageVolume, PackedRunner, RunnerSource};
+use tiphys_executor::launcher::kubernetes::{PackedRunner, RunnerSource};
 use tiphys_executor::launcher::{Launcher, PodSpec};
 
 use super::support::Stage;
@@ -58,29 +58,5 @@ async fn without_an_image_it_is_laid_down_in_the_cluster() {
     let refused =
         run.launcher.start(&script(&stage, "four"), Default::default()).await.unwrap_err().to_string();
     assert!(refused.contains(&name) && refused.contains("not what Tiphys laid down"), "{refused}");
-    run.end().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_image_is_mounted_where_the_cluster_can() {
-    let Some(mut stage) = Stage::new().await else { return };
-    let Some(RunnerSource::Image(image)) = &mut stage.config.runner else { panic!("no image") };
-    image.volume = ImageVolume::Auto;
-    let nodes = Api::<k8s_openapi::api::core::v1::Node>::all(stage.client.clone());
-    let nodes = nodes.list(&ListParams::default()).await.unwrap().items;
-    let info = |node: &k8s_openapi::api::core::v1::Node| node.status.clone().unwrap().node_info.unwrap();
-    let runtimes: Vec<_> = nodes.iter().map(|node| info(node).container_runtime_version).collect();
-    let new = |runtime: &String| {
-        let version = runtime.trim_start_matches("containerd://").split('.').collect::<Vec<_>>();
-        let number = |place: usize| version[place].parse::<u32>().unwrap();
-        (number(0), number(1)) >= (2, 1)
-    };
-    let wanted = !runtimes.is_empty() && runtimes.iter().all(new);
-    let mut run = stage.run().await;
-    let pod = script(&stage, "volume");
-    assert_eq!(run.through(&pod).await.result.as_deref(), Some("from the script"));
-    let made = stage.object(&pod).await.unwrap();
-    let mounted = made["spec"]["initContainers"].is_null();
-    assert_eq!(mounted, wanted, "{runtimes:?}");
     run.end().await;
 }

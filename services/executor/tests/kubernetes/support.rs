@@ -72,6 +72,14 @@ impl Stage {
         Self { cluster, client: cluster.client().await, namespace, dir, config }
     }
 
+    /// The image that brings the runner.
+    pub(crate) fn image(&mut self) -> &mut RunnerImage {
+        match &mut self.config.runner {
+            Some(RunnerSource::Image(image)) => image,
+            other => panic!("no image: {other:?}"),
+        }
+    }
+
     pub(crate) async fn run(&self) -> Run {
         self.run_with(self.client.clone(), self.config.clone()).await
     }

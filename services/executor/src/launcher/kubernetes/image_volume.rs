@@ -12,6 +12,8 @@ use kube::{Api, Client};
 use super::ask::within;
 use super::{Config, ImageVolume, REQUEST, RunnerSource};
 
+/// Nodes that are read at once.
+const PAGE: u32 = 500;
 const KUBERNETES: (u32, u32) = (1, 36);
 const CONTAINERD: (u32, u32) = (2, 1);
 const CRI_O: (u32, u32) = (1, 33);
@@ -40,25 +42,34 @@ async fn refused(client: &Client, namespaces: &[String], image: &str) -> Option<
         return Some(format!("the API server takes no such pod: {}", failure.text));
     }
     let nodes = Api::<Node>::all(client.clone());
-    let nodes = match within(REQUEST, nodes.list(&ListParams::default())).await {
-        Ok(nodes) => nodes.items,
-        Err(failure) => return Some(format!("the nodes may not be listed: {}", failure.text)),
-    };
-    if nodes.is_empty() {
-        return Some("there are no nodes yet".into());
-    }
-    nodes.iter().find_map(|node| {
-        let name = node.metadata.name.as_deref().unwrap_or_default();
-        let info = node.status.as_ref().and_then(|status| status.node_info.as_ref());
-        match info {
-            Some(info) if can(info) => None,
-            Some(info) => {
-                let NodeSystemInfo { kubelet_version, container_runtime_version, .. } = info;
-                Some(format!("node {name} has kubelet {kubelet_version} and {container_runtime_version}"))
-            }
-            None => Some(format!("node {name} does not tell its versions")),
+    let (mut page, mut seen) = (ListParams::default().limit(PAGE), false);
+    loop {
+        let found = match within(REQUEST, nodes.list(&page)).await {
+            Ok(found) => found,
+            Err(failure) => return Some(format!("the nodes may not be listed: {}", failure.text)),
+        };
+        if let Some(why) = found.items.iter().find_map(unable) {
+            return Some(why);
         }
-    })
+        seen |= !found.items.is_empty();
+        match found.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => page = page.continue_token(&token),
+            None => return (!seen).then(|| "there are no nodes yet".into()),
+        }
+    }
+}
+
+/// Why a node cannot.
+fn unable(node: &Node) -> Option<String> {
+    let name = node.metadata.name.as_deref().unwrap_or_default();
+    match node.status.as_ref().and_then(|status| status.node_info.as_ref()) {
+        Some(info) if can(info) => None,
+        Some(info) => Some(format!(
+            "node {name} has kubelet {} and {}",
+            info.kubelet_version, info.container_runtime_version
+        )),
+        None => Some(format!("node {name} does not tell its versions")),
+    }
 }
 
 /// A pod with the image as a volume; an API server that cannot have it refuses the volume, as it is of no kind then.

@@ -60,7 +60,7 @@ fn has_outputs(spec: &PodSpec) -> bool {
 }
 
 /// The program in the main container.
-pub(super) fn program(config: &Config) -> String {
+fn program(config: &Config) -> String {
     match &config.runner {
         Some(RunnerSource::Image(runner)) if runner.volume == ImageVolume::Always => {
             format!("{IMAGE}{}", runner.program)
@@ -288,8 +288,8 @@ fn runner_spec(
 }
 
 /// The command that connects to the runner of a pod.
-pub(super) fn relay(config: &Config) -> [String; 3] {
-    [program(config), "relay".into(), FOLDER.into()]
+pub(super) const fn relay(program: &str) -> [&str; 3] {
+    [program, "relay", FOLDER]
 }
 
 /// The container in which the runner is.

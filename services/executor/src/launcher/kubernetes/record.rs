@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use tiphys_core::PodKey;
 
 use super::judge::Trouble;
-use super::pod::{BUDGET, GC, GC_DELAY, KEY, RUNNER, UID};
+use super::pod::{BUDGET, GC, GC_DELAY, KEY, MAIN, RUNNER, UID};
 use crate::launcher::{PodGc, PodState};
 
 /// Behind the runner's kind, where something of the pod is in the store.
@@ -44,8 +44,8 @@ pub(super) struct Record {
     /// How long after its end it goes.
     pub(super) gc_delay: Duration,
     pub(super) trouble: Trouble,
-    /// It has to be connected to.
-    pub(super) relay: bool,
+    /// It has to be connected to, by this program in it.
+    pub(super) relay: Option<Box<str>>,
     /// Something of it is in the store.
     pub(super) kept: bool,
     /// It was told to end, by us.
@@ -84,7 +84,8 @@ impl Record {
                 .and_then(|text| crate::time::duration(text).ok())
                 .unwrap_or_default(),
             trouble: Trouble::None,
-            relay: runner.starts_with("relay"),
+            // Another executor, with other settings, may have made the pod.
+            relay: program(pod).filter(|_| runner.starts_with("relay")).map(Into::into),
             kept: runner.ends_with(STORED),
             stopping: false,
             going: pod.metadata.deletion_timestamp.is_some(),
@@ -95,6 +96,13 @@ impl Record {
     pub(super) const fn is_over(&self) -> bool {
         matches!(self.state, PodState::Ended(_))
     }
+}
+
+/// What the main container runs.
+fn program(pod: &Pod) -> Option<&str> {
+    let containers = &pod.spec.as_ref()?.containers;
+    let main = containers.iter().find(|container| container.name == MAIN)?;
+    main.command.as_ref()?.first().map(String::as_str)
 }
 
 /// Versions of objects are numbers that grow. One that is none is taken for the newest.

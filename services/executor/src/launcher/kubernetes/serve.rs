@@ -186,12 +186,12 @@ fn unpack(from: &std::path::Path, to: &std::path::Path) -> io::Result<()> {
 
 impl Shared {
     /// Answers a runner that cannot reach us, as long as it runs.
-    pub(super) fn join(self: &Arc<Self>, key: PodKey, place: Place) {
+    pub(super) fn join(self: &Arc<Self>, key: PodKey, place: Place, program: Box<str>) {
         let shared = Arc::clone(self);
         self.tasks.spawn("relay", async move {
             let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
             while shared.runs(&key, &place) {
-                if let Err(error) = shared.relay(&place).await {
+                if let Err(error) = shared.relay(&place, &program).await {
                     tracing::debug!(%key, why = tiphys_core::chain(&error), "the stream to a runner ended");
                 }
                 if !shared.pause(backoff.next_wait()).await {
@@ -205,9 +205,9 @@ impl Shared {
         self.pods().get(key).is_some_and(|record| record.place == *place && !record.is_over())
     }
 
-    async fn relay(self: &Arc<Self>, place: &Place) -> Result<(), kube::Error> {
+    async fn relay(self: &Arc<Self>, place: &Place, program: &str) -> Result<(), kube::Error> {
         let options = AttachParams::default().container(parcel::CONTAINER).stdin(true).stderr(false);
-        let command = parcel::relay(&self.config);
+        let command = parcel::relay(program);
         let mut process = self.api(&place.namespace).exec(&place.name, command, &options).await?;
         let (Some(from), Some(to)) = (process.stdout(), process.stdin()) else { return Ok(()) };
         let service = TowerToHyperService::new(routes(self));

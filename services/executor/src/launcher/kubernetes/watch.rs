@@ -231,8 +231,10 @@ impl Shared {
             Sight::Running { started, ready, address } => {
                 record.trouble = Trouble::None;
                 record.state = PodState::Running { started, ready, address };
-                if record.relay && !std::mem::replace(&mut record.busy.relay, true) {
-                    self.join(key.clone(), record.place.clone());
+                if let Some(program) = record.relay.clone()
+                    && !std::mem::replace(&mut record.busy.relay, true)
+                {
+                    self.join(key.clone(), record.place.clone(), program);
                 }
             }
             Sight::Ended { result, put, others } => {
