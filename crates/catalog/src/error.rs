@@ -12,12 +12,12 @@ pub enum CatalogError {
     /// The manifest has errors; nothing of it was taken.
     #[error("the manifest has errors, nothing of it was taken: {}", first(.0))]
     Invalid(Vec<Diagnostic>),
-    /// Objects of this kind are not kept by the catalog.
-    #[error("{kind}/{name} is run, not kept: use `submit` for it")]
+    /// Objects of this kind, or without a name, are not kept by the catalog.
+    #[error("{}", not_kept(*kind, name))]
     NotKept {
         /// The kind.
         kind: Kind,
-        /// The name.
+        /// The name; empty where it has only `generateName`.
         name: String,
     },
     /// The text holds no object.
@@ -49,6 +49,17 @@ pub enum CatalogError {
     /// A reader of files ended by a panic.
     #[error("reading the directory failed: {0}")]
     Reader(String),
+}
+
+/// A Workflow may have no name yet: it gets one when it is run. All others are kept by theirs.
+fn not_kept(kind: Kind, name: &str) -> String {
+    match (kind, name) {
+        (Kind::Workflow, "") => "a Workflow is run, not kept: use `submit` for it".to_owned(),
+        (Kind::Workflow, name) => format!("Workflow/{name} is run, not kept: use `submit` for it"),
+        (kind, _) => {
+            format!("a {kind} is kept by its name: give it `metadata.name` in the place of `generateName`")
+        }
+    }
 }
 
 fn first(diagnostics: &[Diagnostic]) -> String {

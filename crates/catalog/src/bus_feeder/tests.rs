@@ -132,6 +132,13 @@ async fn a_text_with_errors_is_refused_as_a_whole() {
     let workflow = "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nmetadata: {name: w}\nspec: {}\n";
     let refused = apply(&*bus, workflow, "default", false, &caller()).await;
     assert!(matches!(refused, Err(CatalogError::NotKept { .. })));
+    let nameless = workflow.replace("name: w", "generateName: w-");
+    let refused =
+        apply(&*bus, &nameless, "default", false, &caller()).await.expect_err("no workflow is kept");
+    assert_eq!(refused.to_string(), "a Workflow is run, not kept: use `submit` for it");
+    let template = nameless.replace("kind: Workflow", "kind: WorkflowTemplate");
+    let refused = apply(&*bus, &template, "default", false, &caller()).await.expect_err("it has no name");
+    assert!(refused.to_string().contains("give it `metadata.name`"), "{refused}");
     let refused = apply(&*bus, "a: 1\n", "default", false, &caller()).await;
     assert!(matches!(refused, Err(CatalogError::Empty)));
     assert_eq!(bus.info(streams::CATALOG).await.expect("info").messages, 0);

@@ -183,6 +183,15 @@ fn sync(seen: &Seen, found: &mut Vec<Finding>) {
     }
 }
 
+/// What fewer copies than recommended mean. With two of them a server that is away stops everything, and a lost disk leaves one.
+fn sparse(have: usize) -> String {
+    if have < 2 {
+        "each message is kept by one server alone: the loss of its disk loses messages".to_owned()
+    } else {
+        format!("each message is kept by {have} servers: while one of them is away, nothing is stored")
+    }
+}
+
 fn replicas(seen: &Seen, found: &mut Vec<Finding>) {
     let fewest = seen.streams.iter().map(|stream| stream.config.num_replicas).min();
     let have = fewest.unwrap_or(seen.replicas);
@@ -190,15 +199,16 @@ fn replicas(seen: &Seen, found: &mut Vec<Finding>) {
         found.push(Finding::new(
             finding::REPLICAS,
             format!(
-                "{} copies of each message are asked for, and {have} is kept: the server is alone",
-                seen.replicas
+                "{} copies of each message are asked for, and there {}: the server is alone",
+                seen.replicas,
+                if have == 1 { "is one".to_owned() } else { format!("are {have}") }
             ),
             "run three servers as a cluster",
         ));
     } else if have < COPIES {
         found.push(Finding::new(
             finding::REPLICAS,
-            format!("of each message there are {have} copies: the loss of a disk loses messages"),
+            sparse(have),
             "run three servers as a cluster, and ask for 3 replicas",
         ));
     }

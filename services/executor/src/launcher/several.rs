@@ -137,7 +137,7 @@ impl Several {
         if let Some(contained) = &contained
             && let Err(error) = contained.get().await
         {
-            tracing::warn!(%error, "containers are not to be had for the moment");
+            tracing::warn!(%error, "steps that name an image cannot be started yet; trying again");
             let (contained, stop) = (contained.clone(), ear.tasks.stop().clone());
             ear.tasks.spawn("open launcher", async move {
                 tokio::time::sleep(FIRST_WAIT).await;

@@ -85,6 +85,21 @@ fn each_danger_has_its_code() {
 }
 
 #[test]
+fn copies_are_counted_in_words() {
+    for (have, words) in
+        [(1, "kept by one server alone"), (2, "kept by 2 servers: while one of them is away")]
+    {
+        let mut seen = safe();
+        (seen.replicas, seen.streams[0].config.num_replicas) = (have, have);
+        let found = judge(&seen);
+        assert!(found[0].message.contains(words), "{found:?}");
+    }
+    let mut seen = safe();
+    seen.streams[0].config.num_replicas = 1;
+    assert!(judge(&seen)[0].message.contains("3 copies of each message are asked for, and there is one"));
+}
+
+#[test]
 fn versions() {
     for good in ["2.12.12", "2.14.3", "2.15.0", "3.0.0", "2.15.0-RC.1"] {
         assert!(version(good).is_none(), "{good}");
