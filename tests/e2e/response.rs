@@ -58,6 +58,26 @@ fn a_process_that_has_the_number_by_now_but_is_another_is_left_alone() {
     innocent.wait().unwrap();
 }
 
+#[test]
+fn a_container_that_cannot_see_the_offender_says_so_and_fails() {
+    let Some(engine) = tiphys_servers::docker::docker() else { return };
+    engine.import_busybox("debian:12-slim");
+    let server = Server::with(
+        &root().join("examples/falco-response"),
+        &["--launcher", "docker"],
+        &[("DOCKER_HOST", &engine.host())],
+    );
+    let mut offender = decoy();
+    post(&server, &alert(offender.id()));
+    let workflows = server.ended(1);
+    assert_eq!(workflows[0]["status"]["phase"], "Failed");
+    let told = server.ok(&["logs", "@latest"]);
+    assert!(told.contains("does not see the processes of the host"), "{told}");
+    assert!(told.contains("--launcher process"), "{told}");
+    offender.kill().unwrap();
+    offender.wait().unwrap();
+}
+
 /// The shape of the published demo: legacy keys, the whole event as parameter, a fixed name, an image without command.
 const SEED: &str = r#"
 apiVersion: argoproj.io/v1alpha1

@@ -33,11 +33,16 @@ fn case(file: &str, name: &str) -> Case {
             json!({"entrypoint": spec["entrypoint"], "templates": spec["templates"],
                 "arguments": {"parameters": [{"name": "version", "value": "1.2.3"}]}})
         }
-        "stop-offender" => by_reference(
-            name,
-            json!({"parameters": [{"name": "pid", "value": ""}, {"name": "process", "value": ""},
-                {"name": "alert", "value": "a test"}]}),
-        ),
+        "stop-offender" => {
+            let why =
+                "it stops a process of the host, which containers and pods do not see: it refuses there";
+            not_on.extend(["docker", "kubernetes"].map(|place| (place.to_owned(), why.to_owned())));
+            by_reference(
+                name,
+                json!({"parameters": [{"name": "pid", "value": ""}, {"name": "process", "value": ""},
+                    {"name": "alert", "value": "a test"}]}),
+            )
+        }
         "ticket-scan" => by_reference(
             name,
             json!({"parameters": [{"name": "findings-url", "value": SINK}],
