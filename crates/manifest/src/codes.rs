@@ -142,6 +142,12 @@ codes! {
     BUS_SETTING = "TIP-MAN-034", Warning, strict false,
         "A setting of the EventBus has no effect here, or another one than in Argo: the server is not installed from here, \
          and EVENTS refuses what it has no room for rather than to drop what is stored.";
+    PARAMETER_UNKNOWN = "TIP-MAN-035", Error, strict true,
+        "A parameter was given with a submission (`-p NAME=VALUE`) that the workflow neither declares nor uses, so that it \
+         would change nothing. Mostly its name is misspelt.";
+    NOT_ON_PROCESSES = "TIP-MAN-036", Warning, strict false,
+        "Steps run as processes of the host, by the annotation `tiphys.dev/launcher: process`, and the manifest names options \
+         of pods that a process is not given. They have no effect; docs/launchers/process.md tells of each.";
 }
 
 /// The explanation of a code.

@@ -4,6 +4,7 @@
 
 mod bus;
 mod event_source;
+pub mod process;
 mod sensor;
 mod set;
 pub mod support;
@@ -30,6 +31,14 @@ pub fn check(objects: &[Arc<Object>]) -> Vec<Diagnostic> {
     findings
 }
 
+/// Checks one object against those that exist; of these nothing is said.
+#[must_use]
+pub fn check_among(object: &Object, objects: &[Arc<Object>]) -> Vec<Diagnostic> {
+    let mut findings = Vec::new();
+    check_one(object, &Set::new(objects), &mut findings);
+    findings
+}
+
 fn check_one(object: &Object, set: &Set<'_>, findings: &mut Vec<Diagnostic>) {
     let spec = Path::root().key("spec");
     let Some(value) = object.document.get("spec") else {
@@ -41,11 +50,13 @@ fn check_one(object: &Object, set: &Set<'_>, findings: &mut Vec<Diagnostic>) {
         Kind::Sensor => sensor::check(object, set, findings),
         Kind::Workflow | Kind::WorkflowTemplate | Kind::ClusterWorkflowTemplate => {
             workflow::check(object, value, &spec, &object.namespace, set, findings);
+            process::check(object, value, &spec, findings);
         }
         Kind::CronWorkflow => {
             if let Some(inner) = value.get("workflowSpec") {
                 let path = spec.key("workflowSpec");
                 workflow::check(object, inner, &path, &object.namespace, set, findings);
+                process::check(object, inner, &path, findings);
             }
         }
         Kind::ConfigMap | Kind::Secret | Kind::ServiceAccount | Kind::PersistentVolumeClaim => {}

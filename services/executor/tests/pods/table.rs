@@ -7,9 +7,10 @@ use tiphys_manifest::workflow::{Script, Template, WorkflowSpec};
 
 use crate::places::{CONTAINER, PLACES};
 
-const PAGES: [(&str, &str); 2] = [
+const PAGES: [(&str, &str); 3] = [
     ("docker.md", include_str!("../../../../docs/launchers/docker.md")),
     ("kubernetes.md", include_str!("../../../../docs/launchers/kubernetes.md")),
+    ("process.md", include_str!("../../../../docs/launchers/process.md")),
 ];
 
 /// What concerns no pod, or is the step itself.
@@ -82,12 +83,26 @@ fn options() -> BTreeSet<String> {
     all.into_iter().flatten().filter(|name| !APART.contains(&name.as_str())).collect()
 }
 
+/// The table of a page that tells of options.
+fn table(page: &str) -> &str {
+    let table = page.split("## What becomes of each").nth(1).unwrap();
+    table.split("\n## ").next().unwrap()
+}
+
+#[test]
+fn lint_tells_of_what_the_page_of_processes_says_has_no_effect() {
+    let rows = table(PAGES[2].1).lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" | "));
+    let without = rows.filter(|(_, fate)| fate.starts_with("no effect"));
+    let told: BTreeSet<&str> = without.flat_map(|(names, _)| names.split('`').skip(1).step_by(2)).collect();
+    let known: BTreeSet<&str> = tiphys_manifest::lint::process::WITHOUT_EFFECT.into_iter().collect();
+    assert_eq!(told, known);
+}
+
 #[test]
 fn each_option_has_its_line_on_the_page_of_each_launcher() {
     let mut missing = Vec::new();
     for (page, text) in PAGES {
-        let table = text.split("## What becomes of each").nth(1).unwrap();
-        let table = table.split("\n## ").next().unwrap();
+        let table = table(text);
         // A name stands alone between its marks, or before a value or one of its own members.
         let told = |name: &str| ["`", ":", "."].iter().any(|end| table.contains(&format!("`{name}{end}")));
         let options = options();

@@ -58,6 +58,35 @@ async fn an_image_does_not_run_on_the_host_in_silence() {
 }
 
 #[tokio::test]
+async fn what_a_process_cannot_have_is_refused_by_name() {
+    let host = Host::new();
+    let run = host.run().await;
+    let container = |more: serde_json::Value| {
+        let mut container = json!({"image": "busybox", "command": ["true"]});
+        container.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        pod_of("alien", container)
+    };
+    let option = |name: &str| {
+        let mut pod = pod("alien", "true");
+        pod.pod.spec.insert(name.to_owned(), json!([{ "name": "x" }]));
+        pod
+    };
+    let mut beside = pod("alien", "true");
+    beside.pod.sidecars.push(json!({"name": "x", "image": "busybox"}));
+    for (pod, name) in [
+        (container(json!({"volumeMounts": [{"name": "x", "mountPath": "/x"}]})), "volumeMounts"),
+        (container(json!({"volumeDevices": [{"name": "x", "devicePath": "/x"}]})), "volumeDevices"),
+        (option("initContainers"), "initContainers"),
+        (option("resourceClaims"), "resourceClaims"),
+        (beside, "sidecars"),
+    ] {
+        let refused = run.launcher.start(&pod, Secrets::default()).await.unwrap_err();
+        let LaunchError::NotAllowed(text) = refused else { panic!("{refused:?}") };
+        assert!(text.contains("TIP-EXE-101") && text.contains(name), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_missing_is_named_and_leaves_nothing() {
     let host = Host::new();
     let run = host.run().await;

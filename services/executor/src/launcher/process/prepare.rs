@@ -53,11 +53,13 @@ pub(super) fn allowed(policy: Policy, pod: &PodSpec) -> Result<(), LaunchError> 
     )))
 }
 
-/// Refuses what a process cannot be given. Where a pod is placed, and with which limits, has no meaning on one host.
+/// Refuses what a process cannot be given. Where a pod is placed, and with which limits, has no meaning on one host: `lint`
+/// tells the author of that (docs/launchers/process.md).
 fn possible(pod: &PodSpec) -> Result<(), LaunchError> {
     let main = |name: &str| pod.container.get(name).and_then(serde_json::Value::as_array);
     let rows = [
         ("volumeMounts", main("volumeMounts").is_some_and(|mounts| !mounts.is_empty())),
+        ("volumeDevices", main("volumeDevices").is_some_and(|devices| !devices.is_empty())),
         ("initContainers", pod.pod.spec.contains_key("initContainers")),
         ("sidecars", !pod.pod.sidecars.is_empty()),
         ("resourceClaims", pod.pod.spec.contains_key("resourceClaims")),
