@@ -3,6 +3,7 @@
 
 mod api;
 mod argo;
+mod begin;
 mod cluster;
 mod commands;
 mod conformance;

@@ -97,7 +97,8 @@ impl Server {
         let _ = std::fs::remove_file(self.data.join("server.json"));
         let child = Command::new(binary())
             .arg("dev")
-            .arg(&self.manifests)
+            // Objects of a cluster leave no folder to be read.
+            .args(self.arguments.iter().all(|a| a != "--catalog").then_some(&self.manifests))
             .arg("--data")
             .arg(&self.data)
             .args(

@@ -17,6 +17,7 @@ mod info;
 mod labels;
 mod logs;
 mod objects;
+mod parameters;
 mod probes;
 mod selection;
 mod state;

@@ -16,6 +16,7 @@ use crate::body::{Body, Params};
 use crate::check::checked;
 use crate::error::ApiError;
 use crate::labels;
+use crate::parameters;
 use crate::selection::{ListOptions, Selection};
 use crate::state::{Caller, Shared};
 
@@ -74,6 +75,8 @@ pub(crate) struct SubmitOptions {
     annotations: Option<String>,
     dry_run: bool,
     server_dry_run: bool,
+    /// Ours: parameters that the workflow neither declares nor uses are refused.
+    only_known_parameters: bool,
 }
 
 impl SubmitOptions {
@@ -177,6 +180,7 @@ async fn start(
     caller: &Caller,
 ) -> Answer {
     let (seed, dry_run) = (seed()?, options.dry_run || options.server_dry_run);
+    let only_known = options.only_known_parameters;
     let mut options = options.read(&caller.by)?;
     // What the author writes comes first.
     let traced = workflow.pointer("/metadata/annotations").is_some_and(|all| all.get(ANNOTATION).is_some());
@@ -186,6 +190,13 @@ async fn start(
     let submission = submit::prepare(&workflow, namespace, &options, shared.now(), &seed)
         .map_err(|error| ApiError::invalid(tiphys_core::chain(&error)))?;
     labels::check(&submission.workflow["metadata"]["labels"])?;
+    if only_known {
+        let snapshot = shared.catalog.snapshot();
+        let find = |kind, name: &str| snapshot.get(kind, &submission.namespace, name).cloned();
+        parameters::check(&workflow, options.entrypoint.as_deref(), &options.parameters, &find)?;
+    }
+    // As Argo's server does: what `lint` refuses would only fail later.
+    checked(shared, Kind::Workflow, submission.workflow.clone(), &submission.namespace)?;
     if dry_run {
         return Ok(Json(submission.workflow));
     }
@@ -238,6 +249,7 @@ pub(crate) struct VerbBody {
     restart_successful: bool,
     memoized: bool,
     parameters: Vec<String>,
+    only_known_parameters: bool,
 }
 
 impl VerbBody {
@@ -348,7 +360,11 @@ async fn resubmit(
         return Err(ApiError::not_yet("steps are not memoized by this version; resubmit without `memoized`"));
     }
     let again = submit::resubmission(workflow);
-    let options = SubmitOptions { parameters: body.parameters, ..SubmitOptions::default() };
+    let options = SubmitOptions {
+        parameters: body.parameters,
+        only_known_parameters: body.only_known_parameters,
+        ..SubmitOptions::default()
+    };
     start(shared, namespace, again, options, caller).await
 }
 

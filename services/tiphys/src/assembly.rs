@@ -21,7 +21,7 @@ use tracing::warn;
 
 use crate::data::DataFolder;
 pub(crate) use contained::RunnerRoutes;
-pub(crate) use place::{Launchers, Surroundings, cluster, runner_certificate};
+pub(crate) use place::{Launchers, Surroundings, cluster, runner_certificate, where_steps_run};
 
 /// How long the roles may take until they are ready.
 const READY_WITHIN: Duration = Duration::from_secs(60);

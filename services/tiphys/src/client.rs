@@ -14,6 +14,9 @@ use crate::exit::{Code, Failure};
 /// Argo's client waits for no answer longer than this; streams have no limit.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Namespace where none is named.
+const NAMESPACE: &str = "default";
+
 /// A connection to a server.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
@@ -23,6 +26,8 @@ pub(crate) struct Client {
     reason: String,
     /// Namespace of requests that name none.
     pub(crate) namespace: String,
+    /// How the server was named on the command line.
+    named: String,
 }
 
 /// What lets us in, and where it was found.
@@ -56,6 +61,37 @@ pub(crate) struct ServerFile {
     pub(crate) pid: u32,
 }
 
+/// A command with the options that lead it to a server and a namespace; empty where it needs none.
+pub(crate) fn hint(words: &str, namespace: &str, named: &str) -> String {
+    let namespace = if namespace.is_empty() { String::new() } else { format!(" -n {}", quoted(namespace)) };
+    format!("tiphys {words}{namespace}{named}")
+}
+
+/// The options by which a server was named, as they were given. Those that stand in the environment are there for the next
+/// command, too.
+fn named(connection: &Connection, of_environment: Option<&std::ffi::OsStr>) -> String {
+    let data = connection.data.as_ref().filter(|data| of_environment != Some(data.as_os_str()));
+    let mut named = data.map(|data| in_folder(data)).unwrap_or_default();
+    if let Some(server) = &connection.server {
+        named.push_str(&format!(" --server {}", quoted(server)));
+    }
+    named
+}
+
+/// The option for a data folder.
+pub(crate) fn in_folder(data: &Path) -> String {
+    format!(" --data {}", quoted(&data.display().to_string()))
+}
+
+/// A word as a shell takes it for one.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
 impl Client {
     /// Finds the server: by --server, by data folder, by a `.tiphys` folder here or above, by environment.
     pub(crate) fn find(connection: &Connection) -> Result<Self, Failure> {
@@ -70,8 +106,15 @@ impl Client {
             base,
             token,
             reason: connection.reason.clone().unwrap_or_default(),
-            namespace: connection.namespace.clone().unwrap_or_else(|| "default".into()),
+            namespace: connection.namespace.clone().unwrap_or_else(|| NAMESPACE.into()),
+            named: named(connection, std::env::var_os("TIPHYS_DATA").as_deref()),
         })
+    }
+
+    /// A command that can be pasted: it reaches the same server and the same namespace.
+    pub(crate) fn hint(&self, words: &str) -> String {
+        let namespace = if self.namespace == NAMESPACE { "" } else { self.namespace.as_str() };
+        hint(words, namespace, &self.named)
     }
 
     /// The same server, another namespace.
@@ -196,7 +239,9 @@ async fn refusal(answer: reqwest::Response, token: &Token) -> Failure {
     let findings = parsed.get("diagnostics").and_then(Value::as_array).into_iter().flatten();
     let findings: String = findings
         .filter_map(|finding| serde_json::from_value(finding.clone()).ok())
-        .map(|finding: tiphys_manifest::Diagnostic| {
+        // Where something stands in what was sent, nobody sees; the message tells its path.
+        .filter(|finding: &tiphys_manifest::Diagnostic| finding.file != "request")
+        .map(|finding| {
             format!(
                 "\n  {}:{}:{}: {} [{}]",
                 finding.file, finding.line, finding.column, finding.message, finding.code
@@ -261,7 +306,32 @@ fn read_token(data: &Path) -> Result<Token, Failure> {
 }
 
 /// The nearest `.tiphys` folder with a `server.json`, from `start` upwards.
-fn above(start: &Path) -> Option<PathBuf> {
+pub(crate) fn above(start: &Path) -> Option<PathBuf> {
     let start = start.canonicalize().ok()?;
     start.ancestors().map(|folder| folder.join(".tiphys")).find(|folder| folder.join("server.json").exists())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[test]
+    fn a_hint_leads_where_the_command_led() {
+        for (words, environment, wanted) in [
+            ("tiphys list", None, "tiphys logs w"),
+            ("tiphys list -n argo", None, "tiphys logs w -n argo"),
+            ("tiphys list --data /a", None, "tiphys logs w --data /a"),
+            ("tiphys list --data /a", Some("/a"), "tiphys logs w"),
+            ("tiphys list --data /a", Some("/b"), "tiphys logs w --data /a"),
+            ("tiphys list --server http://[::1]:1", None, "tiphys logs w --server 'http://[::1]:1'"),
+        ] {
+            let connection = crate::cli::Cli::try_parse_from(words.split(' ')).unwrap().connection;
+            let named = named(&connection, environment.map(std::ffi::OsStr::new));
+            let namespace = connection.namespace.as_deref().unwrap_or_default();
+            assert_eq!(hint("logs w", namespace, &named), wanted);
+        }
+        assert_eq!(in_folder(Path::new("/it's here")), r" --data '/it'\''s here'");
+    }
 }

@@ -6,6 +6,7 @@ mod dead;
 mod events;
 mod explain;
 mod get;
+mod latest;
 mod lint;
 mod logs;
 mod manifests;

@@ -28,11 +28,9 @@ pub(crate) struct DataFolder(PathBuf);
 impl DataFolder {
     /// Opens the folder, making it if there is none.
     pub(crate) fn open(path: PathBuf) -> anyhow::Result<Self> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&path)
-            .with_context(|| format!("the data folder `{}` cannot be made", path.display()))?;
+        DirBuilder::new().recursive(true).mode(0o700).create(&path).with_context(|| {
+            format!("the data folder `{}` cannot be made; choose another with --data DIR", path.display())
+        })?;
         let path = path.canonicalize()?;
         for part in ["bus", "steps", "artifacts", "bin"] {
             DirBuilder::new().recursive(true).mode(0o700).create(path.join(part))?;

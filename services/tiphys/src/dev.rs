@@ -47,8 +47,18 @@ pub(crate) fn log(format: LogFormat) {
 }
 
 async fn serve(args: &DevArgs, connection: &Connection) -> Result<(), Failure> {
-    let dir = folder(&args.dir)?;
-    let data = DataFolder::open(connection.data.clone().unwrap_or_else(|| beside(&dir)))?;
+    let of_cluster = args.objects.of_cluster();
+    if let (Some(dir), true) = (&args.dir, of_cluster) {
+        let told = format!(
+            "with --catalog kubernetes manifests are objects of the cluster, and the folder `{}` would not be read; leave \
+             it out, or leave out --catalog",
+            dir.display()
+        );
+        return Err(Failure::new(Code::Usage, told));
+    }
+    args.launch.check()?;
+    let dir = folder(args.dir.as_deref().unwrap_or(Path::new(".")))?;
+    let data = DataFolder::open(connection.data.clone().unwrap_or_else(|| data_folder(&dir, of_cluster)))?;
     let listener = bind(args).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     tiphys_kit::trace::install("dev", &crate::role::instance()?, |name| std::env::var(name).ok());
@@ -89,9 +99,14 @@ fn folder(given: &Path) -> Result<PathBuf, Failure> {
     }
 }
 
-/// The `.tiphys` folder beside the folder of manifests.
-fn beside(dir: &std::path::Path) -> PathBuf {
-    dir.parent().unwrap_or(dir).join(".tiphys")
+/// The usual data folder: `.tiphys` beside the folder of manifests, however that is spelled; where manifests are objects of a
+/// cluster, in the current folder.
+pub(crate) fn data_folder(manifests: &Path, of_cluster: bool) -> PathBuf {
+    if of_cluster {
+        return ".tiphys".into();
+    }
+    let whole = manifests.canonicalize().unwrap_or_else(|_| manifests.to_owned());
+    whole.parent().unwrap_or(&whole).join(".tiphys")
 }
 
 async fn bind(args: &DevArgs) -> Result<TcpListener, Failure> {
@@ -129,4 +144,27 @@ fn open_bus(args: &DevArgs, data: &DataFolder, clock: &Arc<dyn Clock>) -> Result
         };
         Failure::new(exit, format!("{}{help} [{code}]", tiphys_core::chain(&error)))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_data_folder_lies_beside_the_manifests_however_they_are_spelled() {
+        let place = std::env::temp_dir().join(format!("tiphys-beside-{}", std::process::id()));
+        let manifests = place.join("manifests");
+        std::fs::create_dir_all(manifests.join("within")).unwrap();
+        let here = place.canonicalize().unwrap().join(".tiphys");
+        for spelling in
+            ["manifests", "manifests/", "manifests/.", "manifests/within/..", "./manifests/../manifests"]
+        {
+            assert_eq!(data_folder(&place.join(spelling), false), here, "{spelling}");
+        }
+        let current = std::env::current_dir().unwrap();
+        assert_eq!(data_folder(Path::new("."), false), current.parent().unwrap().join(".tiphys"));
+        assert_eq!(data_folder(Path::new("/"), false), Path::new("/.tiphys"));
+        assert_eq!(data_folder(&manifests, true), Path::new(".tiphys"));
+        std::fs::remove_dir_all(place).unwrap();
+    }
 }

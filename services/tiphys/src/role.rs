@@ -102,6 +102,9 @@ type Findings = Arc<dyn Fn() -> Vec<Diagnostic> + Send + Sync>;
 /// Runs until a signal.
 pub(crate) fn run(role: Role, args: &RoleArgs, connection: &Connection) -> Result<(), Failure> {
     crate::dev::log(args.log_format);
+    if matches!(role, Role::Executor | Role::Server) {
+        args.launch.check()?;
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     Ok(runtime.block_on(serve(role, args, connection))?)
 }
@@ -113,8 +116,8 @@ pub(crate) fn users(prefix: String, namespace: Option<String>) -> String {
 }
 
 async fn serve(role: Role, args: &RoleArgs, connection: &Connection) -> anyhow::Result<()> {
-    let beside = || args.manifests.parent().unwrap_or(&args.manifests).join(".tiphys");
-    let data = DataFolder::open(connection.data.clone().unwrap_or_else(beside))?;
+    let usual = || crate::dev::data_folder(&args.manifests, args.objects.of_cluster());
+    let data = DataFolder::open(connection.data.clone().unwrap_or_else(usual))?;
     let mut service = Service {
         role,
         args,

@@ -72,10 +72,8 @@ async fn prepare(client: &Client) -> anyhow::Result<()> {
 /// Starts the program; it ends when it is dropped.
 fn start(kubeconfig: &Path, folder: &Path) -> anyhow::Result<Process> {
     let data = folder.join("data");
-    let manifests = folder.join("manifests");
-    std::fs::create_dir(&manifests)?;
     let mut command = Command::new(program::tiphys()?);
-    command.arg("dev").arg(manifests).args(["--port", "0", "--data"]).arg(&data).arg("--kubeconfig");
+    command.arg("dev").args(["--port", "0", "--data"]).arg(&data).arg("--kubeconfig");
     command.arg(kubeconfig).args(["--catalog", "kubernetes", "--launcher", "kubernetes"]);
     let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
     let mut running = Process(child);

@@ -127,6 +127,21 @@ impl Config {
         let usual = "unix:///var/run/docker.sock";
         docker_host.filter(|host| !host.is_empty()).unwrap_or(usual).to_owned()
     }
+
+    /// Says what is wrong with an address that cannot be spoken to, however long it is tried.
+    ///
+    /// # Errors
+    /// It is neither `unix://`, `tcp://` nor `http://`.
+    pub fn check_host(host: &str) -> Result<(), String> {
+        if ["unix://", "tcp://", "http://"].iter().any(|scheme| host.starts_with(scheme)) {
+            return Ok(());
+        }
+        Err(format!(
+            "the Docker engine is said to be at {host:?}, and only unix://PATH and tcp://HOST:PORT without TLS are spoken \
+             here. To use an engine elsewhere, forward its socket (`ssh -L /tmp/docker.sock:/var/run/docker.sock HOST`) and \
+             set DOCKER_HOST=unix:///tmp/docker.sock; to use none, unset DOCKER_HOST"
+        ))
+    }
 }
 
 /// The launcher. Several executors may have one each on the same engine.

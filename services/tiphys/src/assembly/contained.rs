@@ -94,7 +94,7 @@ fn told<T>(health: &Health, part: &str, opened: Result<T, LaunchError>) -> Resul
 
 /// Whether this machine has an engine that we may use. One that listens and does not answer counts: it may have
 /// containers of ours.
-fn is_there(host: &str) -> bool {
+pub(super) fn is_there(host: &str) -> bool {
     match host.strip_prefix("unix://") {
         Some(socket) => match std::os::unix::net::UnixStream::connect(socket) {
             Ok(_) => true,

@@ -80,6 +80,36 @@ pub(crate) async fn cluster(args: &LaunchArgs, catalog: bool) -> anyhow::Result<
     Ok(Some(Cluster::open(settings).await.context("the Kubernetes cluster")?))
 }
 
+/// Where steps run, for a person. What does not answer may do so later.
+pub(crate) fn where_steps_run(args: &LaunchArgs, cluster: Option<&Cluster>) -> String {
+    let host = docker::Config::host(args.docker_host.as_deref());
+    let engine = || {
+        let there = contained::is_there(&host);
+        (format!("containers of the Docker engine at {host}"), there)
+    };
+    match (args.launcher, cluster) {
+        (LauncherChoice::Process, _) => "processes of this machine".to_owned(),
+        (LauncherChoice::Docker, _) => match engine() {
+            (containers, true) => containers,
+            (containers, false) => format!("{containers}, which does not answer; they wait for it"),
+        },
+        (LauncherChoice::Auto, _) => match engine() {
+            (containers, true) => format!("{containers}; processes of this machine where a manifest opts in"),
+            (_, false) => format!(
+                "processes of this machine where a manifest opts in; no Docker engine answers at {host}, so other steps are refused"
+            ),
+        },
+        (LauncherChoice::Kubernetes, Some(cluster)) => {
+            let context = args.context.as_ref().map(|name| format!(" (context {name})")).unwrap_or_default();
+            format!(
+                "pods of the cluster at {}{context}, in the namespaces of their workflows",
+                cluster.server()
+            )
+        }
+        (LauncherChoice::Kubernetes, None) => "pods".to_owned(),
+    }
+}
+
 /// The certificate by which runners of pods know us, where pods reach us encrypted.
 pub(crate) fn runner_certificate(
     data: &DataFolder,

@@ -9,9 +9,8 @@ use super::{CatalogArgs, LaunchArgs, LogFormat};
 
 #[derive(Debug, Args)]
 pub(crate) struct DevArgs {
-    /// Folder of manifests
-    #[arg(default_value = ".")]
-    pub(crate) dir: PathBuf,
+    /// Folder of manifests; if absent the current one, unless they are objects of a cluster (--catalog)
+    pub(crate) dir: Option<PathBuf>,
     /// Address to listen on
     #[arg(long, default_value = "127.0.0.1")]
     pub(crate) host: String,
@@ -119,7 +118,7 @@ pub(crate) struct SubmitArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct LogsArgs {
-    /// Workflow; `@latest` is the newest
+    /// Workflow; `@latest` is the newest, after a moment's wait for what the newest event starts
     pub(crate) name: String,
     /// Only this node: id, name, display name or pod name
     pub(crate) node: Option<String>,

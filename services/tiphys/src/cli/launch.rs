@@ -7,8 +7,11 @@ use std::str::FromStr;
 use clap::{Args, ValueEnum};
 use http::uri::Authority;
 use serde_json::{Map, Value};
+use tiphys_executor::launcher::docker;
 use tiphys_executor::launcher::kubernetes::ImageVolume;
 use tiphys_kit::kubernetes::Accounts;
+
+use crate::exit::{Code, Failure};
 
 /// Where steps may run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -181,6 +184,23 @@ impl LaunchArgs {
         }
     }
 
+    /// Whether containers may be started.
+    pub(crate) const fn wants_engine(&self) -> bool {
+        matches!(self.launcher, LauncherChoice::Auto | LauncherChoice::Docker)
+    }
+
+    /// Refuses what could not be done however long it is tried.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        if !self.wants_engine() {
+            return Ok(());
+        }
+        let host = docker::Config::host(self.docker_host.as_deref());
+        docker::Config::check_host(&host).map_err(|told| {
+            let other = "or choose another --launcher";
+            Failure::new(Code::Usage, format!("{told}, {other}"))
+        })
+    }
+
     /// Whether a cluster is used at all: nobody's is without being asked for.
     pub(crate) fn wants_cluster(&self) -> bool {
         self.launcher == LauncherChoice::Kubernetes
@@ -206,6 +226,32 @@ mod tests {
         }
         for text in ["tiphys", "ftp://tiphys:21", "https://tiphys:443/path", "me@tiphys:2746", ""] {
             assert!(text.parse::<Reach>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_engine_is_asked_only_where_it_can_be() {
+        use clap::Parser as _;
+        for (host, launcher, good) in [
+            ("unix:///run/docker.sock", "docker", true),
+            ("tcp://127.0.0.1:2375", "auto", true),
+            ("http://127.0.0.1:2375", "auto", true),
+            ("", "docker", true),
+            ("ssh://me@there", "docker", false),
+            ("ssh://me@there", "auto", false),
+            ("https://there:2376", "docker", false),
+            ("/run/docker.sock", "docker", false),
+            ("ssh://me@there", "process", true),
+            ("ssh://me@there", "kubernetes", true),
+        ] {
+            let words = ["tiphys", "dev", "--launcher", launcher, "--docker-host", host];
+            let crate::cli::Command::Dev(args) = crate::cli::Cli::parse_from(words).command else { panic!() };
+            let checked = args.launch.check();
+            assert_eq!(checked.is_ok(), good, "{host} {launcher}");
+            if let Err(failure) = checked {
+                assert_eq!(failure.code, Code::Usage);
+                assert!(failure.message.contains("DOCKER_HOST"), "{}", failure.message);
+            }
         }
     }
 

@@ -26,20 +26,22 @@ pub(super) async fn run(
         EventsCommand::Tail(filter) => tail(filter, client, connection).await,
         EventsCommand::List(filter) => list(filter, client, connection).await,
         EventsCommand::Get { id, trace: false } => {
-            let event = client.get(&format!("/api/tiphys/v1/events/{}", named(id)?)).await?;
+            let event = client.get(&format!("/api/tiphys/v1/events/{}", named(id, client)?)).await?;
             match connection.output {
                 Some(Format::Json) => crate::output::json(&event),
                 _ => crate::output::yaml(&event),
             }
         }
         EventsCommand::Get { id, trace: true } => {
-            let mut story = client.get(&format!("/api/tiphys/v1/events/{}/trace", named(id)?)).await?;
+            let mut story =
+                client.get(&format!("/api/tiphys/v1/events/{}/trace", named(id, client)?)).await?;
             trace::add_logs(&mut story, client).await;
             match connection.output {
                 Some(Format::Json) => crate::output::json(&story),
                 Some(Format::Yaml) => crate::output::yaml(&story),
                 _ => {
-                    print!("{}", trace::tell(&story, Timestamp::now(), Paint::new(connection.color)));
+                    let paint = Paint::new(connection.color);
+                    print!("{}", trace::tell(&story, client, Timestamp::now(), paint));
                     Ok(())
                 }
             }
@@ -48,10 +50,11 @@ pub(super) async fn run(
 }
 
 /// An id as a part of an address.
-fn named(id: &str) -> Result<String, Failure> {
+fn named(id: &str, client: &Client) -> Result<String, Failure> {
     if id.len() < SHORTEST {
         let told = format!(
-            "`{id}` is no id, and too short for the beginning of one; `tiphys events list` shows them"
+            "`{id}` is no id, and too short for the beginning of one; `{}` shows them",
+            client.hint("events list")
         );
         return Err(Failure::new(Code::Usage, told));
     }
@@ -138,12 +141,13 @@ fn verdicts(item: &Value, paint: Paint) -> String {
 /// `replay`.
 pub(super) async fn replay(id: &str, client: &Client) -> Result<(), Failure> {
     let answer = client
-        .send(Method::POST, &format!("/api/tiphys/v1/events/{}/replay", named(id)?), &json!({}))
+        .send(Method::POST, &format!("/api/tiphys/v1/events/{}/replay", named(id, client)?), &json!({}))
         .await?;
     let id = text(&answer, "/id");
     println!(
-        "event {id} replayed (generation {}); follow it: tiphys events get {id} --trace",
-        answer.get("replay").map(ToString::to_string).unwrap_or_default()
+        "event {id} replayed (generation {}); follow it: {}",
+        answer.get("replay").map(ToString::to_string).unwrap_or_default(),
+        client.hint(&format!("events get {id} --trace"))
     );
     Ok(())
 }

@@ -4,6 +4,7 @@ use serde_json::Value;
 use tiphys_core::Timestamp;
 use tiphys_manifest::Kind;
 
+use super::latest::resolve;
 use crate::cli::{Connection, Format, GetArgs, ListArgs};
 use crate::client::Client;
 use crate::exit::{Code, Failure};
@@ -18,19 +19,6 @@ const PHASES: [&str; 5] = ["Pending", "Running", "Succeeded", "Failed", "Error"]
 /// The kind that a word names.
 pub(super) fn kind_of(word: &str) -> Option<&'static str> {
     Kind::named(word).map(Kind::as_str)
-}
-
-/// The name of a workflow; `@latest` is the newest.
-pub(super) async fn resolve(client: &Client, name: &str) -> Result<String, Failure> {
-    if name != "@latest" {
-        return Ok(name.to_owned());
-    }
-    // The server lists the newest first.
-    let items = workflows(client, Some(&client.namespace), None).await?;
-    match items.first() {
-        Some(newest) => Ok(text(newest, "/metadata/name").to_owned()),
-        None => Err(Failure::new(Code::NotFound, "there is no workflow yet")),
-    }
 }
 
 /// All workflows of a namespace, or of all.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tiphys_manifest::{Diagnostic, Severity, diagnostic};
+use tiphys_manifest::{Diagnostic, Object, Severity, diagnostic};
 
 use super::manifests::expand;
 use super::submit::read;
@@ -21,8 +21,7 @@ pub(super) fn run(args: &LintArgs, connection: &Connection) -> Result<(), Failur
         findings.extend(loaded.diagnostics);
         objects.extend(loaded.objects.into_iter().map(Arc::new));
     }
-    findings.extend(tiphys_manifest::lint::check(&objects));
-    findings.extend(tiphys_executor::lint::check(&objects));
+    findings.extend(across(&objects));
     if args.strict {
         diagnostic::strict(&mut findings);
     }
@@ -49,6 +48,13 @@ pub(super) fn run(args: &LintArgs, connection: &Connection) -> Result<(), Failur
         return Err(Failure::new(Code::Validation, "nothing to check: no object was found"));
     }
     Ok(())
+}
+
+/// What can be said of objects that are given together.
+pub(super) fn across(objects: &[Arc<Object>]) -> Vec<Diagnostic> {
+    let mut findings = tiphys_manifest::lint::check(objects);
+    findings.extend(tiphys_executor::lint::check(objects));
+    findings
 }
 
 /// Refuses where there are errors, with all of them in the message.

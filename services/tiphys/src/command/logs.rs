@@ -2,11 +2,13 @@
 
 use serde_json::Value;
 
-use super::get::{encode, resolve, text};
+use super::get::{encode, text};
+use super::latest::resolve;
 use crate::cli::{Connection, LogsArgs};
 use crate::client::Client;
 use crate::exit::{Code, Failure};
 use crate::output::color::Paint;
+use crate::output::tree;
 
 /// `logs`.
 pub(super) async fn run(args: &LogsArgs, client: &Client, connection: &Connection) -> Result<(), Failure> {
@@ -24,9 +26,8 @@ pub(super) async fn run(args: &LogsArgs, client: &Client, connection: &Connectio
 /// Refuses a step that the workflow does not have: no lines would look like a step that said nothing.
 async fn known(client: &Client, name: &str, node: &str) -> Result<(), Failure> {
     let workflow = client.get(&format!("/api/v1/workflows/{}/{name}", client.namespace)).await?;
-    let nodes = workflow.pointer("/status/nodes").and_then(Value::as_object);
-    let pods = nodes.into_iter().flat_map(|nodes| nodes.values()).filter(|of| text(of, "/type") == "Pod");
-    let pods: Vec<&Value> = pods.collect();
+    let mut pods = tree::in_order(&workflow);
+    pods.retain(|of| text(of, "/type") == "Pod");
     if pods.is_empty() || pods.iter().any(|pod| means(node, pod)) {
         return Ok(());
     }

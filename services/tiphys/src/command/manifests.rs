@@ -69,7 +69,7 @@ pub(super) async fn delete(args: &DeleteArgs, client: &Client) -> Result<(), Fai
             namespace.clone_from(&client.namespace);
         }
         let path = if kind == "Workflow" {
-            name = super::get::resolve(client, &name).await?;
+            name = super::latest::resolve(client, &name).await?;
             format!("/api/v1/workflows/{namespace}/{name}")
         } else {
             format!("/api/tiphys/v1/objects/{kind}/{namespace}/{name}")

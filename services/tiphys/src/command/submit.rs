@@ -2,11 +2,14 @@
 
 use std::io::Read as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use reqwest::Method;
 use serde_json::{Map, Value, json};
+use tiphys_manifest::{Object, codes};
 
-use super::get::{kind_of, resolve, text};
+use super::get::{kind_of, text};
+use super::latest::resolve;
 use super::{logs, watch};
 use crate::cli::{Connection, ResubmitArgs, SubmitArgs};
 use crate::client::Client;
@@ -26,31 +29,46 @@ pub(super) async fn submit(
     client: &Client,
     connection: &Connection,
 ) -> Result<(), Failure> {
-    let options = options(args)?;
+    let mut requests = requests(args, client)?;
+    // Of several none is stored where one is refused.
+    if requests.len() > 1 {
+        for (path, body) in &mut requests {
+            body["submitOptions"]["dryRun"] = json!(true);
+            client.send(Method::POST, path, body).await?;
+            body["submitOptions"]["dryRun"] = json!(false);
+        }
+    }
     let mut submitted = Vec::new();
+    for (path, body) in &requests {
+        submitted.push(client.send(Method::POST, path, body).await?);
+    }
+    after(&submitted, client, connection, &After { watch: args.watch, wait: args.wait, log: args.log }).await
+}
+
+/// The requests that submit what is asked for: path and body of each.
+fn requests(args: &SubmitArgs, client: &Client) -> Result<Vec<(String, Value)>, Failure> {
+    let options = options(args)?;
+    let namespace = &client.namespace;
+    let mut requests = Vec::new();
     if let Some(from) = &args.from {
         let Some((kind, name)) = from.split_once('/') else {
             return Err(Failure::new(Code::Usage, format!("`{from}` is not of the form KIND/NAME")));
         };
         let kind = kind_of(kind).ok_or_else(|| Failure::new(Code::Usage, format!("`{kind}` is no kind")))?;
-        let body = json!({"namespace": client.namespace, "resourceKind": kind, "resourceName": name, "submitOptions": options});
-        let path = format!("/api/v1/workflows/{}/submit", client.namespace);
-        submitted.push(client.send(Method::POST, &path, &body).await?);
+        let body = json!({"namespace": namespace, "resourceKind": kind, "resourceName": name, "submitOptions": options});
+        requests.push((format!("/api/v1/workflows/{namespace}/submit"), body));
     }
     for file in &args.files {
-        for workflow in workflows(file, &client.namespace)? {
-            let body = json!({"namespace": client.namespace, "workflow": workflow, "submitOptions": options});
-            let path = format!("/api/v1/workflows/{}", client.namespace);
-            submitted.push(client.send(Method::POST, &path, &body).await?);
+        for workflow in workflows(file, namespace, args.entrypoint.is_some())? {
+            let body = json!({"namespace": namespace, "workflow": workflow, "submitOptions": options});
+            requests.push((format!("/api/v1/workflows/{namespace}"), body));
         }
     }
-    if submitted.is_empty() {
-        return Err(Failure::new(
-            Code::Usage,
-            "nothing to submit: give a FILE with a Workflow, or --from KIND/NAME",
-        ));
+    if requests.is_empty() {
+        let told = "nothing to submit: give a FILE with a Workflow, or --from KIND/NAME";
+        return Err(Failure::new(Code::Usage, told));
     }
-    after(&submitted, client, connection, &After { watch: args.watch, wait: args.wait, log: args.log }).await
+    Ok(requests)
 }
 
 /// `resubmit`.
@@ -61,7 +79,8 @@ pub(super) async fn resubmit(
 ) -> Result<(), Failure> {
     let name = resolve(client, &args.name).await?;
     let path = format!("/api/v1/workflows/{}/{name}/resubmit", client.namespace);
-    let workflow = client.send(Method::PUT, &path, &json!({"parameters": args.parameters})).await?;
+    let body = json!({"parameters": args.parameters, "onlyKnownParameters": true});
+    let workflow = client.send(Method::PUT, &path, &body).await?;
     after(&[workflow], client, connection, &After { watch: args.watch, wait: args.wait, log: false }).await
 }
 
@@ -114,6 +133,8 @@ fn options(args: &SubmitArgs) -> Result<Value, Failure> {
     }
     let mut options = Map::new();
     options.insert("parameters".into(), json!(parameters));
+    // Argo takes any; a name that is misspelt is not to be lost in silence.
+    options.insert("onlyKnownParameters".into(), json!(true));
     let mut put = |key: &str, value: &Option<String>| {
         if let Some(value) = value {
             options.insert(key.into(), json!(value));
@@ -140,17 +161,24 @@ fn from_file(file: &Path) -> Result<Vec<String>, Failure> {
     Ok(map.into_iter().map(|(name, value)| format!("{name}={}", plain(value))).collect())
 }
 
-/// The Workflow documents of a file, checked here, so that findings carry its lines.
-fn workflows(file: &Path, namespace: &str) -> Result<Vec<Value>, Failure> {
+/// The Workflow documents of a file, checked here as `lint` does, so that findings carry its lines. What they refer to may be
+/// with the server, which checks again.
+fn workflows(file: &Path, namespace: &str, other_entrypoint: bool) -> Result<Vec<Value>, Failure> {
     let name = file.display().to_string();
     let options = tiphys_manifest::load::LoadOptions { namespace: namespace.to_owned() };
     let loaded = tiphys_manifest::load::load(&name, &read(file)?, &options);
-    super::lint::refuse_errors(&loaded.diagnostics)?;
-    let found: Vec<Value> = loaded
-        .objects
-        .into_iter()
+    let objects: Vec<Arc<Object>> = loaded.objects.into_iter().map(Arc::new).collect();
+    let mut findings = loaded.diagnostics;
+    findings.extend(super::lint::across(&objects));
+    findings.retain(|finding| !(other_entrypoint && finding.path == "spec.entrypoint"));
+    super::lint::refuse_errors(&findings)?;
+    for finding in findings.iter().filter(|finding| finding.code == codes::NOT_ON_PROCESSES.id) {
+        eprintln!("{}", tiphys_manifest::diagnostic::short(finding));
+    }
+    let found: Vec<Value> = objects
+        .iter()
         .filter(|object| object.kind == tiphys_manifest::Kind::Workflow)
-        .map(|object| object.document)
+        .map(|object| object.document.clone())
         .collect();
     if found.is_empty() {
         return Err(Failure::new(

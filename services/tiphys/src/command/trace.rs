@@ -45,7 +45,7 @@ pub(super) async fn add_logs(story: &mut Value, client: &Client) {
 }
 
 /// Tells it.
-pub(super) fn tell(story: &Value, now: Timestamp, paint: Paint) -> String {
+pub(super) fn tell(story: &Value, client: &Client, now: Timestamp, paint: Paint) -> String {
     let mut out = Vec::new();
     receipt(story, paint, &mut out);
     for verdict in list(story, "/verdicts") {
@@ -58,7 +58,7 @@ pub(super) fn tell(story: &Value, now: Timestamp, paint: Paint) -> String {
         ));
     }
     for firing in list(story, "/firings") {
-        fired(firing, now, paint, &mut out);
+        fired(firing, client, now, paint, &mut out);
     }
     for letter in list(story, "/deadLetters") {
         out.push(format!(
@@ -68,7 +68,7 @@ pub(super) fn tell(story: &Value, now: Timestamp, paint: Paint) -> String {
             text(letter, "/stage"),
             shorten(text(letter, "/reason"), 300),
             text(letter, "/code"),
-            once_more(letter, story),
+            client.hint(&once_more(letter, story)),
         ));
     }
     out.join("\n") + "\n"
@@ -77,9 +77,9 @@ pub(super) fn tell(story: &Value, now: Timestamp, paint: Paint) -> String {
 /// The command that gives what is dead another chance. What died before it fired has nothing to fire again.
 fn once_more(letter: &Value, story: &Value) -> String {
     if text(letter, "/stage") == "sensor" {
-        return format!("tiphys replay {}", text(story, "/event/id"));
+        return format!("replay {}", text(story, "/event/id"));
     }
-    format!("tiphys dlq retry {}", letter.get("sequence").map(ToString::to_string).unwrap_or_default())
+    format!("dlq retry {}", letter.get("sequence").map(ToString::to_string).unwrap_or_default())
 }
 
 fn list<'a>(value: &'a Value, pointer: &str) -> impl Iterator<Item = &'a Value> {
@@ -167,7 +167,7 @@ fn outcome(row: &Value, paint: Paint) -> (String, String) {
     }
 }
 
-fn fired(firing: &Value, now: Timestamp, paint: Paint, out: &mut Vec<String>) {
+fn fired(firing: &Value, client: &Client, now: Timestamp, paint: Paint, out: &mut Vec<String>) {
     let head = format!("firing {} of trigger {}", text(firing, "/id"), text(firing, "/trigger"));
     match firing.get("ledger").filter(|ledger| !ledger.is_null()) {
         None => out.push(format!("{} {head}: on its way", paint.yellow("◷"))),
@@ -203,9 +203,10 @@ fn fired(firing: &Value, now: Timestamp, paint: Paint, out: &mut Vec<String>) {
         }
         let drawn = tree::draw_with(workflow, &said, now, paint);
         out.extend(drawn.lines().map(|line| format!("    {line}")));
-        out.push(
-            paint.dim(&format!("    all of its logs: tiphys logs {}", text(workflow, "/metadata/name"))),
-        );
+        // Its namespace may be another than the event's.
+        let client = client.within(text(workflow, "/metadata/namespace"));
+        let logs = client.hint(&format!("logs {}", text(workflow, "/metadata/name")));
+        out.push(paint.dim(&format!("    all of its logs: {logs}")));
     }
 }
 
@@ -226,8 +227,17 @@ fn effect(ledger: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use clap::Parser as _;
     use serde_json::json;
+
+    use super::*;
+
+    fn told(story: &Value) -> String {
+        let cli = crate::cli::Cli::try_parse_from(["tiphys", "status", "--server", "http://here:1"]).unwrap();
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let client = Client::find(&cli.connection).unwrap();
+        tell(story, &client, Timestamp::UNIX_EPOCH, Paint::new(crate::cli::ColorWhen::Never))
+    }
 
     #[test]
     fn a_story_ends_in_what_the_steps_said() {
@@ -235,12 +245,12 @@ mod tests {
             "w-1": {"displayName": "one", "boundaryID": "w", "phase": "Succeeded", "startedAt": "1"},
             "w-2": {"displayName": "two", "boundaryID": "w", "phase": "Failed", "startedAt": "2"}});
         let story = json!({"firings": [{"id": "f",
-            "workflow": {"metadata": {"name": "w"}, "status": {"nodes": nodes}},
+            "workflow": {"metadata": {"name": "w", "namespace": "argo"}, "status": {"nodes": nodes}},
             "logs": [{"node": "w-2", "lines": ["it broke"]}, {"node": "w-1", "lines": ["stopped", "\u{1b}[2J"]}]}]});
-        let told = tell(&story, Timestamp::UNIX_EPOCH, Paint::new(crate::cli::ColorWhen::Never));
+        let told = told(&story);
         let tree = "    ├─✔ one\n    │     stopped\n    │     \u{fffd}[2J\n    └─✖ two\n          it broke\n";
         assert!(told.contains(tree), "{told}");
-        assert!(told.contains("all of its logs: tiphys logs w"), "{told}");
+        assert!(told.contains("all of its logs: tiphys logs w -n argo --server http://here:1\n"), "{told}");
         assert!(!told.contains('\u{1b}'), "{told}");
     }
 
@@ -252,11 +262,11 @@ mod tests {
                       "attributes": {"nativeid": "n", "rawspace": "652n"}},
             "deadLetters": [letter("sensor"), letter("trigger")],
         });
-        let told = tell(&story, Timestamp::UNIX_EPOCH, Paint::new(crate::cli::ColorWhen::Never));
+        let told = told(&story);
         assert!(told.contains("received 2026-01-01T00:00:00.123Z"), "{told}");
         assert!(told.contains("the sender's own id: n"), "{told}");
         assert!(!told.contains("rawspace"), "{told}");
-        assert!(told.contains("after a fix: tiphys replay e1\n"), "{told}");
-        assert!(told.contains("after a fix: tiphys dlq retry 7\n"), "{told}");
+        assert!(told.contains("after a fix: tiphys replay e1 --server http://here:1\n"), "{told}");
+        assert!(told.contains("after a fix: tiphys dlq retry 7 --server http://here:1\n"), "{told}");
     }
 }

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::get::resolve;
+use super::latest::resolve;
 use crate::cli::{NameArgs, ResumeArgs, RetryArgs, StopArgs, TriggerCommand};
 use crate::client::Client;
 use crate::exit::{Code, Failure};

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tiphys_core::Timestamp;
 
-use super::get::{encode, resolve, text};
+use super::get::{encode, text};
+use super::latest::resolve;
 use crate::cli::{Connection, WaitArgs};
 use crate::client::{Client, Lines};
 use crate::exit::{Code, Failure};
@@ -120,17 +121,17 @@ async fn finish(client: &Client, workflow: &Value, paint: Paint) -> Result<(), F
         return Ok(());
     }
     let name = text(workflow, "/metadata/name");
-    let nodes = workflow.pointer("/status/nodes").and_then(Value::as_object);
     let failed =
         |node: &&Value| text(node, "/type") == "Pod" && matches!(text(node, "/phase"), "Failed" | "Error");
-    for node in nodes.into_iter().flat_map(|nodes| nodes.values()).filter(failed) {
+    for node in tree::in_order(workflow).into_iter().filter(failed) {
         let lines = super::logs::of_node(client, name, text(node, "/id"), Some(TAIL)).await?;
         println!("\n{}", paint.bold(&format!("{}: {}", text(node, "/displayName"), text(node, "/message"))));
         for line in lines {
             println!("  {line}");
         }
     }
-    eprintln!("\nnext: tiphys logs {name}    tiphys retry {name}");
+    let (logs, retry) = (client.hint(&format!("logs {name}")), client.hint(&format!("retry {name}")));
+    eprintln!("\nnext: {logs}    {retry}");
     Err(Failure::silent(Code::Failed))
 }
 
@@ -167,11 +168,10 @@ impl Screen {
 
     /// One line for each node whose phase is another than before.
     fn report(&mut self, workflow: &Value) {
-        let nodes = workflow.pointer("/status/nodes").and_then(Value::as_object);
-        for (id, node) in nodes.into_iter().flatten() {
-            let phase = text(node, "/phase");
+        for node in tree::in_order(workflow) {
+            let (id, phase) = (text(node, "/id"), text(node, "/phase"));
             if self.phases.get(id).map(String::as_str) != Some(phase) {
-                self.phases.insert(id.clone(), phase.to_owned());
+                self.phases.insert(id.to_owned(), phase.to_owned());
                 println!(
                     "{} {phase} {}",
                     text(node, "/displayName"),

@@ -15,6 +15,10 @@ pub(crate) struct Banner<'a> {
     pub(crate) base: &'a str,
     /// Data folder.
     pub(crate) data: &'a str,
+    /// Where steps run.
+    pub(crate) steps: &'a str,
+    /// A command that reaches this server, from its words.
+    pub(crate) hint: &'a dyn Fn(&str) -> String,
     /// Whether every step may run on the host.
     pub(crate) everything_on_host: bool,
     /// Whether nothing is kept.
@@ -35,13 +39,15 @@ impl Banner<'_> {
         let kept = if self.memory { "events are in memory, and gone at the end; steps in " } else { "" };
         let _ = writeln!(out, "  Data       {kept}{}", self.data);
         let _ = writeln!(out, "  Objects    {}", self.counts());
+        let _ = writeln!(out, "  Steps      {}", self.steps);
         let errors = self.snapshot.diagnostics.iter().filter(|finding| finding.severity == Severity::Error);
         match errors.count() {
             0 => {}
             count => {
                 let _ = writeln!(
                     out,
-                    "  WARNING    manifests with errors are left out ({count}); see: tiphys status"
+                    "  WARNING    manifests with errors are left out ({count}); see: {}",
+                    (self.hint)("status")
                 );
             }
         }
@@ -65,7 +71,11 @@ impl Banner<'_> {
                 let _ = writeln!(out, "    {next}   {what}");
             }
         }
-        out.push_str("\n  Follow it  tiphys events tail | tiphys list | tiphys status      Ctrl-C ends\n");
+        let follow = ["events tail", "list", "status"].map(|words| (self.hint)(words));
+        // With options they are too long for one line.
+        let long = follow[1] != "tiphys list";
+        let follow = follow.join(if long { "\n             " } else { " | " });
+        let _ = writeln!(out, "\n  Follow it  {follow}      Ctrl-C ends");
         out
     }
 

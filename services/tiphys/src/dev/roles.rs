@@ -1,7 +1,7 @@
 //! The roles of one process, started and stopped in order.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,6 +78,7 @@ impl Roles {
         if let Some(given) = assembly::given(&self.bus, &catalog, &health, &stop).await {
             stages.background.spawn("catalog-bus", move |stop| given.follow(stop));
         }
+        let steps = assembly::where_steps_run(&self.launch, cluster.as_ref());
         let store = assembly::artifacts(&self.data, &catalog, self.artifact_identity)?;
         let routes = RunnerRoutes::default();
         let launchers = self.rooms(&mut stages.rooms, (&catalog, &health), cluster, store, &routes).await?;
@@ -104,7 +105,7 @@ impl Roles {
         // Before anybody knows that it runs: a signal right after that drains, too.
         let signalled = stop.clone();
         stages.background.spawn("signals", move |until| tiphys_kit::signal::watch(signalled, until));
-        self.announce(&catalog)?;
+        self.announce(&catalog, &steps)?;
         let outcome = self.until_stopped(stages, stop).await;
         launchers.drain(GRACE).await;
         self.data.withdraw();
@@ -205,11 +206,20 @@ impl Roles {
         Ok(shared.await?)
     }
 
-    fn announce(&self, catalog: &Catalog) -> anyhow::Result<()> {
+    fn announce(&self, catalog: &Catalog, steps: &str) -> anyhow::Result<()> {
         let base = crate::http::base(self.address);
+        // Before the hints: they are short where the command line finds the server by itself.
+        self.data.announce(&ServerFile { address: base.clone(), pid: std::process::id() })?;
+        let data = self.data.path();
+        let found = crate::client::above(Path::new(".")).and_then(|found| found.canonicalize().ok());
+        let named =
+            if found.as_deref() == Some(data) { String::new() } else { crate::client::in_folder(data) };
+        let namespace = self.only.clone().unwrap_or_default();
         let banner = Banner {
             base: &base,
-            data: &self.data.path().display().to_string(),
+            data: &data.display().to_string(),
+            steps,
+            hint: &|words| crate::client::hint(words, &namespace, &named),
             everything_on_host: self.launch.launcher == LauncherChoice::Process,
             memory: self.memory,
             exposed: !self.address.ip().is_loopback(),
@@ -217,8 +227,6 @@ impl Roles {
             now: self.clock.now(),
         };
         let text = banner.render();
-        // First the file: whoever sees the banner finds the server.
-        self.data.announce(&ServerFile { address: base.clone(), pid: std::process::id() })?;
         println!("{text}");
         Ok(())
     }

@@ -81,25 +81,76 @@ fn head(workflow: &Value, now: Timestamp, paint: Paint) -> String {
 }
 
 fn nodes(workflow: &Value, notes: &Notes<'_>, now: Timestamp, paint: Paint) -> String {
-    let Some(map) = workflow.pointer("/status/nodes").and_then(Value::as_object) else {
-        return String::new();
-    };
-    let nodes: BTreeMap<&str, Node<'_>> =
-        map.iter().map(|(id, value)| (id.as_str(), Node { id, value })).collect();
-    let gathered: BTreeSet<&str> =
-        nodes.values().filter(|node| node.gathers()).flat_map(Node::children).collect();
+    let shape = Shape::of(workflow);
     let mut table = Table::new(&["STEP", "TEMPLATE", "DURATION", "MESSAGE"]);
-    let mut roots: Vec<&Node<'_>> = nodes
-        .values()
-        .filter(|node| node.text("boundaryID").is_empty() && !gathered.contains(node.id))
-        .collect();
-    roots.sort_by_key(|node| (node.text("startedAt"), node.text("name")));
-    let order = order(&nodes, &roots);
-    let drawing = Drawing { nodes: &nodes, gathered: &gathered, order: &order, notes, now, paint };
-    for root in roots {
+    let drawing = Drawing { shape: &shape, notes, now, paint };
+    for root in shape.roots() {
         drawing.node(root, "", "", &mut table);
     }
     if table.is_empty() { String::new() } else { format!("\n{}", table.render()) }
+}
+
+/// The nodes of a workflow in the order in which its tree shows them; behind them those that it leaves out.
+pub(crate) fn in_order(workflow: &Value) -> Vec<&Value> {
+    let shape = Shape::of(workflow);
+    let (mut seen, mut found) = (BTreeSet::new(), Vec::new());
+    let mut waiting: Vec<&Node<'_>> = shape.roots();
+    waiting.reverse();
+    waiting.splice(0..0, shape.nodes.values().rev());
+    while let Some(node) = waiting.pop() {
+        if seen.insert(node.id) {
+            found.push(node.value);
+            waiting.extend(shape.below(node).into_iter().rev());
+        }
+    }
+    found
+}
+
+/// Which node stands below which.
+struct Shape<'a> {
+    nodes: BTreeMap<&'a str, Node<'a>>,
+    /// Those that stand below one that gathers them.
+    gathered: BTreeSet<&'a str>,
+    /// Ids by the node whose scope they are in.
+    within: BTreeMap<&'a str, Vec<&'a str>>,
+    order: BTreeMap<&'a str, usize>,
+}
+
+impl<'a> Shape<'a> {
+    fn of(workflow: &'a Value) -> Self {
+        let map = workflow.pointer("/status/nodes").and_then(Value::as_object);
+        let nodes: BTreeMap<&str, Node<'_>> =
+            map.into_iter().flatten().map(|(id, value)| (id.as_str(), Node { id, value })).collect();
+        let gathered = nodes.values().filter(|node| node.gathers()).flat_map(Node::children).collect();
+        let mut within: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for node in nodes.values() {
+            within.entry(node.text("boundaryID")).or_default().push(node.id);
+        }
+        let mut shape = Self { nodes, gathered, within, order: BTreeMap::new() };
+        shape.order = order(&shape.nodes, &shape.roots());
+        shape
+    }
+
+    fn roots(&self) -> Vec<&Node<'a>> {
+        let root = |node: &&Node<'_>| node.text("boundaryID").is_empty() && !self.gathered.contains(node.id);
+        let mut roots: Vec<&Node<'_>> = self.nodes.values().filter(root).collect();
+        roots.sort_by_key(|node| (node.text("startedAt"), node.text("name")));
+        roots
+    }
+
+    fn below(&self, node: &Node<'_>) -> Vec<&Node<'a>> {
+        let known = |id: &&str| self.nodes.get(*id);
+        let mut found: Vec<&Node<'_>> = if node.gathers() {
+            let gathered = node.children().filter(|id| self.gathered.contains(id));
+            gathered.filter_map(|id| known(&id)).collect()
+        } else {
+            let within = self.within.get(node.id).into_iter().flatten().filter_map(known);
+            within.filter(|n| n.text("type") != "StepGroup" && !self.gathered.contains(n.id)).collect()
+        };
+        let place = |node: &Node<'_>| self.order.get(node.id).copied().unwrap_or(usize::MAX);
+        found.sort_by_key(|node| (node.text("startedAt"), place(node), node.text("name")));
+        found
+    }
 }
 
 /// The nodes in the order in which they follow each other, for those that began in the same second.
@@ -119,9 +170,7 @@ fn order<'a>(nodes: &BTreeMap<&'a str, Node<'a>>, roots: &[&Node<'a>]) -> BTreeM
 }
 
 struct Drawing<'a> {
-    nodes: &'a BTreeMap<&'a str, Node<'a>>,
-    gathered: &'a BTreeSet<&'a str>,
-    order: &'a BTreeMap<&'a str, usize>,
+    shape: &'a Shape<'a>,
     notes: &'a Notes<'a>,
     now: Timestamp,
     paint: Paint,
@@ -143,7 +192,7 @@ impl Drawing<'_> {
             lasted(node.value, self.now),
             shorten(node.text("message"), 100),
         ]);
-        let children = self.below(node);
+        let children = self.shape.below(node);
         let rail = if children.is_empty() { "  " } else { "│ " };
         for note in self.notes.get(node.id).into_iter().flatten() {
             table.note(format!("{below}{rail}  {note}"));
@@ -153,25 +202,6 @@ impl Drawing<'_> {
             let (lead, deeper) = if last { ("└─", "  ") } else { ("├─", "│ ") };
             self.node(child, &format!("{below}{lead}"), &format!("{below}{deeper}"), table);
         }
-    }
-
-    fn below(&self, node: &Node<'_>) -> Vec<&Node<'_>> {
-        let mut found: Vec<&Node<'_>> = if node.gathers() {
-            node.children()
-                .filter_map(|id| self.nodes.get(id))
-                .filter(|n| self.gathered.contains(n.id))
-                .collect()
-        } else {
-            let inside = |other: &&Node<'_>| {
-                other.text("boundaryID") == node.id
-                    && other.text("type") != "StepGroup"
-                    && !self.gathered.contains(other.id)
-            };
-            self.nodes.values().filter(inside).collect()
-        };
-        let place = |node: &Node<'_>| self.order.get(node.id).copied().unwrap_or(usize::MAX);
-        found.sort_by_key(|node| (node.text("startedAt"), place(node), node.text("name")));
-        found
     }
 
     fn mark(&self, node: &Node<'_>) -> String {
@@ -252,6 +282,25 @@ mod tests {
         assert!(tree[1].starts_with("└─✖ a"), "{drawn}");
         assert!(tree[2].starts_with("  ├─✖ a(0)"), "{drawn}");
         assert!(tree[2].contains("120ms"), "{drawn}");
+    }
+
+    #[test]
+    fn what_is_told_of_nodes_follows_the_tree() {
+        let node = |name: &str, kind: &str, within: &str, children: Value| {
+            json!({"displayName": name, "name": name, "type": kind, "boundaryID": within, "children": children,
+                "startedAt": "2026-01-01T00:00:00Z"})
+        };
+        // By their ids they would come the other way round; the group of steps is not drawn.
+        let nodes = json!({"z": node("w", "Steps", "", json!(["y"])), "y": node("[0]", "StepGroup", "z", json!(["x"])),
+            "x": node("one", "Pod", "z", json!(["b"])), "b": node("[1]", "StepGroup", "z", json!(["a"])),
+            "a": node("two", "Pod", "z", json!([]))});
+        let workflow = json!({"metadata": {"name": "w"}, "status": {"nodes": nodes}});
+        let told = in_order(&workflow);
+        let names: Vec<&str> = told.iter().filter_map(|node| node["displayName"].as_str()).collect();
+        assert_eq!(names, ["w", "one", "two", "[1]", "[0]"]);
+        let drawn = draw(&workflow, Timestamp::UNIX_EPOCH, Paint(false));
+        assert!(drawn.find("one").unwrap() < drawn.find("two").unwrap(), "{drawn}");
+        assert_eq!(in_order(&json!({})), Vec::<&Value>::new());
     }
 
     #[test]
