@@ -14,7 +14,7 @@ const PAGES: [(&str, &str); 3] = [
 ];
 
 /// What concerns no pod, or is the step itself.
-const APART: [&str; 41] = [
+const APART: [&str; 40] = [
     "annotations",
     "args",
     "arguments",
@@ -51,7 +51,6 @@ const APART: [&str; 41] = [
     "templateDefaults",
     "templates",
     "timeout",
-    "ttlStrategy",
     "workflowMetadata",
     "workflowTemplateRef",
     // The manifest's own words for a launcher of ours.
@@ -60,7 +59,7 @@ const APART: [&str; 41] = [
 ];
 
 /// Options that are no member of a pod, and where it is shown what becomes of them.
-const ELSEWHERE: [(&str, &str); 9] = [
+const ELSEWHERE: [(&str, &str); 10] = [
     ("activeDeadlineSeconds", "kubernetes/written.rs"),
     ("daemon", "kubernetes/option.rs"),
     ("podDisruptionBudget", "kubernetes/option.rs"),
@@ -68,6 +67,7 @@ const ELSEWHERE: [(&str, &str); 9] = [
     ("podSpecPatch", "kubernetes/written.rs"),
     ("restartPolicy", "pods/template.yaml"),
     ("retryStrategy", "pods/written.rs"),
+    ("ttlStrategy", "service.rs"),
     ("volumeClaimGC", "service/ended.rs"),
     ("volumeClaimTemplates", "pods.rs"),
 ];

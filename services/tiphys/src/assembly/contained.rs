@@ -56,7 +56,7 @@ impl Opener for Pods {
             opened =
                 open(kubernetes::Config { namespaces: vec![namespace.clone()], ..self.config.clone() }).await;
         }
-        let opened = Arc::new(told(&self.config.health, kubernetes::PART, opened)?);
+        let opened = Arc::new(told(&self.config.health, self.config.part(), opened)?);
         // A launcher that was opened is the only one.
         let _ = self.routes.0.set(opened.clone());
         Ok(Some(opened))
@@ -134,7 +134,9 @@ pub(super) fn runner_source(args: &LaunchArgs) -> anyhow::Result<Option<kubernet
         return Ok(Some(kubernetes::RunnerSource::Image(kubernetes::RunnerImage {
             image: image.clone(),
             program: "/tiphys-runner".into(),
-            pull_policy: None,
+            // A node that has it asks no registry, whatever its tag is: not for each pod, and not for one that was brought
+            // there by hand.
+            pull_policy: Some("IfNotPresent".into()),
             volume: args.runner_volume.into(),
         })));
     }

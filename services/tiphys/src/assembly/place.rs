@@ -226,18 +226,20 @@ impl Surroundings<'_> {
         all.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
-    /// Reads the logs of steps, wherever they run, and starts none.
+    /// Reads the logs of steps, wherever they run, and starts none. Where it may not look at pods, `health` tells why.
     pub(crate) async fn reader(
         &self,
         store: Arc<dyn ArtifactStore>,
         clock: Arc<dyn Clock>,
         stop: CancellationToken,
+        health: &Health,
     ) -> anyhow::Result<Arc<dyn Launcher>> {
         let given = Given { store, clock, stop: stop.clone() };
         let contained: Option<Box<dyn Opener>> = match (self.args.launcher, self.cluster) {
             (LauncherChoice::Kubernetes, Some(cluster)) => {
                 let mut pods = self.pods(cluster, &given)?;
                 pods.config.only_reads = true;
+                pods.config.health = health.clone();
                 Some(Box::new(pods))
             }
             _ => self.contained(&given)?,

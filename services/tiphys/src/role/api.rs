@@ -76,11 +76,11 @@ impl Service<'_> {
             namespace: self.own.as_deref(),
             preferred: None,
             routes: RunnerRoutes::default(),
-            // The executor tells of it.
+            // Of an engine of containers the executor tells.
             health: Health::default(),
         };
         let store = assembly::artifacts(&self.data, catalog, false)?;
-        surroundings.reader(store, self.clock.clone(), self.stop.clone()).await
+        surroundings.reader(store, self.clock.clone(), self.stop.clone(), &self.health).await
     }
 
     fn passing_on(&self) -> anyhow::Result<Router> {

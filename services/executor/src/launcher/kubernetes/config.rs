@@ -53,7 +53,7 @@ pub struct Config {
     pub answer: Duration,
     /// A folder for what is on its way to the artifact store.
     pub scratch: PathBuf,
-    /// Where [`super::PART`] is told.
+    /// Where it is told whether the API server answers, under [`Config::part`].
     pub health: Health,
 }
 
@@ -130,6 +130,12 @@ impl Config {
             scratch,
             health: Health::default(),
         }
+    }
+
+    /// The part of health that tells whether the API server answers.
+    #[must_use]
+    pub const fn part(&self) -> &'static str {
+        if self.only_reads { super::watch::LOGS } else { super::PART }
     }
 }
 

@@ -23,11 +23,16 @@ use crate::launcher::{PodResult, PodState, PodVerdict};
 
 /// The name under which it is told whether the API server answers; it does not count.
 pub const PART: &str = "executor/kubernetes";
+/// The same, where only logs are read.
+pub(super) const LOGS: &str = "server/logs";
 /// A watch is renewed so often, in seconds: a connection that died in silence is noticed by then.
 const RENEW: u32 = 60;
 /// What is told while the API server is away.
 const AWAY: &str =
     "the pods of the cluster cannot be followed; they are started, and their ends are read, once they can";
+/// The same, where only logs are read.
+const LOGS_AWAY: &str =
+    "the pods of the cluster cannot be followed; the logs of those that are new cannot be read";
 /// While it is away it is asked so often whether it is back.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -46,7 +51,7 @@ impl Shared {
                 () = self.answers(&api), if away => {
                     away = false;
                     backoff.reset();
-                    self.config.health.ready(PART);
+                    self.config.health.ready(self.config.part());
                     continue;
                 }
                 () = self.tasks.stop().cancelled() => return,
@@ -57,7 +62,7 @@ impl Shared {
                     let done = matches!(event, Event::InitDone);
                     self.take(event, &mut found).await;
                     if let Some(listed) = listed.take_if(|_| done) {
-                        self.config.health.ready(PART);
+                        self.config.health.ready(self.config.part());
                         let _ = listed.send(());
                     }
                 }
@@ -67,8 +72,9 @@ impl Shared {
                     // One that only has to begin anew is well the next time.
                     if backoff.attempts() > 0 {
                         away = true;
-                        self.config.health.only_tell(PART);
-                        self.config.health.failing(PART, format!("{AWAY}: {why}"));
+                        let away = if self.config.only_reads { LOGS_AWAY } else { AWAY };
+                        self.config.health.only_tell(self.config.part());
+                        self.config.health.failing(self.config.part(), format!("{away}: {why}"));
                     }
                     self.pause(backoff.next_wait()).await;
                 }
