@@ -5,6 +5,7 @@ mod away;
 mod crowd;
 mod engine;
 mod node;
+mod separate;
 
 use std::collections::HashSet;
 
@@ -13,12 +14,12 @@ use serde_json::{Value, json};
 use tiphys_core::Timestamp;
 use tiphys_runner::pod::{Left, Report};
 use tiphys_runner::{Exit, Verdict};
-use tiphys_servers::docker::run;
+use tiphys_servers::docker::{Docker, run};
 use tiphys_servers::kubelet::{Fate, Kubelet, Stub};
 use tiphys_servers::kubernetes::{Kubernetes, Setup};
 use tiphys_tests::Server;
 
-use crowd::{Crowd, Stage, Word, every_result_is_there, patiently, phases};
+use crowd::{Crowd, Mortal, Stage, Word, every_result_is_there, patiently, phases};
 
 /// How many steps run when Tiphys is killed.
 const MANY: usize = 100;
@@ -33,7 +34,7 @@ struct Sight<'a> {
 }
 
 /// Kills Tiphys while a crowd starts and when all of it runs. Half of it ends while it is away. Gives the end of the workflow.
-fn killed_in_the_middle(stage: &mut Stage<'_>, workflow: &Value, sight: &Sight<'_>) -> Value {
+fn killed_in_the_middle<M: Mortal>(stage: &mut Stage<'_, M>, workflow: &Value, sight: &Sight<'_>) -> Value {
     let count = sight.count;
     stage.submit(workflow);
     patiently("some have begun", || ((sight.begun)() >= count / 4).then_some(()));
@@ -55,7 +56,12 @@ fn killed_in_the_middle(stage: &mut Stage<'_>, workflow: &Value, sight: &Sight<'
 }
 
 /// The same with steps that write files.
-fn killed_with(stage: &mut Stage<'_>, crowd: &Crowd, workflow: &Value, over: &dyn Fn() -> usize) {
+fn killed_with<M: Mortal>(
+    stage: &mut Stage<'_, M>,
+    crowd: &Crowd,
+    workflow: &Value,
+    over: &dyn Fn() -> usize,
+) {
     let (begun, say) = (|| crowd.begun(), |word| crowd.say(word));
     let sight = Sight { count: crowd.count, begun: &begun, say: &say, over };
     let end = killed_in_the_middle(stage, workflow, &sight);
@@ -83,17 +89,19 @@ fn a_hundred_containers_outlive_tiphys_and_none_runs_twice() {
     let (crowd, folder) = (Crowd::of(MANY), tempfile::tempdir().unwrap());
     let arguments = ["--launcher", "docker", "--trust-manifests"];
     let mut server = Server::with(folder.path(), &arguments, &[("DOCKER_HOST", &engine.host())]);
-    let over = || {
-        let exited = ["ps", "--all", "--quiet", "--filter", "status=exited"];
-        run(&mut engine.docker(&exited)).lines().count()
-    };
     let mut stage = Stage { server: &mut server, namespace: "default" };
-    killed_with(&mut stage, &crowd, &crowd.workflow("busybox:1", false), &over);
+    killed_with(&mut stage, &crowd, &crowd.workflow("busybox:1", false), &|| exited(&engine));
     let left = patiently("all is tidy", || {
         let all = run(&mut engine.docker(&["ps", "--all", "--quiet"]));
         all.is_empty().then_some(all)
     });
     assert_eq!(left, "");
+}
+
+/// How many containers have ended.
+fn exited(engine: &Docker) -> usize {
+    let exited = ["ps", "--all", "--quiet", "--filter", "status=exited"];
+    run(&mut engine.docker(&exited)).lines().count()
 }
 
 #[test]
@@ -172,6 +180,18 @@ impl Told {
         self.nodes.iter().filter(|node| node.node() == word.name()).for_each(Kubelet::release);
     }
 
+    /// Kills what runs a hundred of these pods: each has its result, and was made once.
+    fn outlive<M: Mortal>(&self, stage: &mut Stage<'_, M>) {
+        let namespace = stage.namespace;
+        let (begun, say) = (|| self.given().len(), |word| self.say(word));
+        let over = || ended_pods(&self.cluster, namespace);
+        let sight = Sight { count: MANY, begun: &begun, say: &say, over: &over };
+        let end = killed_in_the_middle(stage, &Self::workflow(MANY), &sight);
+        every_result_is_there(&end, MANY);
+        assert_eq!(created(&self.cluster, namespace).len(), MANY);
+        assert_eq!(self.given().into_iter().collect::<HashSet<_>>().len(), MANY);
+    }
+
     /// Pods that a node was given, each as often as it was.
     pub(crate) fn given(&self) -> Vec<String> {
         self.nodes.iter().flat_map(Kubelet::taken).map(|taken| taken.uid).collect()
@@ -207,12 +227,5 @@ fn a_hundred_pods_outlive_tiphys_and_none_is_made_twice() {
     let Some(told) = Told::new() else { return };
     let namespace = told.cluster.namespace();
     let mut server = told.dev(&namespace);
-    let mut stage = Stage { server: &mut server, namespace: &namespace };
-    let (begun, say) = (|| told.given().len(), |word| told.say(word));
-    let over = || ended_pods(&told.cluster, &namespace);
-    let sight = Sight { count: MANY, begun: &begun, say: &say, over: &over };
-    let end = killed_in_the_middle(&mut stage, &Told::workflow(MANY), &sight);
-    every_result_is_there(&end, MANY);
-    assert_eq!(created(&told.cluster, &namespace).len(), MANY);
-    assert_eq!(told.given().into_iter().collect::<HashSet<_>>().len(), MANY);
+    told.outlive(&mut Stage { server: &mut server, namespace: &namespace });
 }

@@ -16,6 +16,7 @@ mod objects;
 mod pods;
 mod queues;
 mod response;
+mod rights;
 mod scan;
 mod services;
 mod sidekick;

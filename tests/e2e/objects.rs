@@ -1,5 +1,6 @@
 //! Manifests and workflows as objects of a real cluster, for one process and for separate services.
 
+mod roles;
 mod separate;
 mod watched;
 

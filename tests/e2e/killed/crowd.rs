@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tiphys_tests::Server;
+use tiphys_tests::{Local, Server};
 
 /// What the steps wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,13 +135,47 @@ pub(crate) fn workflow(mut spec: Value) -> Value {
     json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "metadata": {"name": "crowd"}, "spec": spec})
 }
 
-/// A server, and the namespace in which it is spoken to.
-pub(crate) struct Stage<'s> {
-    pub(crate) server: &'s mut Server,
+/// What runs the steps, and may be killed while it does.
+pub(crate) trait Mortal {
+    /// Who answers for it.
+    fn server(&self) -> &Server;
+
+    /// Ends it without a goodbye, and starts it again after something was done.
+    fn die(&mut self, meanwhile: impl FnOnce());
+}
+
+impl Mortal for Server {
+    fn server(&self) -> &Server {
+        self
+    }
+
+    fn die(&mut self, meanwhile: impl FnOnce()) {
+        self.kill();
+        meanwhile();
+        self.run();
+    }
+}
+
+/// Of the separate services the executor.
+impl Mortal for Local {
+    fn server(&self) -> &Server {
+        self
+    }
+
+    fn die(&mut self, meanwhile: impl FnOnce()) {
+        self.kill("executor");
+        meanwhile();
+        assert_eq!(self.up(), ["executor"]);
+    }
+}
+
+/// Who runs the steps, and the namespace in which it is spoken to.
+pub(crate) struct Stage<'s, M = Server> {
+    pub(crate) server: &'s mut M,
     pub(crate) namespace: &'s str,
 }
 
-impl Stage<'_> {
+impl<M: Mortal> Stage<'_, M> {
     pub(crate) fn submit(&self, workflow: &Value) {
         let mut file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
         std::io::Write::write_all(&mut file, workflow.to_string().as_bytes()).unwrap();
@@ -149,24 +183,22 @@ impl Stage<'_> {
     }
 
     pub(crate) fn ok(&self, arguments: &[&str]) -> String {
-        self.server.ok(&[&["--namespace", self.namespace], arguments].concat())
+        self.server.server().ok(&[&["--namespace", self.namespace], arguments].concat())
     }
 
     pub(crate) fn get(&self, name: &str) -> Value {
-        self.server.json(&["--namespace", self.namespace, "get", name])
+        self.server.server().json(&["--namespace", self.namespace, "get", name])
     }
 
     /// The workflow once it is over.
     pub(crate) fn end_of(&self, name: &str) -> Value {
-        let _ = self.server.cli(&["--namespace", self.namespace, "wait", name, "--timeout", "5m"]);
+        let _ = self.server.server().cli(&["--namespace", self.namespace, "wait", name, "--timeout", "5m"]);
         self.get(name)
     }
 
     /// Restarts Tiphys without a goodbye, and does something while it is away.
     pub(crate) fn kill(&mut self, meanwhile: impl FnOnce()) {
-        self.server.kill();
-        meanwhile();
-        self.server.run();
+        self.server.die(meanwhile);
     }
 }
 
