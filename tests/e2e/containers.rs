@@ -7,7 +7,9 @@ use serde_json::Value;
 use tiphys_servers::Docker;
 use tiphys_servers::docker::run;
 use tiphys_tests::server::exchange;
-use tiphys_tests::{binary, root, until};
+use tiphys_tests::{Server, binary, root, until};
+
+use crate::scan;
 
 const ROLES: [&str; 6] = ["bus", "server", "eventsource", "sensor", "trigger", "executor"];
 const ALERT: &str = include_str!("falcosidekick/webhook.http");
@@ -152,4 +154,40 @@ fn each_service_is_a_container_and_may_be_killed() {
     set.compose(&["up", "-d", "--no-build"]);
     set.healthy();
     set.ended(11);
+}
+
+#[test]
+fn two_jobs_run_in_containers_of_the_images_that_their_pages_build() {
+    let Some(engine) = tiphys_servers::docker() else { return };
+    engine.import_public();
+    image(&engine);
+    // What the scanners are built of is on the net; without them the steps look for plain patterns.
+    let mut build = engine.docker(&["build", "--build-arg", "SCANNERS=tiphys", "-t", "tiphys-examples"]);
+    run(build.arg(root().join("examples")));
+    let host = engine.host();
+    // The files as they stand, and a server where containers reach it, as the pages say.
+    engine.within(|| {
+        let bridge = ["--launcher", "docker", "--host", tiphys_servers::docker::BRIDGE];
+        let server = |example: &str| {
+            let manifests = root().join("examples").join(example);
+            Server::with(&manifests, &bridge, &[("DOCKER_HOST", &host)])
+        };
+        let scanning = server("ticket-scan");
+        let body = scan::ticket("SEC-7");
+        let signature = scan::signed(&body);
+        assert_eq!(scan::post(&scanning, &body, &scan::demo("api-key"), &signature), 200);
+        let ended = &scanning.ended(1)[0];
+        let log = scanning.ok(&["logs", "@latest"]);
+        assert_eq!(ended["status"]["phase"], "Succeeded", "{log}");
+        assert!(log.contains("findings of SEC-7 published"), "{log}");
+        for secret in scan::secrets_of_the_fixture() {
+            assert!(!log.contains(&secret), "{secret} in the logs");
+        }
+        drop(scanning);
+
+        let collecting = server("asset-inventory");
+        collecting.ok(&["cron", "run", "asset-inventory", "--wait"]);
+        let log = collecting.ok(&["logs", "@latest"]);
+        assert!(log.contains("7 new, 0 seen before"), "{log}");
+    });
 }

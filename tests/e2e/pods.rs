@@ -11,9 +11,16 @@ use tiphys_servers::docker::run;
 use tiphys_servers::kubernetes::{self, Kubernetes};
 use tiphys_tests::{Server, binary, others, root, until};
 
-use crate::scan;
+use crate::cluster::Eyes;
+use crate::{rights, scan};
 
-/// What the images of the examples hold: a shell and its tools, `tiphys`, the runner, and the fixtures.
+/// Both images, which these tests make without a registry.
+pub(crate) const IMAGES: [&str; 2] = ["tiphys:latest", "tiphys-examples:latest"];
+/// The image that pods take the runner from.
+pub(crate) const RUNNER: &str = "docker.io/library/tiphys:latest";
+
+/// What the images of `deploy/images/Dockerfile` and `examples/Dockerfile` hold, without scanners: a shell and its tools, `tiphys`, the
+/// runner, and the fixtures.
 pub(crate) fn system(folder: &Path) {
     kubernetes::busybox_folder(folder);
     std::fs::create_dir_all(folder.join("tmp/shared")).unwrap();
@@ -50,7 +57,7 @@ pub(crate) fn cluster() -> Option<&'static Kubernetes> {
     READY.call_once(|| {
         let folder = tempfile::tempdir().unwrap();
         system(folder.path());
-        for name in ["debian:12-slim", "example/detect-secrets:1", "example/ripsecrets:1", "tiphys:latest"] {
+        for name in IMAGES {
             cluster.import_folder(name, folder.path(), &settings());
         }
     });
@@ -62,7 +69,7 @@ pub(crate) fn dev(cluster: &Kubernetes, namespace: &str, manifests: &Path, more:
     let kubeconfig = cluster.kubeconfig();
     let kubeconfig = kubeconfig.to_str().unwrap();
     let own = ["--launcher", "kubernetes", "--kubeconfig", kubeconfig, "--namespace", namespace];
-    let runner = ["--runner-image", "docker.io/library/debian:12-slim"];
+    let runner = ["--runner-image", RUNNER];
     Server::with(manifests, &[&own[..], &runner, more].concat(), &[])
 }
 
@@ -209,13 +216,45 @@ fn the_pod_that_an_alert_names_is_gone_and_one_of_its_name_that_came_since_is_no
     let mut late = alert(&offender);
     late["uuid"] = json!("late");
     post(&late);
-    assert_eq!(newest(&server, &argo, 2)["status"]["phase"], "Failed");
+    let second = newest(&server, &argo, 2);
+    assert_eq!(second["status"]["phase"], "Failed", "{second:#}");
+    let told = log(&server, &argo);
+    assert!(told.contains("not deleted: ") && told.contains(&offender), "{told}");
     let spared = runtime.block_on(pods.get("cart")).unwrap();
     assert!(spared.metadata.deletion_timestamp.is_none());
+    may_delete_pods_and_nothing_else(cluster, &argo, &shop);
+}
+
+/// Who ran the step may look at and delete pods of the shop; all else is refused.
+fn may_delete_pods_and_nothing_else(cluster: &Kubernetes, argo: &str, shop: &str) {
+    let eyes = Eyes::on(cluster);
+    let user = format!("system:serviceaccount:{argo}:falco-pod-delete");
+    let may = |verb: &str, resource: &str, namespace: &str| {
+        rights::may(&eyes, &user, &json!({"verb": verb, "resource": resource, "namespace": namespace}))
+    };
+    assert!(may("get", "pods", shop) && may("delete", "pods", shop));
+    for (verb, resource, namespace) in [
+        ("list", "pods", shop),
+        ("watch", "pods", shop),
+        ("create", "pods", shop),
+        ("update", "pods", shop),
+        ("patch", "pods", shop),
+        ("deletecollection", "pods", shop),
+        ("create", "pods/exec", shop),
+        ("get", "pods/log", shop),
+        ("get", "secrets", shop),
+        ("delete", "configmaps", shop),
+        ("get", "pods", argo),
+        ("delete", "pods", argo),
+        ("delete", "pods", "default"),
+        ("delete", "pods", "kube-system"),
+    ] {
+        assert!(!may(verb, resource, namespace), "{verb} {resource} in {namespace}");
+    }
 }
 
 /// A plain step and one with the runner, whose pods go when told so.
-fn two_steps(folder: &Path, name: &str, gc: &str) -> String {
+pub(crate) fn two_steps(folder: &Path, name: &str, gc: &str) -> String {
     let text = format!(
         "apiVersion: argoproj.io/v1alpha1
 kind: Workflow

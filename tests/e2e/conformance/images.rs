@@ -27,6 +27,7 @@ const IMAGES: [Image; 3] = [
             "alpine:3.7",
             "alpine:3.6",
             "debian:latest",
+            "debian:12-slim",
             "debian:9.1",
             "debian:8.9",
             "ubuntu:17.10",
@@ -42,10 +43,6 @@ const IMAGES: [Image; 3] = [
 ];
 
 const ARGOSAY: &str = "argoproj/argosay:v2";
-
-/// Images of our own examples, beside `debian:12-slim`.
-const TOOLS: [&str; 4] =
-    ["debian:12-slim", "example/detect-secrets:1", "example/ripsecrets:1", "tiphys:latest"];
 
 const PROGRAMS: [(&str, &str); 5] = [
     (
@@ -115,7 +112,7 @@ pub(super) fn to_engine(engine: &Docker) {
     let mut changes = vec![format!("ENTRYPOINT {}", settings["Entrypoint"])];
     let environment = settings["Env"].as_array().into_iter().flatten().filter_map(Value::as_str);
     changes.extend(environment.map(|variable| format!("ENV {variable}")));
-    import(engine, tools.path(), &TOOLS, &changes);
+    import(engine, tools.path(), &pods::IMAGES, &changes);
 }
 
 fn import(engine: &Docker, folder: &Path, names: &[&str], changes: &[String]) {

@@ -13,7 +13,10 @@ use std::time::Duration;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tempfile::TempDir;
 
-use crate::{missing, program, tools, until};
+use crate::{forbidden, missing, program, tools, until};
+
+/// Where the engine's usual network has its address: there containers reach what is started within.
+pub const BRIDGE: &str = "172.30.99.1";
 
 /// A running engine.
 #[derive(Debug)]
@@ -49,8 +52,9 @@ pub fn docker_with(arguments: &[&str]) -> Option<Docker> {
         return None;
     }
     if !may_have_networks() {
-        eprintln!(
-            "SKIPPED: this machine lets not even root make a network namespace, so no engine can run on it"
+        forbidden(
+            "no Docker engine can run here: not even root may make a network namespace. Run the tests on a machine, or in a \
+             container with CAP_SYS_ADMIN",
         );
         return None;
     }
@@ -276,7 +280,7 @@ fn launch(shell: &mut Command, folder: &Path, arguments: &[String]) -> Child {
         .args(["-c", script, "dockerd"])
         .args(["--host", &format!("unix://{}", socket(folder).display())])
         .args(["--data-root", &at("data"), "--exec-root", &at("exec"), "--pidfile", &at("pid")])
-        .args(["--bip", "172.30.99.1/24", "--dns", "127.0.0.1", "--log-level", "warn"])
+        .args(["--bip", &format!("{BRIDGE}/24"), "--dns", "127.0.0.1", "--log-level", "warn"])
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(log.try_clone().expect("a log"))
