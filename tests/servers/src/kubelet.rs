@@ -57,6 +57,9 @@ pub struct Taken {
 }
 
 impl Stub {
+    /// What its thread is called, so that a bench can tell what it takes.
+    pub const THREAD: &'static str = "stub-kubelet";
+
     /// A node with a name, to which the scheduler gives pods.
     #[must_use]
     pub fn new(node: &str) -> Self {
@@ -90,7 +93,9 @@ impl Stub {
                 tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async { work.run(&client(&config)).await });
         };
-        Kubelet { node, released: Some(released), taken, thread: Some(std::thread::spawn(run)) }
+        let thread = std::thread::Builder::new().name(Self::THREAD.to_owned());
+        let thread = thread.spawn(run).expect("a thread");
+        Kubelet { node, released: Some(released), taken, thread: Some(thread) }
     }
 }
 

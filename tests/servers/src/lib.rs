@@ -1,5 +1,5 @@
 //! Servers of others for tests, as `tests/run` installs them: on a port and in a folder that nobody else has, killed
-//! when dropped. One that is missing makes a test fail under CI, and is skipped loudly elsewhere.
+//! when dropped. One that is missing makes a test fail under CI, and is skipped loudly elsewhere: `tests/run` lists what was skipped.
 #![expect(clippy::expect_used, reason = "a test that cannot start its server has failed")]
 
 pub mod azurite;
@@ -28,6 +28,7 @@ pub use sqs::{ElasticMq, Moto, elasticmq, moto, moto_with_keys};
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -42,8 +43,32 @@ const PORTS: Range<u16> = 20_000..32_000;
 /// # Panics
 /// Under CI.
 pub fn missing(what: &str) {
-    assert!(std::env::var_os("CI").is_none(), "{what} is missing; `tests/run` installs it");
-    eprintln!("SKIPPED: {what} is missing; `tests/run` installs it");
+    forbidden(&format!("{what} is missing; `tests/run` installs it"));
+}
+
+/// Says that a test may not run here, where nothing that could be installed helps.
+///
+/// # Panics
+/// Under CI.
+pub fn forbidden(why: &str) {
+    assert!(std::env::var_os("CI").is_none(), "{why}");
+    skipped(why);
+}
+
+/// Says that a test is left out, under CI too. Of a test that passes nobody sees what it prints, so it is also written into the file that
+/// `TIPHYS_TEST_SKIPPED` names: suite, test and why, with tabs between.
+pub fn skipped(why: &str) {
+    eprintln!("SKIPPED: {why}");
+    let Some(list) = std::env::var_os("TIPHYS_TEST_SKIPPED") else { return };
+    let program = std::env::current_exe().unwrap_or_default();
+    let suite = program.file_stem().unwrap_or_default().to_string_lossy();
+    // Cargo puts a hash behind the name.
+    let suite = suite.rsplit_once('-').map_or(&*suite, |(name, _)| name);
+    let thread = std::thread::current();
+    let line = format!("{suite}\t{}\t{why}\n", thread.name().unwrap_or("a test"));
+    let list = std::fs::File::options().create(true).append(true).open(list);
+    // One write, as tests run at the same time.
+    let _ = list.and_then(|mut list| list.write_all(line.as_bytes()));
 }
 
 /// The folder of tools that `tests/run` fills.

@@ -12,7 +12,11 @@ use super::keys::{Authority, write_token_keys};
 use super::node::{self, NODE, Node};
 use super::parts::{Part, Parts};
 use super::{Kubernetes, Running, ask, audit, image};
-use crate::{free_port, missing, program};
+use crate::{free_port, missing, program, skipped};
+
+/// A kubelet is not to be had everywhere; the API server is, and its tests run everywhere.
+const NO_NODE: &str =
+    "no node of Kubernetes can run here: not even root may make namespaces. Real pods are not tested";
 
 const CONTROL_PLANE: [Part; 4] = [Part::Etcd, Part::ApiServer, Part::ControllerManager, Part::Scheduler];
 
@@ -74,7 +78,7 @@ impl Setup {
             return None;
         }
         if self.node && !may_have_namespaces() {
-            eprintln!("SKIPPED: this machine lets not even root make namespaces, so no node can run on it");
+            skipped(NO_NODE);
             return None;
         }
         let folder = tempfile::tempdir().expect("a folder").keep();
