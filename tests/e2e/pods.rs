@@ -1,5 +1,6 @@
 //! The three jobs in pods: `tiphys dev --launcher kubernetes` on a real cluster with a node.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -23,7 +24,11 @@ pub(crate) const RUNNER: &str = "docker.io/library/tiphys:latest";
 /// runner, and the fixtures.
 pub(crate) fn system(folder: &Path) {
     kubernetes::busybox_folder(folder);
-    std::fs::create_dir_all(folder.join("tmp/shared")).unwrap();
+    let mode = |mode| std::fs::Permissions::from_mode(mode);
+    // Who is not root sees what is in it, and may write where the image has its working folder.
+    std::fs::set_permissions(folder, mode(0o755)).unwrap();
+    std::fs::create_dir(folder.join("data")).unwrap();
+    std::fs::set_permissions(folder.join("data"), mode(0o777)).unwrap();
     let program = folder.join("bin/tiphys");
     run(Command::new("strip").arg("-o").arg(&program).arg(binary()));
     run(Command::new(&program).args(["tool", "runner"]).arg(folder.join("tiphys-runner")));
@@ -44,10 +49,13 @@ pub(crate) fn system(folder: &Path) {
     ["ticket-scan/fixtures", "asset-inventory/recorded"].into_iter().for_each(copied);
 }
 
-/// How such an image is run.
-pub(crate) fn settings() -> Value {
-    json!({"Entrypoint": ["tiphys"],
-        "Env": ["PATH=/bin", "TIPHYS_MANIFESTS=/examples", "TIPHYS_SHARED=/tmp/shared"]})
+/// How one of [`IMAGES`] is run: as those files say, by a user who is not root.
+pub(crate) fn settings(name: &str) -> Value {
+    let mut variables = vec!["PATH=/bin"];
+    if name.starts_with("tiphys-examples") {
+        variables.extend(["TIPHYS_MANIFESTS=/examples", "TIPHYS_SHARED=/tmp/shared"]);
+    }
+    json!({"Entrypoint": ["tiphys"], "User": "10001:10001", "WorkingDir": "/data", "Env": variables})
 }
 
 /// A cluster with the images of the examples.
@@ -58,7 +66,7 @@ pub(crate) fn cluster() -> Option<&'static Kubernetes> {
         let folder = tempfile::tempdir().unwrap();
         system(folder.path());
         for name in IMAGES {
-            cluster.import_folder(name, folder.path(), &settings());
+            cluster.import_folder(name, folder.path(), &settings(name));
         }
     });
     Some(cluster)

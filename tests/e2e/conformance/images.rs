@@ -108,11 +108,15 @@ pub(super) fn to_engine(engine: &Docker) {
     }
     let tools = tempfile::tempdir().unwrap();
     pods::system(tools.path());
-    let settings = pods::settings();
-    let mut changes = vec![format!("ENTRYPOINT {}", settings["Entrypoint"])];
-    let environment = settings["Env"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    changes.extend(environment.map(|variable| format!("ENV {variable}")));
-    import(engine, tools.path(), &pods::IMAGES, &changes);
+    for name in pods::IMAGES {
+        let settings = pods::settings(name);
+        let text = |key: &str| settings[key].as_str().unwrap().to_owned();
+        let mut changes = vec![format!("ENTRYPOINT {}", settings["Entrypoint"])];
+        changes.extend([format!("USER {}", text("User")), format!("WORKDIR {}", text("WorkingDir"))]);
+        let environment = settings["Env"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        changes.extend(environment.map(|variable| format!("ENV {variable}")));
+        import(engine, tools.path(), &[name], &changes);
+    }
 }
 
 fn import(engine: &Docker, folder: &Path, names: &[&str], changes: &[String]) {
