@@ -6,6 +6,8 @@
 mod again;
 #[path = "docker/life.rs"]
 mod life;
+#[path = "docker/limits.rs"]
+mod limits;
 #[path = "docker/parts.rs"]
 mod parts;
 #[path = "docker/registry.rs"]

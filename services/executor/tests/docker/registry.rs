@@ -152,6 +152,13 @@ async fn an_image_is_pulled_with_what_the_manifest_names() {
         "{told:?}"
     );
 
+    // It is here now. Only who wants it anew asks the registry, and is a stranger there.
+    let pod = host.pod_of("kept", json!({ "image": image }));
+    assert_eq!(run.through(&pod).await.verdict, PodVerdict::Succeeded);
+    let pod = host.pod_of("anew", json!({ "image": image, "imagePullPolicy": "Always" }));
+    let result = run.through(&pod).await;
+    assert!(result.message.starts_with(&format!("ErrImagePull: image {image}: ")), "{result:?}");
+
     let pod = host.pod_of("other", json!({ "image": format!("{registry}/team/tool:2") }));
     run.launcher.start(&pod, secrets).await.unwrap();
     let result = run.end_of(&pod.key).await;
