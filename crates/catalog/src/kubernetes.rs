@@ -32,7 +32,7 @@ use tracing::info;
 use crate::change::between;
 use crate::error::CatalogError;
 use crate::handle::{Catalog, Feeder};
-pub use workflows::{Brief, Shown, WORKFLOW, WorkflowObjects};
+pub use workflows::{Brief, Shown, WORKFLOW, WorkflowObjects, workflow_of};
 
 /// The name under which readiness is told.
 pub const PART: &str = "catalog-kubernetes";

@@ -2,6 +2,12 @@
 #![cfg(feature = "kubernetes")]
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "resource/again.rs"]
+mod again;
+#[path = "resource/meant.rs"]
+mod meant;
+#[path = "resource/owner.rs"]
+mod owner;
 #[path = "resource/stage.rs"]
 mod stage;
 

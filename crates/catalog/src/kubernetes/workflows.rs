@@ -27,7 +27,7 @@ use tiphys_manifest::Kind;
 use tracing::{debug, info};
 
 use super::{GRACE, Shared};
-pub use mirror::WORKFLOW;
+pub use mirror::{WORKFLOW, workflow_of};
 
 /// What is shared among processes.
 const WORK: &str = "workflow-objects";

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use kube::Client;
-use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, DynamicObject};
 use serde_json::{Value, json};
 use tiphys_core::{PodKey, SystemClock};
@@ -14,8 +14,8 @@ use tiphys_executor::artifact::LocalStore;
 use tiphys_executor::launcher::resource::{Action, Manifest, Merge, ResourceLauncher, ResourceSpec};
 use tiphys_executor::launcher::{LaunchError, Launcher, PodResult, PodSpec, PodState, Secrets};
 use tiphys_kit::CancellationToken;
-use tiphys_kit::kubernetes::{Cluster, Settings};
-use tiphys_servers::Kubernetes;
+use tiphys_kit::kubernetes::{Cluster, Objects, Settings};
+use tiphys_servers::{Flaky, Kubernetes};
 use tokio::sync::mpsc;
 
 /// Longer than anything takes, on the slowest machine.
@@ -136,6 +136,10 @@ impl Stage {
         found.map(|object| serde_json::to_value(object).unwrap())
     }
 
+    pub(crate) async fn delete(&self, plural: &str, name: &str) {
+        self.api(plural).delete(name, &DeleteParams::default()).await.unwrap();
+    }
+
     pub(crate) async fn merge(&self, plural: &str, name: &str, patch: Value) {
         self.api(plural).patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
     }
@@ -185,10 +189,38 @@ impl Stage {
         uid
     }
 
+    /// The pods of the namespace, as the launchers see them.
+    pub(crate) async fn pods(&self) -> Objects {
+        let resource = self.acting.resource("v1", "Pod").await.unwrap();
+        self.acting.objects(&resource, &self.namespace)
+    }
+
+    /// The same through an API server that misbehaves.
+    pub(crate) async fn pods_through(&self, flaky: &Flaky) -> Objects {
+        let cluster = self.through(flaky).await;
+        let resource = cluster.resource("v1", "Pod").await.unwrap();
+        cluster.objects(&resource, &self.namespace)
+    }
+
     pub(crate) fn run(&self) -> Run {
+        self.run_in(self.acting.clone())
+    }
+
+    /// A launcher that asks an API server that misbehaves.
+    pub(crate) async fn run_through(&self, flaky: &Flaky) -> Run {
+        self.run_in(self.through(flaky).await)
+    }
+
+    async fn through(&self, flaky: &Flaky) -> Cluster {
+        let accounts = format!("{}/worker*", self.namespace).parse().unwrap();
+        let settings = Settings { kubeconfig: Some(flaky.kubeconfig()), context: None, accounts };
+        Cluster::open(settings).await.unwrap()
+    }
+
+    fn run_in(&self, cluster: Cluster) -> Run {
         let store = Arc::new(LocalStore::open(self.folder.path()).unwrap());
         let stop = CancellationToken::new();
-        let launcher = ResourceLauncher::new(self.acting.clone(), store, Arc::new(SystemClock), stop.clone());
+        let launcher = ResourceLauncher::new(cluster, store, Arc::new(SystemClock), stop.clone());
         let changes = launcher.changes().unwrap();
         Run { launcher, changes, namespace: self.namespace.clone(), stop }
     }
@@ -198,6 +230,13 @@ impl Run {
     pub(crate) async fn start(&self, name: &str, spec: &ResourceSpec) -> Result<PodKey, LaunchError> {
         let pod = self.pod(name, spec);
         self.launcher.start(&pod, Secrets::default()).await.map(|()| pod.key)
+    }
+
+    /// As a step of the workflow of this uid.
+    pub(crate) async fn start_of(&self, workflow_uid: &str, name: &str, spec: &ResourceSpec) -> PodKey {
+        let pod = PodSpec { workflow_uid: workflow_uid.into(), ..self.pod(name, spec) };
+        self.launcher.start(&pod, Secrets::default()).await.unwrap();
+        pod.key
     }
 
     pub(crate) async fn start_until(&self, name: &str, spec: &ResourceSpec, limit: Duration) -> PodKey {

@@ -21,8 +21,10 @@ const OURS: &str = "tiphys";
 /// Metadata that would have the API server do something with the object.
 const EFFECTIVE_METADATA: [&str; 3] = ["ownerReferences", "finalizers", "deletionTimestamp"];
 
-/// The uid of the workflow that an object was made for. A copy of it under another name was made for none.
-pub(super) fn workflow_of(object: &Value) -> Option<&str> {
+/// The uid of the workflow that an object was made for. A copy of it under another name was made for none, and an object that
+/// was submitted has its workflow's own uid.
+#[must_use]
+pub fn workflow_of(object: &Value) -> Option<&str> {
     let metadata = &object["metadata"];
     let mut parts = metadata["annotations"][WORKFLOW].as_str()?.splitn(3, '/');
     let same = |field: &str, part: Option<&str>| metadata[field].as_str() == part;

@@ -1,6 +1,7 @@
 //! One action, so that doing it again changes nothing.
 
 use serde_json::{Value, json};
+use tiphys_catalog::kubernetes::workflow_of;
 use tiphys_kit::kubernetes::{Account, Cluster, Deletion, Failure, Objects, PatchKind, Removal};
 
 use super::pods::Log;
@@ -248,11 +249,14 @@ impl Act<'_> {
             Err(Failure::Missing(_)) => None,
             Err(failure) => return Err(failure),
         };
-        let is_same = live.is_some_and(|live| live["metadata"]["uid"] == pod.workflow_uid.as_str());
-        if !is_same || target.namespace != pod.namespace {
+        // An object that was made to show the workflow has a uid of its own.
+        let uid = |live: &Value| live["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
+        let of = |live: &Value| workflow_of(live).map_or_else(|| uid(live), str::to_owned);
+        let owner = live.filter(|live| of(live) == pod.workflow_uid && target.namespace == pod.namespace);
+        let Some(owner) = owner.as_ref().map(uid) else {
             self.log.say("no owner reference: the workflow is no object of that namespace".into());
             return Ok(());
-        }
+        };
         let owners = &mut object["metadata"]["ownerReferences"];
         if !owners.is_array() {
             *owners = json!([]);
@@ -262,7 +266,7 @@ impl Act<'_> {
                 "apiVersion": "argoproj.io/v1alpha1",
                 "kind": "Workflow",
                 "name": pod.workflow,
-                "uid": pod.workflow_uid,
+                "uid": owner,
                 "controller": true,
                 "blockOwnerDeletion": true,
             }));
