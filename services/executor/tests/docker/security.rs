@@ -1,7 +1,9 @@
 //! What a container may do.
 
 use serde_json::json;
-use tiphys_executor::launcher::{ArtifactSource, InputArtifact, LaunchError, PodSpec, PodVerdict};
+use tiphys_executor::launcher::{
+    ArtifactSource, InputArtifact, LaunchError, PodOptions, PodSpec, PodVerdict,
+};
 
 use crate::support::{Host, IMAGE};
 
@@ -48,6 +50,51 @@ async fn one_setting_restricts_all() {
     pod.container["securityContext"] = json!({ "capabilities": { "add": ["CHOWN"] } });
     let error = run.try_start(&pod).await.unwrap_err();
     assert!(matches!(&error, LaunchError::NotAllowed(text) if text.contains("CHOWN")), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_setting_restricts_the_containers_around_the_main_one() {
+    let Some(mut host) = Host::new() else { return };
+    host.config.restricted = true;
+    // So that it is this setting and no other that counts.
+    host.config.trust_manifests = true;
+    let mut run = host.run().await;
+    let part = |name: &str, seconds: u32| {
+        let script = format!("({LOOK}) > /shelf/part; mv /shelf/part /shelf/{name}; sleep {seconds}");
+        json!({ "name": name, "image": IMAGE, "command": ["sh", "-c", script],
+            "volumeMounts": [{ "name": "work", "mountPath": "/shelf" }] })
+    };
+    let script = "while [ ! -e /shelf/beside ]; do sleep 0.1; done; cat /shelf/before /shelf/beside";
+    let mut pod = host.pod("parts", script);
+    pod.container["volumeMounts"] = json!([{ "name": "work", "mountPath": "/shelf" }]);
+    pod.grace = std::time::Duration::from_secs(1);
+    pod.pod = PodOptions {
+        spec: serde_json::from_value(json!({
+            "volumes": [{ "name": "work", "emptyDir": {} }],
+            "initContainers": [part("before", 0)],
+        }))
+        .unwrap(),
+        sidecars: vec![part("beside", 1000)],
+        ..PodOptions::default()
+    };
+    assert_eq!(run.through(&pod).await.message, "");
+    let each = ["CapEff:\t0000000000000000", "NoNewPrivs:\t1", "0", "0", "temporary"];
+    assert_eq!(run.texts(&pod.key).await, [each, each].concat());
+    for place in ["initContainers", "sidecars"] {
+        let mut pod = host.pod(place, "true");
+        let mut asks = part("before", 0);
+        asks["securityContext"] = json!({ "privileged": true });
+        asks.as_object_mut().unwrap().remove("volumeMounts");
+        match place {
+            "sidecars" => pod.pod.sidecars = vec![asks],
+            place => drop(pod.pod.spec.insert(place.into(), json!([asks]))),
+        }
+        let error = run.try_start(&pod).await.unwrap_err();
+        assert!(
+            matches!(&error, LaunchError::NotAllowed(text) if text.contains("securityContext.privileged")),
+            "{place}: {error}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
