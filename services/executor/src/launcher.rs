@@ -338,15 +338,6 @@ pub enum Fetched {
     Folder,
 }
 
-/// What a signed URL allows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Signed {
-    /// GET.
-    Get,
-    /// PUT.
-    Put,
-}
-
 /// Artifacts, by key: one of the executor's own folder, or the text of a [`crate::artifact::Location`], which names
 /// another store. Steps hold no keys to stores; who has the store gives them what they need.
 #[async_trait]
@@ -360,14 +351,4 @@ pub trait ArtifactStore: Send + Sync + 'static {
     async fn fetch(&self, key: &str, place: PathBuf) -> Result<Fetched, LaunchError>;
     /// Forgets a key and everything below it.
     async fn remove(&self, prefix: &str) -> Result<(), LaunchError>;
-    /// A URL that lets whoever has it read or write this key until `lifetime` is over. `None`: its store has no such
-    /// thing, and content goes through the executor.
-    async fn signed(
-        &self,
-        _key: &str,
-        _what: Signed,
-        _lifetime: Duration,
-    ) -> Result<Option<String>, LaunchError> {
-        Ok(None)
-    }
 }

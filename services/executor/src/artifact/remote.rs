@@ -4,17 +4,15 @@ mod open;
 
 use std::path::{Component, Path as FilePath, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use object_store::path::Path;
-use object_store::signer::Signer;
 use object_store::{Error, GetResult, ObjectStore, ObjectStoreExt, WriteMultipart};
 use tiphys_runner::archive::Limits;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::folder::{self, Entry};
-use crate::launcher::{Fetched, LaunchError, Signed};
+use crate::launcher::{Fetched, LaunchError};
 
 pub(super) use open::Opening;
 
@@ -33,7 +31,6 @@ const FILES: usize = 8;
 #[derive(Debug)]
 pub(super) struct Remote {
     store: Arc<dyn ObjectStore>,
-    signer: Arc<dyn Signer>,
     /// As it is called in messages.
     shown: String,
     /// What its owner should look at when it refuses.
@@ -205,21 +202,6 @@ impl Remote {
             }
         }
         Ok(())
-    }
-
-    /// A URL for one key and one verb.
-    pub(super) async fn signed(
-        &self,
-        key: &str,
-        what: Signed,
-        lifetime: Duration,
-    ) -> Result<Option<String>, LaunchError> {
-        let method = match what {
-            Signed::Get => reqwest::Method::GET,
-            Signed::Put => reqwest::Method::PUT,
-        };
-        let url = self.signer.signed_url(method, &Self::path(key)?, lifetime).await;
-        url.map(|url| Some(url.into())).map_err(|error| self.told(key, &error))
     }
 }
 

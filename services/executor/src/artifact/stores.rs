@@ -2,7 +2,6 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -12,7 +11,7 @@ use super::git;
 use super::local::LocalStore;
 use super::location::{Location, Place};
 use super::secrets::Secrets;
-use crate::launcher::{ArtifactStore, Fetched, LaunchError, Signed};
+use crate::launcher::{ArtifactStore, Fetched, LaunchError};
 use crate::scratch::Scratch;
 
 /// What whoever runs the executor decides about stores.
@@ -119,17 +118,6 @@ impl ArtifactStore for Stores {
         let snapshot = self.catalog.snapshot();
         self.remove_from(&location, secrets(&location, &snapshot)).await
     }
-
-    async fn signed(
-        &self,
-        key: &str,
-        what: Signed,
-        lifetime: Duration,
-    ) -> Result<Option<String>, LaunchError> {
-        let Some(location) = place(key)? else { return Ok(None) };
-        let snapshot = self.catalog.snapshot();
-        self.signed_at(&location, secrets(&location, &snapshot), what, lifetime).await
-    }
 }
 
 /// Something on its way, removed when it has passed.
@@ -209,22 +197,6 @@ impl Stores {
             }
         }
     }
-
-    async fn signed_at(
-        &self,
-        location: &Location,
-        secrets: Secrets<'_>,
-        what: Signed,
-        lifetime: Duration,
-    ) -> Result<Option<String>, LaunchError> {
-        match &location.place {
-            Place::Http(_) | Place::Git(_) => Ok(None),
-            place => {
-                let remote = self.open.remote(place, secrets, self.settings.own_identity).await?;
-                remote.signed(place.key(), what, lifetime).await
-            }
-        }
-    }
 }
 
 #[cfg(not(feature = "stores"))]
@@ -238,16 +210,6 @@ impl Stores {
     }
 
     async fn remove_from(&self, _: &Location, _: Secrets<'_>) -> Result<(), LaunchError> {
-        Err(not_built())
-    }
-
-    async fn signed_at(
-        &self,
-        _: &Location,
-        _: Secrets<'_>,
-        _: Signed,
-        _: Duration,
-    ) -> Result<Option<String>, LaunchError> {
         Err(not_built())
     }
 }

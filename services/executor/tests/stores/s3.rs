@@ -1,9 +1,7 @@
 //! S3, as moto speaks it.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
-use tiphys_executor::launcher::{ArtifactStore, Signed};
+use tiphys_executor::launcher::ArtifactStore;
 use tiphys_servers::{moto, moto_with_keys};
 
 use crate::contract;
@@ -27,23 +25,6 @@ async fn a_bucket_holds_the_contract() {
     make_bucket(&server.url()).await;
     let host = Host::new(&KEYS);
     contract::hold(&host, |key| at("s3", &place(&server.url(), key))).await;
-}
-
-#[tokio::test]
-async fn who_has_a_signed_url_needs_no_keys() {
-    let Some(server) = moto() else { return };
-    make_bucket(&server.url()).await;
-    let host = Host::new(&KEYS);
-    let key = at("s3", &place(&server.url(), "wf/pod/a"));
-    let signed = async |what| host.stores.signed(&key, what, Duration::from_secs(60)).await.unwrap().unwrap();
-    let put = signed(Signed::Put).await;
-    assert!(put.contains("X-Amz-Expires=60") && !put.contains("test-secret-key"), "{put}");
-    let client = reqwest::Client::new();
-    assert!(client.put(put).body("by url").send().await.unwrap().status().is_success());
-    assert_eq!(host.text(&key).await.unwrap(), "by url");
-    let got = client.get(signed(Signed::Get).await).send().await.unwrap().text().await.unwrap();
-    assert_eq!(got, "by url");
-    assert_eq!(host.stores.signed("team/wf/a", Signed::Get, Duration::from_secs(60)).await.unwrap(), None);
 }
 
 /// Keys of a user of moto, who may do everything in S3: three requests.

@@ -118,13 +118,12 @@ impl<'p> Opening<'p> {
         opened_by: Option<&SecretKey>,
     ) -> Result<Remote, LaunchError>
     where
-        S: object_store::ObjectStore + object_store::signer::Signer,
+        S: object_store::ObjectStore,
     {
-        let built = Arc::new(built.map_err(|error| self.wrong(super::deepest(&error)))?);
+        let built = built.map_err(|error| self.wrong(super::deepest(&error)))?;
         let opened_by = opened_by.filter(|_| !self.is_own());
         Ok(Remote {
-            store: built.clone(),
-            signer: built,
+            store: Arc::new(built),
             shown: shown(self.place),
             opened_by: opened_by
                 .map_or("the executor's own identity".into(), |by| format!("Secret {}", by.name)),
