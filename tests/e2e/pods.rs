@@ -326,7 +326,7 @@ fn logs_outlive_their_pods_and_runners_ask_encrypted() {
     assert_eq!(lines, ["plain: tiphys: the log went with its pod, and none was kept here", all[1], all[2]]);
 }
 
-/// What README's quick start submits, with nothing said but which cluster.
+/// What README's quick start submits, with nothing said but which cluster and which namespace.
 #[test]
 fn a_kubeconfig_is_enough() {
     let Some(cluster) = kubernetes::shared() else { return };
