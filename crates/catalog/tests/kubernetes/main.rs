@@ -5,6 +5,7 @@
 mod definitions;
 mod held;
 mod mirror;
+mod pace;
 mod stage;
 mod turn;
 

@@ -13,7 +13,7 @@ use tiphys_core::SystemClock;
 use tiphys_core::workflow::{Command, Submission, Verb, WorkflowRecord};
 use tiphys_kit::kubernetes::{Cluster, Failure, Objects, Settings};
 use tiphys_kit::{CancellationToken, Group, Health};
-use tiphys_servers::Kubernetes;
+use tiphys_servers::{Flaky, Kubernetes};
 
 /// Longer than anything takes, on the slowest machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -25,7 +25,7 @@ pub(crate) struct Stage {
     pub(crate) bus: Arc<dyn Bus>,
     pub(crate) shown: Arc<Projection>,
     pub(crate) namespace: String,
-    _server: Kubernetes,
+    server: Kubernetes,
 }
 
 /// By namespace and name.
@@ -40,12 +40,12 @@ pub(crate) struct Projection {
 
 impl Projection {
     /// Shows a workflow.
-    pub(crate) fn put(&self, object: &Value, phase: &str) {
+    pub(crate) fn put(&self, object: &Value, phase: &str, progress: &str) {
         let text = |field: &str| object["metadata"][field].as_str().unwrap();
         let name = text("name");
         let over = if matches!(phase, "Succeeded" | "Failed") { "true" } else { "false" };
         let node = json!({"id": name, "name": name, "type": "Pod", "phase": phase, "finishedAt": null});
-        let status = json!({"phase": phase, "progress": "1/1", "startedAt": "2026-11-30T12:00:00Z", "finishedAt": null,
+        let status = json!({"phase": phase, "progress": progress, "startedAt": "2026-11-30T12:00:00Z", "finishedAt": null,
             "nodes": {name: node}});
         let mut shown = object.clone();
         shown["metadata"]["labels"]["workflows.argoproj.io/phase"] = json!(phase);
@@ -122,7 +122,7 @@ impl Stage {
         for stream in streams::all() {
             bus.ensure_stream(&stream).await.unwrap();
         }
-        let this = Self { cluster, bus, shown: Arc::default(), namespace, _server: server };
+        let this = Self { cluster, bus, shown: Arc::default(), namespace, server };
         for definition in definitions {
             this.make("apiextensions.k8s.io/v1", "CustomResourceDefinition", definition).await;
         }
@@ -177,8 +177,29 @@ impl Stage {
         Config { namespace: Some(self.namespace.clone()), ..Config::default() }
     }
 
+    /// An API server that may misbehave, before the real one.
+    pub(crate) fn flaky(&self) -> Flaky {
+        Flaky::before(&self.server)
+    }
+
+    /// A run that asks there.
+    pub(crate) async fn run_through(&self, flaky: &Flaky) -> Run {
+        let settings = Settings { kubeconfig: Some(flaky.kubeconfig()), ..Settings::default() };
+        let cluster = Cluster::open(settings).await.unwrap();
+        self.run_in(cluster, self.config(), None).await.unwrap()
+    }
+
     pub(crate) async fn run_with(&self, config: Config, owner: Option<String>) -> Result<Run, CatalogError> {
-        self.run_on(config, owner, self.bus.clone(), self.shown.clone()).await
+        self.run_in(self.cluster.clone(), config, owner).await
+    }
+
+    async fn run_in(
+        &self,
+        cluster: Cluster,
+        config: Config,
+        owner: Option<String>,
+    ) -> Result<Run, CatalogError> {
+        self.run_where(cluster, config, owner, self.bus.clone(), self.shown.clone()).await
     }
 
     /// A run that sees the bus and the workflows in a way of its own.
@@ -189,8 +210,19 @@ impl Stage {
         bus: Arc<dyn Bus>,
         shown: Arc<Projection>,
     ) -> Result<Run, CatalogError> {
+        self.run_where(self.cluster.clone(), config, owner, bus, shown).await
+    }
+
+    async fn run_where(
+        &self,
+        cluster: Cluster,
+        config: Config,
+        owner: Option<String>,
+        bus: Arc<dyn Bus>,
+        shown: Arc<Projection>,
+    ) -> Result<Run, CatalogError> {
         let (catalog, health, stop) = (Catalog::new(), Health::default(), CancellationToken::new());
-        let (cluster, clock) = (self.cluster.clone(), Arc::new(SystemClock));
+        let clock = Arc::new(SystemClock);
         let feeder = KubernetesFeeder::new(cluster, config, &catalog, clock, health.clone());
         feeder.read().await?;
         let work = feeder.workflows(bus, shown, owner);
@@ -289,7 +321,12 @@ impl Stage {
 
     /// The executor's view of a workflow, told by a record as it writes them.
     pub(crate) async fn show(&self, object: &Value, phase: &str, record: &str) {
-        self.shown.put(object, phase);
+        self.show_with(object, phase, "1/1", record).await;
+    }
+
+    /// The same with this progress.
+    pub(crate) async fn show_with(&self, object: &Value, phase: &str, progress: &str, record: &str) {
+        self.shown.put(object, phase, progress);
         let name = object["metadata"]["name"].as_str().unwrap();
         let record = json!({"record": "progress", "progress": {"changes": [record]}});
         let record = Publish::new(self.journal(name), record.to_string().into_bytes());

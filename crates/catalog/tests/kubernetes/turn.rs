@@ -62,7 +62,7 @@ async fn a_schedule_keeps_what_another_wrote() {
     // The first sees a run that nobody else sees.
     let run = json!({"metadata": {"name": "yearly-1", "namespace": stage.namespace, "uid": "u",
         "labels": {"workflows.argoproj.io/cron-workflow": "yearly"}}});
-    old.put(&run, "Running");
+    old.put(&run, "Running", "1/1");
     let first = stage.run_on(stage.config(), Some("first".into()), bus.clone(), old).await;
     let first = first.unwrap();
     remember(1).await;

@@ -32,6 +32,8 @@ struct Tables {
     fresh: Vec<Key>,
     /// Those whose objects were deleted by hand: they get no other while they end.
     going: HashSet<Key>,
+    /// Objects, by uid, that are to go and could not be deleted.
+    stale: Vec<(Key, String)>,
 }
 
 /// What is kept in mind of one object.
@@ -100,6 +102,22 @@ impl Workflows {
         let mut tables = self.lock();
         tables.going.remove(key);
         tables.known.remove(key)
+    }
+
+    /// An object could not be deleted now.
+    pub(super) fn stays(&self, key: &Key, uid: &str) {
+        self.lock().stale.push((key.clone(), uid.to_owned()));
+        self.news.notify_one();
+    }
+
+    /// Whether an object is to be deleted once more.
+    pub(super) fn has_stale(&self) -> bool {
+        !self.lock().stale.is_empty()
+    }
+
+    /// Those that are, since it was asked last.
+    pub(super) fn stale(&self) -> Vec<(Key, String)> {
+        std::mem::take(&mut self.lock().stale)
     }
 
     /// Changes what is known of the object of this uid. Answers what is known then.

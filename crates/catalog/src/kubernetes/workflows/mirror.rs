@@ -114,7 +114,7 @@ impl Desk {
         Ok(Looked::Changed)
     }
 
-    /// Deletes the object of a workflow that is gone.
+    /// Deletes the object of a workflow that is gone; later, where the API server is away.
     pub(super) async fn remove(&self, key: &Key, uid: &str) {
         self.workflows.forget(key);
         self.turn.comes().await;
@@ -127,6 +127,9 @@ impl Desk {
             Ok(()) | Err(Failure::Conflict(_)) => {}
             Err(failure) => {
                 warn!(namespace = key.0, name = key.1, %failure, "the object of a deleted workflow stays for the moment");
+                if matches!(failure, Failure::Unavailable(_) | Failure::Unknown(_)) {
+                    self.workflows.stays(key, uid);
+                }
             }
         }
     }

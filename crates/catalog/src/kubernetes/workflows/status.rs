@@ -42,6 +42,8 @@ pub(super) struct StatusWriter {
     desk: Arc<Desk>,
     due: BTreeMap<Key, Due>,
     written: HashMap<Key, Instant>,
+    /// When what could not be deleted is tried again.
+    cleared: Instant,
 }
 
 /// When an object is written.
@@ -73,7 +75,7 @@ pub(super) enum Looked {
 
 impl StatusWriter {
     pub(super) fn new(desk: Arc<Desk>) -> Self {
-        Self { desk, due: BTreeMap::new(), written: HashMap::new() }
+        Self { desk, due: BTreeMap::new(), written: HashMap::new(), cleared: Instant::now() }
     }
 
     /// Follows the journals until `stop`. A bus or cluster that is away is waited for.
@@ -110,7 +112,8 @@ impl StatusWriter {
                 from
             }
         };
-        let next = self.due.values().map(|due| due.at).min();
+        let stale = desk.workflows.has_stale().then_some(self.cleared + PACE);
+        let next = self.due.values().map(|due| due.at).chain(stale).min();
         let wait = next.map_or(WAIT, |next| next.saturating_duration_since(Instant::now()).min(WAIT));
         if !wait.is_zero() {
             tokio::select! {
@@ -128,7 +131,19 @@ impl StatusWriter {
             *position = Some(message.sequence);
         }
         self.write_due().await;
+        self.clear().await;
         Ok(())
+    }
+
+    /// Deletes what could not be deleted when it was to be.
+    async fn clear(&mut self) {
+        if Instant::now() < self.cleared + PACE {
+            return;
+        }
+        for (key, uid) in self.desk.workflows.stale() {
+            self.desk.remove(&key, &uid).await;
+        }
+        self.cleared = Instant::now();
     }
 
     async fn note(&mut self, message: &Message) -> Result<(), BusError> {
