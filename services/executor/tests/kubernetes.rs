@@ -2,8 +2,12 @@
 #![cfg(feature = "kubernetes")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "kubernetes/away.rs"]
+mod away;
 #[expect(unreachable_pub, dead_code, reason = "shared by several tests, each using its part")]
 mod common;
+#[path = "kubernetes/faults.rs"]
+mod faults;
 #[path = "kubernetes/log.rs"]
 mod log;
 #[path = "kubernetes/mount.rs"]

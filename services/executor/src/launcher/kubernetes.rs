@@ -11,6 +11,7 @@ mod after;
 mod ask;
 mod config;
 mod create;
+mod exec;
 mod image_volume;
 mod judge;
 mod keep;

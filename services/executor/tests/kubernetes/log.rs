@@ -13,7 +13,7 @@ async fn is_gone(stage: &Stage, pod: &PodSpec) {
 }
 
 /// Text of lines once there are any; a log may yet be on its way to the store.
-async fn kept(run: &Run, pod: &PodSpec) -> Vec<String> {
+pub(crate) async fn kept(run: &Run, pod: &PodSpec) -> Vec<String> {
     until("a log", async || {
         let lines = run.launcher.logs(&pod.key, 0, usize::MAX).await.ok()?;
         (!lines.is_empty()).then(|| lines.into_iter().map(|line| line.text).collect())

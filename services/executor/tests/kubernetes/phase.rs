@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use kube::api::DeleteParams;
+use kube::api::{DeleteParams, EvictParams};
 use serde_json::json;
 use tiphys_core::Timestamp;
 use tiphys_executor::launcher::{Launcher, PodOptions, PodSpec, PodState, PodVerdict};
 
+use crate::log::kept;
 use crate::support::{Run, Stage, until};
 
 /// Runs it, and says verdict and message.
@@ -174,5 +175,32 @@ async fn a_pod_that_is_stopped_or_deleted_tells_which() {
         assert_eq!((result.verdict, result.message.as_str()), (PodVerdict::Error, "pod deleted"));
     }
     run.launcher.stop(&tiphys_core::PodKey("absent".into())).await.unwrap();
+    run.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_that_is_evicted_through_the_api_says_so() {
+    let Some(stage) = Stage::new().await else { return };
+    let mut run = stage.run().await;
+    for capture_result in [false, true] {
+        let script = "trap 'echo bye; exit 3' TERM; echo begin; while :; do sleep 0.1; done";
+        let pod = PodSpec { capture_result, ..stage.pod(&format!("evicted-{capture_result}"), script) };
+        run.start(&pod).await;
+        run.running(&pod.key).await;
+        until("it has begun", async || (run.texts(&pod.key).await == ["begin"]).then_some(())).await;
+        // As `kubectl drain` does.
+        stage.pods().evict(&pod.name, &EvictParams::default()).await.unwrap();
+        let result = run.end_of(&pod.key).await;
+        assert_eq!(
+            (result.verdict, result.message.as_str()),
+            (PodVerdict::Error, "pod deleted: EvictionByEvictionAPI: Eviction API: evicting")
+        );
+        assert!(result.started.is_some());
+        until("the pod goes", async || stage.object(&pod).await.is_none().then_some(())).await;
+        run.launcher.forget(&pod.key).await;
+        let log = kept(&run, &pod).await;
+        // The shell may have a word about what it waited for.
+        assert_eq!(log[..2], ["begin", "bye"], "{log:?}");
+    }
     run.end().await;
 }

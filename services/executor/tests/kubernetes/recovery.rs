@@ -18,7 +18,7 @@ use tiphys_servers::kubernetes::Setup;
 use crate::support::{PATIENCE, Stage, until};
 
 /// A cluster without a node, and the stub that tells of its pods: what the label `fate` says becomes of each.
-async fn stage() -> Option<(Stage, &'static Kubelet)> {
+pub(crate) async fn stage() -> Option<(Stage, &'static Kubelet)> {
     static CLUSTER: OnceLock<Option<(&'static Kubernetes, Kubelet)>> = OnceLock::new();
     let found = CLUSTER.get_or_init(|| {
         let cluster: &'static Kubernetes = Box::leak(Box::new(tiphys_servers::kubernetes()?));
@@ -33,14 +33,14 @@ async fn stage() -> Option<(Stage, &'static Kubelet)> {
     Some((Stage::on(cluster).await, kubelet))
 }
 
-fn pod(stage: &Stage, name: &str, fate: &str) -> PodSpec {
+pub(crate) fn pod(stage: &Stage, name: &str, fate: &str) -> PodSpec {
     let mut pod = stage.pod(name, "true");
     pod.labels.insert("fate".into(), fate.into());
     pod
 }
 
 /// How many pods of this name there ever were.
-fn ever(stage: &Stage, kubelet: &Kubelet, pod: &PodSpec) -> usize {
+pub(crate) fn ever(stage: &Stage, kubelet: &Kubelet, pod: &PodSpec) -> usize {
     let taken = kubelet.taken();
     taken.iter().filter(|taken| taken.namespace == stage.namespace && taken.name == pod.name).count()
 }

@@ -98,10 +98,18 @@ impl Stage {
     pub(crate) async fn dialled(&mut self) -> Run {
         let listener = TcpListener::bind((self.cluster.gateway(), 0)).await.unwrap();
         self.config.address = Some(listener.local_addr().unwrap().to_string());
+        self.dialled_on(listener).await
+    }
+
+    /// The same, where somebody listens already; the server ends with the launcher.
+    pub(crate) async fn dialled_on(&self, listener: TcpListener) -> Run {
         let run = self.run().await;
-        let routes = run.launcher.runner_routes();
-        Tasks::new(run.stop.clone()).spawn("serve", async move {
-            axum::serve(listener, routes).await.unwrap();
+        let (routes, stop) = (run.launcher.runner_routes(), run.stop.clone());
+        Tasks::new(stop.clone()).spawn("serve", async move {
+            tokio::select! {
+                served = axum::serve(listener, routes) => served.unwrap(),
+                () = stop.cancelled() => {}
+            }
         });
         run
     }

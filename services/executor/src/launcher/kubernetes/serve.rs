@@ -24,6 +24,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_util::io::{ReaderStream, StreamReader};
 
 use super::Shared;
+use super::exec::Exec;
 use super::parcel;
 use super::record::Place;
 use super::token::{Keys, PATH, Verb};
@@ -209,9 +210,11 @@ impl Shared {
         let options = AttachParams::default().container(parcel::CONTAINER).stdin(true).stderr(false);
         let command = parcel::relay(program);
         let mut process = self.api(&place.namespace).exec(&place.name, command, &options).await?;
-        let (Some(from), Some(to)) = (process.stdout(), process.stdin()) else { return Ok(()) };
+        let (from, to, status) = (process.stdout(), process.stdin(), process.take_status());
+        let (Some(from), Some(to), Some(status)) = (from, to, status) else { return Ok(()) };
         let service = TowerToHyperService::new(routes(self));
-        let stream = TokioIo::new(tokio::io::join(from, to));
+        // Its status comes last, or never where the connection breaks.
+        let stream = TokioIo::new(Exec::new(from, to, async move { drop(status.await) }));
         let served = hyper::server::conn::http1::Builder::new().serve_connection(stream, service);
         tokio::select! {
             served = served => {
