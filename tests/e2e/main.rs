@@ -13,6 +13,7 @@ mod inventory;
 mod killed;
 mod live;
 mod objects;
+mod options;
 mod pods;
 mod queues;
 mod response;
