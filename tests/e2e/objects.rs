@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tiphys_kit::kubernetes::{Objects, Removal};
 use tiphys_servers::kubernetes::{Part, Setup};
 use tiphys_servers::{Fate, Kubernetes, Stub};
-use tiphys_tests::{Server, root, until};
+use tiphys_tests::{Server, reaction, root, until};
 
 use crate::cluster::{Eyes, ended, post};
 
@@ -20,32 +20,6 @@ const ARGO: &str = "argoproj.io/v1alpha1";
 const COMPLETED: &str = "workflows.argoproj.io/completed";
 /// Workflows of which requests are counted.
 const COUNT: usize = 10;
-
-/// An event source whose events make workflows.
-const SOURCE: &str = r#"
-apiVersion: argoproj.io/v1alpha1
-kind: EventSource
-metadata: {name: in}
-spec:
-  webhook: {e: {endpoint: /in, method: POST}}
----
-apiVersion: argoproj.io/v1alpha1
-kind: Sensor
-metadata: {name: react}
-spec:
-  dependencies: [{name: dep, eventSourceName: in, eventName: e}]
-  triggers:
-    - template:
-        name: run
-        argoWorkflow:
-          operation: submit
-          source:
-            resource:
-              apiVersion: argoproj.io/v1alpha1
-              kind: Workflow
-              metadata: {generateName: react-}
-              spec: {workflowTemplateRef: {name: react}}
-"#;
 
 /// What those workflows do.
 fn template(image: &str, annotations: Value) -> Value {
@@ -108,7 +82,7 @@ impl<'c> Sight<'c> {
     }
 
     fn source(&self) {
-        for object in tiphys_manifest::load::values(SOURCE).unwrap() {
+        for object in tiphys_manifest::load::values(&reaction("react", "in")).unwrap() {
             self.make(&object);
         }
     }

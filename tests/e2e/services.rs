@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::json;
-use tiphys_tests::{Local, counting, root, until};
+use tiphys_tests::{Local, counting, reaction, root, until};
 
 const ROLES: [&str; 6] = ["bus", "server", "eventsource", "sensor", "trigger", "executor"];
 
@@ -161,30 +161,8 @@ fn the_falco_example_runs_on_separate_services() {
     assert!(story.contains("stopped"), "{story}");
 }
 
-/// An event source, a sensor and a template that only the API was given.
+/// What comes after an event source and a sensor, which only the API was given too: another trigger, and a template.
 const GIVEN: &str = r#"
-apiVersion: argoproj.io/v1alpha1
-kind: EventSource
-metadata: {name: given}
-spec:
-  webhook: {e: {endpoint: /given, method: POST}}
----
-apiVersion: argoproj.io/v1alpha1
-kind: Sensor
-metadata: {name: given}
-spec:
-  dependencies: [{name: dep, eventSourceName: given, eventName: e}]
-  triggers:
-    - template:
-        name: run
-        argoWorkflow:
-          operation: submit
-          source:
-            resource:
-              apiVersion: argoproj.io/v1alpha1
-              kind: Workflow
-              metadata: {generateName: given-}
-              spec: {workflowTemplateRef: {name: given}}
     - template: {name: nowhere, http: {url: "http://127.0.0.1:1/", method: POST}}
       retryStrategy: {steps: 1}
 ---
@@ -211,7 +189,7 @@ fn the_command_line_works_as_with_one_process() {
     let folder = tempfile::tempdir().unwrap();
     let Some(local) = Local::start(folder.path()) else { return };
     let file = folder.path().join("given.yaml");
-    std::fs::write(&file, GIVEN).unwrap();
+    std::fs::write(&file, reaction("given", "given") + GIVEN.trim_start_matches('\n')).unwrap();
     let file = file.to_str().unwrap();
     local.ok(&["apply", "-f", file]);
     // What the API was given reaches the process that receives, when it has read it.

@@ -1,5 +1,7 @@
 //! Artifacts through a bucket.
 
+use std::path::Path;
+
 use serde_json::Value;
 use tiphys_servers::{Moto, moto};
 use tiphys_tests::server::exchange;
@@ -119,6 +121,17 @@ fn node<'w>(workflow: &'w Value, name: &str) -> &'w Value {
     nodes.values().find(|node| node["displayName"] == name).unwrap()
 }
 
+/// Takes away the logs below a folder. How many there were.
+fn without_logs(folder: &Path) -> usize {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let taken = entries.map(|path| match path.is_dir() && !path.is_symlink() {
+        true => without_logs(&path),
+        false if path.ends_with("log") => std::fs::remove_file(path).map(|()| 1).unwrap(),
+        false => 0,
+    });
+    taken.sum()
+}
+
 #[test]
 fn a_workflow_passes_artifacts_through_a_bucket_and_tidies_it() {
     let Some(moto) = moto() else { return };
@@ -148,9 +161,13 @@ fn a_workflow_passes_artifacts_through_a_bucket_and_tidies_it() {
     assert_eq!(place["key"], Value::from(format!("{made}/zipped.zip")));
     assert!(!ended.to_string().contains("test-secret-key"));
 
-    // The other goes with the workflow, but for the one that stays.
+    // A machine that has not run the step has no log of its own, and shows the artifact.
     server.kill();
+    assert_eq!(without_logs(&server.data().join("steps")), 2);
     server.run();
+    assert_eq!(server.ok(&["logs", "one"]).matches("made").count(), 1);
+
+    // The other goes with the workflow, but for the one that stays.
     server.ok(&["delete", "one"]);
     let left = [format!("{made}/tree/a"), format!("{made}/tree/sub/b")];
     until("what goes on deletion is gone", || (keys(&moto) == left).then_some(()));

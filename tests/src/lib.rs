@@ -41,3 +41,35 @@ pub fn binary() -> &'static PathBuf {
         folder.join("tiphys")
     })
 }
+
+/// An event source with event `e` at the path of its own name, and a sensor whose trigger `run` makes a workflow of the template
+/// that is called as the sensor. More triggers may be appended.
+#[must_use]
+pub fn reaction(sensor: &str, source: &str) -> String {
+    format!(
+        r#"
+apiVersion: argoproj.io/v1alpha1
+kind: EventSource
+metadata: {{name: {source}}}
+spec:
+  webhook: {{e: {{endpoint: /{source}, method: POST}}}}
+---
+apiVersion: argoproj.io/v1alpha1
+kind: Sensor
+metadata: {{name: {sensor}}}
+spec:
+  dependencies: [{{name: dep, eventSourceName: {source}, eventName: e}}]
+  triggers:
+    - template:
+        name: run
+        argoWorkflow:
+          operation: submit
+          source:
+            resource:
+              apiVersion: argoproj.io/v1alpha1
+              kind: Workflow
+              metadata: {{generateName: {sensor}-}}
+              spec: {{workflowTemplateRef: {{name: {sensor}}}}}
+"#
+    )
+}

@@ -21,7 +21,7 @@ pub struct EventId(pub String);
 pub struct FiringId(pub String);
 
 /// Identity of one attempt of one step: 64 bits in hex over workflow uid, node name and attempt.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PodKey(pub String);
 

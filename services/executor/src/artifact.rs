@@ -10,6 +10,7 @@ pub(crate) mod gc;
 mod git;
 #[cfg(feature = "stores")]
 mod http;
+pub mod kept;
 mod local;
 mod location;
 #[cfg(feature = "stores")]

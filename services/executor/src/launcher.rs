@@ -5,7 +5,7 @@ mod collect;
 pub mod docker;
 #[cfg(feature = "kubernetes")]
 pub mod kubernetes;
-mod log_file;
+pub(crate) mod log_file;
 #[cfg(any(feature = "docker", feature = "kubernetes"))]
 mod patch;
 pub mod process;
@@ -30,7 +30,7 @@ use tokio::sync::mpsc;
 
 /// Everything needed to run one attempt of one step, every placeholder resolved. Secrets stand in it by
 /// reference only, so that it may be written to disk.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodSpec {
     /// The identity of this attempt.
@@ -72,6 +72,10 @@ pub struct PodSpec {
     /// Key under which it is kept; absent in specs of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_key: Option<String>,
+    /// Folder for what outlives the pod and is none of its artifacts, in a store that all executors share (see
+    /// [`crate::artifact::kept`]); absent: the executor's own folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keeps: Option<String>,
     /// When the step is to be stopped with a deadline message.
     pub deadline: Option<Timestamp>,
     /// Between TERM and KILL.

@@ -12,6 +12,7 @@ pub mod graph;
 pub mod journal;
 pub mod launcher;
 pub mod lint;
+pub mod logs;
 pub mod merge;
 pub mod names;
 pub mod node;

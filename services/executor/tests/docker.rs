@@ -4,6 +4,12 @@
 
 #[path = "docker/again.rs"]
 mod again;
+#[cfg(feature = "stores")]
+#[path = "kept/bucket.rs"]
+mod bucket;
+#[cfg(feature = "stores")]
+#[path = "docker/kept.rs"]
+mod kept;
 #[path = "docker/life.rs"]
 mod life;
 #[path = "docker/limits.rs"]

@@ -4,10 +4,16 @@
 
 #[path = "kubernetes/away.rs"]
 mod away;
+#[cfg(feature = "stores")]
+#[path = "kept/bucket.rs"]
+mod bucket;
 #[expect(unreachable_pub, dead_code, reason = "shared by several tests, each using its part")]
 mod common;
 #[path = "kubernetes/faults.rs"]
 mod faults;
+#[cfg(feature = "stores")]
+#[path = "kubernetes/kept.rs"]
+mod kept;
 #[path = "kubernetes/log.rs"]
 mod log;
 #[path = "kubernetes/mount.rs"]

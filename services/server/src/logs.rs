@@ -10,6 +10,7 @@ use futures::{Stream, StreamExt as _};
 use regex::Regex;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tiphys_catalog::Held;
 use tiphys_core::PodKey;
 use tiphys_executor::launcher::{LaunchError, LogLine};
 
@@ -82,6 +83,7 @@ fn open(
         wanted,
         grep,
         seen: BTreeMap::new(),
+        held: None,
         ready: VecDeque::new(),
         last: false,
     };
@@ -98,14 +100,36 @@ fn gone(step: &Step, why: &str) -> Option<LogLine> {
     Some(LogLine { time: step.ended?, stream: "stderr".to_owned(), text })
 }
 
+/// How far the log of a step was read, and where it is.
+#[derive(Debug, Clone, Copy, Default)]
+struct Seen {
+    lines: usize,
+    from: Source,
+    /// The store was asked, and had none.
+    asked: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Source {
+    /// At its launcher.
+    #[default]
+    Launcher,
+    /// In the store that executors share: it grows no more.
+    Store,
+    /// There is none, and that was said.
+    Nowhere,
+}
+
 struct Reader {
     shared: Shared,
     namespace: String,
     name: String,
     wanted: Wanted,
     grep: Regex,
-    /// Lines read so far, by step.
-    seen: BTreeMap<PodKey, usize>,
+    /// What was read so far, by step.
+    seen: BTreeMap<PodKey, Seen>,
+    /// What the workflow names, once it is needed: its store is opened with Secrets.
+    held: Option<Held>,
     ready: VecDeque<Value>,
     last: bool,
 }
@@ -133,17 +157,13 @@ impl Reader {
     async fn read(&mut self) {
         let mut lines: Vec<(LogLine, Step)> = Vec::new();
         for step in self.shared.workflows.steps(&self.namespace, &self.name, &self.wanted.node) {
-            let first = !self.seen.contains_key(&step.key);
+            let first = !self.seen.contains_key(&step.log.key);
+            let mut seen = self.seen.get(&step.log.key).copied().unwrap_or_default();
             let mut of_step = Vec::new();
-            loop {
-                let from = self.seen.get(&step.key).copied().unwrap_or_default();
-                let batch = match self.shared.launcher.logs(&step.key, from, BATCH).await {
-                    Ok(batch) => batch,
-                    Err(LaunchError::Absent(why)) if from == 0 => gone(&step, &why).into_iter().collect(),
-                    // A step that never started has no log.
-                    Err(_) => break,
-                };
-                self.seen.insert(step.key.clone(), from + batch.len());
+            // A step that never started has no log.
+            while let Some(batch) = self.batch(&step, &mut seen).await {
+                seen.lines += batch.len();
+                self.seen.insert(step.log.key.clone(), seen);
                 let more = batch.len() == BATCH;
                 of_step.extend(batch.into_iter().map(|line| (line, step.clone())));
                 if !more {
@@ -164,5 +184,54 @@ impl Reader {
             json!({"content": content, "podName": step.pod, "displayName": step.display,
                    "stream": line.stream, "time": line.time})
         }));
+    }
+
+    /// More lines of a step: from its launcher, and where that has none, as they were kept.
+    async fn batch(&mut self, step: &Step, seen: &mut Seen) -> Option<Vec<LogLine>> {
+        let found = match seen.from {
+            Source::Nowhere => return None,
+            Source::Store => return self.kept(step, seen.lines).await.ok().flatten(),
+            Source::Launcher => self.shared.launcher.logs(&step.log.key, seen.lines, BATCH).await,
+        };
+        let why = match found {
+            // To some launchers a log that is gone is an empty one.
+            Ok(batch)
+                if batch.is_empty() && seen.lines == 0 && step.log.finished.is_some() && !seen.asked =>
+            {
+                seen.asked = true;
+                return match self.kept(step, 0).await {
+                    Ok(Some(kept)) => {
+                        seen.from = Source::Store;
+                        Some(kept)
+                    }
+                    _ => Some(batch),
+                };
+            }
+            Ok(batch) => return Some(batch),
+            Err(LaunchError::Absent(why)) if step.log.finished.is_some() => why,
+            // It may yet begin, or its server answer.
+            Err(_) => return None,
+        };
+        let (from, batch) = match self.kept(step, seen.lines).await {
+            Ok(Some(batch)) => (Source::Store, batch),
+            _ if seen.lines > 0 => (Source::Nowhere, Vec::new()),
+            Ok(None) => (Source::Nowhere, gone(step, &why).into_iter().collect()),
+            Err(trouble) => (Source::Nowhere, gone(step, &trouble.to_string()).into_iter().collect()),
+        };
+        seen.from = from;
+        Some(batch)
+    }
+
+    /// Lines of a step that has ended, from the store that executors share.
+    async fn kept(&mut self, step: &Step, from: usize) -> Result<Option<Vec<LogLine>>, LaunchError> {
+        if step.log.finished.is_none() || (&step.log.kept, &step.log.archived) == (&None, &None) {
+            return Ok(None);
+        }
+        if self.held.is_none()
+            && let Some((submission, _)) = self.shared.workflows.asked(&self.namespace, &self.name)
+        {
+            self.held = Some(self.shared.catalog.hold(&self.namespace, &submission.workflow).await);
+        }
+        self.shared.logs.lines(&step.log, from, BATCH).await
     }
 }

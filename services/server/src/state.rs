@@ -8,6 +8,7 @@ use tiphys_core::trace::TRACEPARENT;
 use tiphys_core::workflow::{Command, Submission};
 use tiphys_core::{Clock, Timestamp, Trace};
 use tiphys_executor::launcher::Launcher;
+use tiphys_executor::logs::KeptLogs;
 use tiphys_kit::{Group, Health};
 use tiphys_manifest::Diagnostic;
 
@@ -29,6 +30,8 @@ pub struct Parts {
     pub health: Health,
     /// Where the logs of steps are.
     pub launcher: Arc<dyn Launcher>,
+    /// Where they are that its launcher has no more.
+    pub logs: Arc<KeptLogs>,
     /// What `GET /metrics` shows of the recorder.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// Findings of running parts, such as a port claimed twice.
@@ -45,6 +48,7 @@ pub struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) health: Health,
     pub(crate) launcher: Arc<dyn Launcher>,
+    pub(crate) logs: Arc<KeptLogs>,
     pub(crate) metrics: Arc<dyn Fn() -> String + Send + Sync>,
     pub(crate) diagnostics: Arc<dyn Fn() -> Vec<Diagnostic> + Send + Sync>,
     pub(crate) namespace: String,
@@ -84,6 +88,7 @@ impl Shared {
             clock: parts.clock,
             health: parts.health,
             launcher: parts.launcher,
+            logs: parts.logs,
             metrics: parts.metrics,
             diagnostics: parts.diagnostics,
             namespace: parts.namespace,

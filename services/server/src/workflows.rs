@@ -4,9 +4,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 use tiphys_bus::Message;
+use tiphys_core::Timestamp;
 use tiphys_core::workflow::{Command, Submission};
-use tiphys_core::{PodKey, Timestamp};
 use tiphys_executor::cron::CRON_LABEL;
+use tiphys_executor::logs::StepLog;
 use tiphys_executor::node::Phase;
 use tiphys_executor::projection::{Filter, Projection};
 use tokio::sync::broadcast;
@@ -21,8 +22,8 @@ const LATEST: &str = "@latest";
 /// One step that has a log.
 #[derive(Debug, Clone)]
 pub(crate) struct Step {
-    /// By which the launcher knows it.
-    pub(crate) key: PodKey,
+    /// Its attempt, and where its log may be besides at its launcher.
+    pub(crate) log: StepLog,
     /// Argo's pod name.
     pub(crate) pod: String,
     /// Name without the boundary's.
@@ -120,9 +121,9 @@ impl Workflows {
             let pod = node.pod_name.clone().unwrap_or_default();
             let names = [&node.id, &node.name, &node.display_name, &pod];
             let meant = wanted.is_empty() || names.iter().any(|name| *name == wanted);
-            let key = node.pod.clone().filter(|_| meant)?;
+            let log = StepLog::of(&state, node).filter(|_| meant)?;
             let ended = node.finished.filter(|_| node.host.is_some());
-            Some(Step { key, pod, display: node.display_name.clone(), ended })
+            Some(Step { log, pod, display: node.display_name.clone(), ended })
         });
         nodes.collect()
     }

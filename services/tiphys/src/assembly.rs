@@ -15,6 +15,7 @@ use tiphys_catalog::{BusFeeder, Catalog, Directory};
 use tiphys_core::Clock;
 use tiphys_executor::artifact::{Settings, Stores};
 use tiphys_executor::launcher::ArtifactStore;
+use tiphys_executor::logs::KeptLogs;
 use tiphys_kit::kubernetes::Cluster;
 use tiphys_kit::{Backoff, CancellationToken, Group, Health};
 use tracing::warn;
@@ -81,6 +82,12 @@ pub(crate) fn artifacts(
     let path = std::env::var("PATH").unwrap_or_else(|_| "/usr/local/bin:/usr/bin:/bin".into());
     let settings = Settings { path, own_identity, ..Settings::default() };
     Ok(Arc::new(Stores::open(&data.artifacts(), catalog.clone(), settings)?))
+}
+
+/// Reads the logs that were kept in these stores.
+pub(crate) fn kept_logs(data: &DataFolder, store: Arc<dyn ArtifactStore>) -> anyhow::Result<Arc<KeptLogs>> {
+    // With a dot, as no part of a key has one.
+    Ok(Arc::new(KeptLogs::open(store, data.artifacts().join(".reading"))?))
 }
 
 /// What a room works with. A room that was begun is expected at once, not when its task first runs.

@@ -23,6 +23,7 @@ mod pod;
 mod record;
 mod restrict;
 mod serve;
+mod shelf;
 mod token;
 mod watch;
 
@@ -230,10 +231,15 @@ impl Shared {
         Ok(None)
     }
 
+    /// Where the pod of an attempt was when it was last heard of, if that is remembered.
+    fn known_place(&self, key: &PodKey) -> Option<Place> {
+        let known = self.pods().get(key).map(|record| record.place.clone());
+        known.or_else(|| self.names().get(key))
+    }
+
     /// Where the pod of an attempt is.
     async fn place(&self, key: &PodKey) -> Result<Option<Place>, LaunchError> {
-        let known = self.pods().get(key).map(|record| record.place.clone());
-        if let Some(place) = known.or_else(|| self.names().get(key)) {
+        if let Some(place) = self.known_place(key) {
             return Ok(Some(place));
         }
         Ok(self.find(key).await?.map(|pod| Place::of(&pod)))

@@ -1,10 +1,10 @@
-//! What the runner is told of a step's inputs and outputs. Where a file stands is the launcher's matter.
+//! What the runner is told of a step's inputs and outputs, and what it tells at the end. Where a file stands is the launcher's matter.
 
 use std::path::PathBuf;
 
-use tiphys_runner::{Archive, Input, Output, Parameter};
+use tiphys_runner::{Archive, Exit, Input, Output, Packed, Parameter, Verdict};
 
-use super::{ArtifactSource, InputArtifact, PodSpec};
+use super::{ArtifactSource, InputArtifact, LaunchError, PodResult, PodSpec, PodVerdict, StoredArtifact};
 
 impl InputArtifact {
     /// What the runner is told of it; `path` is where the step finds it.
@@ -40,5 +40,45 @@ impl PodSpec {
             optional: wanted.optional,
         });
         each.collect()
+    }
+}
+
+impl PodResult {
+    /// What a runner reported, and what it packed that is yet to be stored.
+    pub(super) fn reported(exit: Exit) -> (Self, Vec<Packed>) {
+        let result = Self {
+            started: exit.started,
+            finished: exit.finished,
+            exit_code: exit.exit_code,
+            verdict: match exit.verdict {
+                Verdict::Succeeded => PodVerdict::Succeeded,
+                Verdict::Failed => PodVerdict::Failed,
+                Verdict::Error => PodVerdict::Error,
+            },
+            message: exit.message,
+            result: exit.result,
+            parameters: exit.parameters,
+            artifacts: Vec::with_capacity(exit.artifacts.len()),
+            host: None,
+        };
+        (result, exit.artifacts)
+    }
+
+    /// An artifact could not be stored: what went well until then did not.
+    pub(super) fn not_stored(&mut self, packed: &Packed, error: &LaunchError) {
+        let name = &packed.name;
+        if self.verdict != PodVerdict::Succeeded {
+            tracing::warn!(artifact = name, key = packed.key, %error, "not stored");
+            return;
+        }
+        self.verdict = PodVerdict::Error;
+        self.message = format!("wait: Error (exit code 64): output artifact {name} was not stored: {error}");
+    }
+}
+
+impl StoredArtifact {
+    /// What was packed, once it is in the store.
+    pub(super) fn of(packed: &Packed, size: u64, sha256: String) -> Self {
+        Self { name: packed.name.clone(), key: packed.key.clone(), archive: packed.archive, size, sha256 }
     }
 }

@@ -8,6 +8,7 @@ use tiphys_core::trace::VARIABLE;
 
 pub(crate) use super::options::claim_name;
 use super::{Context, options, place, resource, retry};
+use crate::artifact::kept;
 use crate::definition::TemplateDef;
 use crate::journal::State;
 use crate::launcher::{InputArtifact, OutputArtifact, OutputParameter, PodOptions, PodSpec};
@@ -98,6 +99,7 @@ pub(super) fn spec(
         output_artifacts: output_artifacts(&scope, def, name)?,
         capture_result: node.wants_result,
         log_key: archive_logs.then(|| place::of_log(&scope, def, name)).transpose()?,
+        keeps: kept::of_pod(state, key).filter(|_| !says_no(state, def)),
         archive_logs,
         deadline: deadline(&scope, def, context)?,
         grace: context.grace,
@@ -246,10 +248,20 @@ fn output_artifacts(scope: &Scope<'_>, def: &TemplateDef, pod: &str) -> Result<V
 }
 
 fn archives_logs(state: &State, def: &TemplateDef, context: &Context<'_>) -> bool {
-    let own = def.typed.archive_location.as_ref().and_then(|l| l.archive_logs);
-    let whole = state.definition.as_ref().and_then(|d| d.spec.archive_logs);
     let repository = state.repository.as_ref().and_then(|repository| repository.archive_logs);
-    context.archive_logs || repository == Some(true) || own.or(whole).unwrap_or_default()
+    context.archive_logs || repository == Some(true) || asks_for_logs(state, def).unwrap_or_default()
+}
+
+/// What template or workflow says of `archiveLogs`.
+fn asks_for_logs(state: &State, def: &TemplateDef) -> Option<bool> {
+    let own = def.typed.archive_location.as_ref().and_then(|l| l.archive_logs);
+    own.or_else(|| state.definition.as_ref().and_then(|d| d.spec.archive_logs))
+}
+
+/// Whether no log is to go to the store.
+fn says_no(state: &State, def: &TemplateDef) -> bool {
+    let repository = state.repository.as_ref().and_then(|repository| repository.archive_logs);
+    repository != Some(true) && asks_for_logs(state, def).or(repository) == Some(false)
 }
 
 fn deadline(

@@ -8,6 +8,7 @@ use tiphys_core::{Timestamp, chain};
 use tracing::{info, warn};
 
 use super::Service;
+use crate::artifact::kept;
 use crate::error::Error;
 use crate::journal::State;
 use crate::projection::Key;
@@ -113,6 +114,11 @@ impl Service {
             let prefix = format!("{}/{}/", key.0, key.1);
             if let Err(error) = artifacts.remove(&prefix).await {
                 warn!(prefix, %error, "artifacts cannot be removed");
+            }
+            if let Some(kept) = kept::of_workflow(state)
+                && let Err(error) = artifacts.remove(&kept).await
+            {
+                warn!(workflow = key.1, %error, "kept logs stay in the store");
             }
         }
         let bus = &self.deps.bus;

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 use tiphys_executor::launcher::{
-    Archive, ArtifactSource, ArtifactStore, InputArtifact, LaunchError, Launcher, OutputArtifact,
-    OutputParameter, PodSpec, PodState, PodVerdict, SecretEnvironment, Secrets,
+    Archive, ArtifactSource, InputArtifact, LaunchError, Launcher, OutputArtifact, OutputParameter, PodSpec,
+    PodState, PodVerdict, SecretEnvironment, Secrets,
 };
 
 use crate::support::{Host, IMAGE, eventually};

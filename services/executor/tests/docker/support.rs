@@ -11,7 +11,7 @@ use tiphys_core::{PodKey, SystemClock};
 use tiphys_executor::artifact::LocalStore;
 use tiphys_executor::launcher::docker::{Config, DockerLauncher};
 use tiphys_executor::launcher::{
-    ArtifactStore, LaunchError, Launcher, PodOptions, PodResult, PodSpec, PodState, Secrets,
+    ArtifactStore, LaunchError, Launcher, PodResult, PodSpec, PodState, Secrets,
 };
 use tiphys_kit::CancellationToken;
 use tiphys_servers::Docker;
@@ -53,7 +53,7 @@ pub(crate) struct Host {
 /// A launcher as one run of Tiphys has it.
 pub(crate) struct Run {
     pub(crate) launcher: Arc<DockerLauncher>,
-    pub(crate) store: Arc<LocalStore>,
+    pub(crate) store: Arc<dyn ArtifactStore>,
     pub(crate) changes: mpsc::Receiver<PodKey>,
     stop: CancellationToken,
 }
@@ -126,11 +126,14 @@ impl Host {
 
 impl Run {
     pub(crate) async fn of(host: &Host, config: Config) -> Self {
-        let store = Arc::new(LocalStore::open(&host.dir.path().join("artifacts")).unwrap());
+        Self::on(config, Arc::new(LocalStore::open(&host.dir.path().join("artifacts")).unwrap())).await
+    }
+
+    /// With another store.
+    pub(crate) async fn on(config: Config, store: Arc<dyn ArtifactStore>) -> Self {
         let stop = CancellationToken::new();
         let clock = Arc::new(SystemClock);
-        let artifacts = store.clone() as Arc<dyn ArtifactStore>;
-        let opened = DockerLauncher::open(config, artifacts, clock, stop.clone()).await;
+        let opened = DockerLauncher::open(config, store.clone(), clock, stop.clone()).await;
         let launcher = Arc::new(opened.unwrap());
         let changes = launcher.changes().unwrap();
         assert!(launcher.changes().is_none());
@@ -213,20 +216,9 @@ pub(crate) fn pod_of(number: u32, name: &str, script: &str) -> PodSpec {
         node_id: format!("{workflow}-1"),
         template: name.into(),
         labels: BTreeMap::from([("app".into(), "scan".into())]),
-        annotations: BTreeMap::new(),
         container: json!({ "image": IMAGE, "command": ["sh", "-c"], "args": [script] }),
-        pod: PodOptions::default(),
-        resource: None,
-        script: None,
-        inputs: Vec::new(),
-        output_parameters: Vec::new(),
-        output_artifacts: Vec::new(),
-        capture_result: false,
-        archive_logs: false,
-        log_key: None,
-        deadline: None,
         grace: Duration::from_secs(30),
-        process_allowed: false,
+        ..PodSpec::default()
     }
 }
 

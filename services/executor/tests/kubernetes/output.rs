@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use tiphys_executor::launcher::{
-    Archive, ArtifactSource, ArtifactStore as _, InputArtifact, Launcher, OutputArtifact, OutputParameter,
-    PodResult, PodSpec, PodVerdict,
+    Archive, ArtifactSource, InputArtifact, Launcher, OutputArtifact, OutputParameter, PodResult, PodSpec,
+    PodVerdict,
 };
 
 use crate::support::{Run, Stage, nowhere};

@@ -43,7 +43,7 @@ pub(crate) struct Stage {
 /// A launcher as one run of Tiphys has it.
 pub(crate) struct Run {
     pub(crate) launcher: Arc<KubernetesLauncher>,
-    pub(crate) store: Arc<LocalStore>,
+    pub(crate) store: Arc<dyn ArtifactStore>,
     pub(crate) changes: mpsc::Receiver<PodKey>,
     stop: CancellationToken,
 }
@@ -86,9 +86,14 @@ impl Stage {
 
     pub(crate) async fn run_with(&self, client: Client, config: Config) -> Run {
         let store = Arc::new(LocalStore::open(&self.dir.path().join("artifacts")).unwrap());
+        self.run_on(client, config, store).await
+    }
+
+    /// With another store.
+    pub(crate) async fn run_on(&self, client: Client, config: Config, store: Arc<dyn ArtifactStore>) -> Run {
         let stop = CancellationToken::new();
-        let kept = store.clone() as Arc<dyn ArtifactStore>;
-        let launcher = KubernetesLauncher::open(config, client, kept, Arc::new(SystemClock), stop.clone());
+        let clock = Arc::new(SystemClock);
+        let launcher = KubernetesLauncher::open(config, client, store.clone(), clock, stop.clone());
         let launcher = Arc::new(launcher.await.unwrap());
         let changes = launcher.changes().unwrap();
         Run { launcher, store, changes, stop }
@@ -151,20 +156,10 @@ impl Stage {
             node_id: format!("wf-{name}"),
             template: name.into(),
             labels: BTreeMap::from([("app".into(), "scan".into())]),
-            annotations: BTreeMap::new(),
             container,
             pod: PodOptions { node_name: format!("wf.{name}"), ..PodOptions::default() },
-            script: None,
-            inputs: Vec::new(),
-            output_parameters: Vec::new(),
-            output_artifacts: Vec::new(),
-            capture_result: false,
-            archive_logs: false,
-            log_key: None,
-            deadline: None,
             grace: Duration::from_secs(5),
-            process_allowed: false,
-            resource: None,
+            ..PodSpec::default()
         }
     }
 

@@ -10,7 +10,7 @@ use tiphys_core::{PodKey, SystemClock};
 use tiphys_executor::artifact::LocalStore;
 use tiphys_executor::launcher::process::{Config, ProcessLauncher};
 use tiphys_executor::launcher::{
-    ArtifactStore, LaunchError, Launcher, PodOptions, PodResult, PodSpec, PodState, Secrets,
+    ArtifactStore, LaunchError, Launcher, PodResult, PodSpec, PodState, Secrets,
 };
 use tiphys_kit::CancellationToken;
 use tokio::sync::mpsc;
@@ -121,20 +121,11 @@ pub(crate) fn pod_of(name: &str, container: serde_json::Value) -> PodSpec {
         node_id: "wf-1".into(),
         template: name.into(),
         labels: BTreeMap::from([("app".into(), "scan".into())]),
-        annotations: BTreeMap::new(),
         container,
-        pod: PodOptions::default(),
-        script: None,
-        inputs: Vec::new(),
-        output_parameters: Vec::new(),
-        output_artifacts: Vec::new(),
         capture_result: true,
-        archive_logs: false,
-        log_key: None,
-        deadline: None,
         grace: Duration::from_secs(30),
         process_allowed: true,
-        resource: None,
+        ..PodSpec::default()
     }
 }
 

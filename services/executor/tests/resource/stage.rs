@@ -1,6 +1,5 @@
 //! A namespace with an account that has some rights, and launchers that act there.
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -255,21 +254,9 @@ impl Run {
             workflow_uid: "uid".into(),
             node_id: "wf-1".into(),
             template: name.into(),
-            labels: BTreeMap::new(),
-            annotations: BTreeMap::new(),
-            container: Value::Null,
-            pod: Default::default(),
-            script: None,
-            inputs: Vec::new(),
-            output_parameters: Vec::new(),
-            output_artifacts: Vec::new(),
-            capture_result: false,
-            archive_logs: false,
-            log_key: None,
-            deadline: None,
             grace: Duration::from_secs(30),
-            process_allowed: false,
             resource: Some(spec.clone()),
+            ..PodSpec::default()
         }
     }
 

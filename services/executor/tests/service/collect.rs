@@ -11,6 +11,7 @@ use tiphys_catalog::Catalog;
 use tiphys_core::workflow::Verb;
 use tiphys_executor::Config;
 use tiphys_executor::launcher::{ArtifactStore, Fetched, LaunchError};
+use tiphys_manifest::load::{LoadOptions, load};
 
 use crate::gate::Gate;
 use crate::stage::{Fake, bus, executor, until};
@@ -126,5 +127,55 @@ async fn what_cannot_be_removed_is_told_and_keeps_the_workflow_unless_it_says_ot
     until(async || stage.object("held").await.is_none().then_some(())).await;
     assert!(removed(&store).contains(&"ns/deletion".to_owned()));
     assert!(!removed(&store).iter().any(|key| key == "ns/never"));
+    stage.end().await;
+}
+
+const REPOSITORY: &str = r#"
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: artifact-repositories
+  namespace: ns
+  annotations: {workflows.argoproj.io/default-artifact-repository: results}
+data:
+  results: |
+    gcs: {bucket: results, keyFormat: "logs/{{workflow.name}}"}
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_kept_of_pods_goes_with_their_workflow_and_not_before() {
+    let store = Arc::new(Store::default());
+    let catalog = Catalog::new();
+    let loaded = load("test.yaml", REPOSITORY, &LoadOptions::default());
+    assert!(loaded.diagnostics.is_empty(), "{:?}", loaded.diagnostics);
+    catalog.feeder().replace(loaded.objects.into_iter().map(Arc::new).collect(), Vec::new());
+    let stage = executor(bus().await, catalog, Fake::new(true), config(&store));
+    let plain = |more: Value| {
+        let mut spec = json!({"entrypoint": "a", "podGC": {"strategy": "OnPodCompletion"},
+            "templates": [{"name": "a", "container": {"image": "x", "command": ["x"]}}]});
+        more.as_object().unwrap().iter().for_each(|(name, value)| spec[name] = value.clone());
+        spec
+    };
+    stage.submit("deleted", plain(json!({}))).await;
+    let uid = stage.phase("deleted", "Succeeded").await["metadata"]["uid"].as_str().unwrap().to_owned();
+    let kept = |store: &Store| {
+        let all = removed(store).into_iter().filter(|key| key.contains("tiphys/"));
+        all.map(|key| serde_json::from_str::<Value>(&key).unwrap()).collect::<Vec<_>>()
+    };
+    assert!(kept(&store).is_empty());
+    stage.command("deleted", Verb::Delete).await;
+    until(async || stage.object("deleted").await.is_none().then_some(())).await;
+    let expected =
+        json!({"namespace": "ns", "gcs": {"bucket": "results", "key": format!("logs/tiphys/{uid}")}});
+    assert_eq!(kept(&store), [expected]);
+    stage.submit("expired", plain(json!({"ttlStrategy": {"secondsAfterCompletion": 0}}))).await;
+    until(async || (kept(&store).len() == 2).then_some(())).await;
+    until(async || stage.object("expired").await.is_none().then_some(())).await;
+    // Where its pods keep what outlives them follows from the same.
+    for pod in stage.launcher.started() {
+        let folder: Value = serde_json::from_str(pod.keeps.as_deref().unwrap()).unwrap();
+        let key = folder["gcs"]["key"].as_str().unwrap();
+        assert_eq!(key, format!("logs/tiphys/{}/{}", pod.workflow_uid, pod.key));
+    }
     stage.end().await;
 }

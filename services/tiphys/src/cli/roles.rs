@@ -50,7 +50,7 @@ pub(crate) struct RoleArgs {
     pub(crate) objects: CatalogArgs,
     #[command(flatten)]
     pub(crate) launch: LaunchArgs,
-    /// Artifact stores that name no Secret are opened with this machine's own identity (executor): whoever writes
+    /// Artifact stores that name no Secret are opened with this machine's own identity (executor, server): whoever writes
     /// workflows may then do there what it may
     #[arg(long)]
     pub(crate) artifact_identity: bool,

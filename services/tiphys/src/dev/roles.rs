@@ -12,6 +12,7 @@ use tiphys_catalog::kubernetes::{Config, KubernetesFeeder};
 use tiphys_core::Clock;
 use tiphys_eventsource::Ingress;
 use tiphys_executor::launcher::{ArtifactStore, Launcher};
+use tiphys_executor::logs::KeptLogs;
 use tiphys_kit::kubernetes::Cluster;
 use tiphys_kit::{CancellationToken, Group, Health};
 use tiphys_server::{Followers, Shared};
@@ -81,6 +82,7 @@ impl Roles {
         let steps = assembly::where_steps_run(&self.launch, cluster.as_ref());
         let store = assembly::artifacts(&self.data, &catalog, self.artifact_identity)?;
         let routes = RunnerRoutes::default();
+        let logs = assembly::kept_logs(&self.data, store.clone())?;
         let launchers = self.rooms(&mut stages.rooms, (&catalog, &health), cluster, store, &routes).await?;
         let launcher = launchers.launcher.clone();
         assembly::wait_until_ready(&mut stages.rooms, &health).await?;
@@ -88,7 +90,8 @@ impl Roles {
         let ingress = self.sources(&mut stages.sources, &catalog, &health);
         let samples = metrics.clone();
         stages.background.spawn("metrics", move |stop| tiphys_kit::metric::upkeep(samples, stop));
-        let (shared, followers) = self.shared(&catalog, &health, &launcher, &ingress, metrics).await?;
+        let (shared, followers) =
+            self.shared((&catalog, &health), (&launcher, logs), &ingress, metrics).await?;
         let guard = tiphys_server::Guard::new(self.data.token()?.into(), vec![self.address.ip().to_string()]);
         if let Some(objects) = objects {
             // One process at a time has the data folder: nobody else does it.
@@ -186,9 +189,8 @@ impl Roles {
 
     async fn shared(
         &self,
-        catalog: &Catalog,
-        health: &Health,
-        launcher: &Arc<dyn Launcher>,
+        (catalog, health): (&Catalog, &Health),
+        (launcher, logs): (&Arc<dyn Launcher>, Arc<KeptLogs>),
         ingress: &Ingress,
         metrics: metrics_exporter_prometheus::PrometheusHandle,
     ) -> anyhow::Result<(Shared, Followers)> {
@@ -199,6 +201,7 @@ impl Roles {
             clock: self.clock.clone(),
             health: health.clone(),
             launcher: launcher.clone(),
+            logs,
             metrics: Arc::new(move || metrics.render()),
             diagnostics: Arc::new(move || door.diagnostics()),
             namespace: self.namespace.clone(),

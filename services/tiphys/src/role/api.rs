@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use axum::Router;
 use tiphys_bus::Bus;
 use tiphys_catalog::Catalog;
-use tiphys_executor::launcher::Launcher;
+use tiphys_executor::launcher::{ArtifactStore, Launcher};
 use tiphys_kit::{Group, Health};
 use tiphys_server::{Guard, Parts, Shared};
 use tokio::net::TcpListener;
@@ -34,12 +34,14 @@ impl Service<'_> {
         let address = listener.local_addr()?;
         let (others, metrics) = (Others::default(), self.metrics.clone());
         let heard = others.clone();
+        let store = assembly::artifacts(&self.data, catalog, self.args.artifact_identity)?;
         let (shared, followers) = Shared::open(Parts {
             bus: bus.clone(),
             catalog: catalog.clone(),
             clock: self.clock.clone(),
             health: self.health.clone(),
-            launcher: self.log_reader(catalog).await?,
+            launcher: self.log_reader(store.clone()).await?,
+            logs: assembly::kept_logs(&self.data, store)?,
             metrics: Arc::new(move || metrics.render()),
             diagnostics: Arc::new(move || heard.diagnostics()),
             namespace: self.namespace.clone(),
@@ -64,7 +66,7 @@ impl Service<'_> {
     }
 
     /// Where the executor has its steps, as far as it is told here as it is there.
-    async fn log_reader(&self, catalog: &Catalog) -> anyhow::Result<Arc<dyn Launcher>> {
+    async fn log_reader(&self, store: Arc<dyn ArtifactStore>) -> anyhow::Result<Arc<dyn Launcher>> {
         let surroundings = Surroundings {
             data: &self.data,
             manifests: &self.args.manifests,
@@ -79,7 +81,6 @@ impl Service<'_> {
             // Of an engine of containers the executor tells.
             health: Health::default(),
         };
-        let store = assembly::artifacts(&self.data, catalog, false)?;
         surroundings.reader(store, self.clock.clone(), self.stop.clone(), &self.health).await
     }
 

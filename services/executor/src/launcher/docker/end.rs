@@ -7,7 +7,7 @@ use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum as Stat
 use bollard::query_parameters::DownloadFromContainerOptions;
 use futures::StreamExt;
 use tiphys_core::{PodKey, Timestamp};
-use tiphys_runner::{Exit, Packed, Verdict};
+use tiphys_runner::{Exit, Packed};
 use tokio::io::AsyncWriteExt;
 
 use super::engine::Trouble;
@@ -136,33 +136,12 @@ impl Shared {
 
     /// From a report to a result: the artifacts go into the store. May be done again.
     async fn reported(&self, id: &str, exit: Exit) -> Result<PodResult, LaunchError> {
-        let mut result = PodResult {
-            started: exit.started,
-            finished: exit.finished,
-            exit_code: exit.exit_code,
-            verdict: match exit.verdict {
-                Verdict::Succeeded => PodVerdict::Succeeded,
-                Verdict::Failed => PodVerdict::Failed,
-                Verdict::Error => PodVerdict::Error,
-            },
-            message: exit.message,
-            result: exit.result,
-            parameters: exit.parameters,
-            host: None,
-            artifacts: Vec::with_capacity(exit.artifacts.len()),
-        };
-        for packed in exit.artifacts {
+        let (mut result, packed) = PodResult::reported(exit);
+        for packed in packed {
             match self.stored(id, &packed).await {
                 Ok(stored) => result.artifacts.push(stored),
                 Err(LaunchError::Unavailable(why)) => return Err(LaunchError::Unavailable(why)),
-                Err(error) if result.verdict == PodVerdict::Succeeded => {
-                    result.verdict = PodVerdict::Error;
-                    result.message = format!(
-                        "wait: Error (exit code 64): output artifact {} was not stored: {error}",
-                        packed.name
-                    );
-                }
-                Err(error) => tracing::warn!(id, artifact = packed.name, %error, "not stored"),
+                Err(error) => result.not_stored(&packed, &error),
             }
         }
         Ok(result)
@@ -175,13 +154,7 @@ impl Shared {
         let (from, to) = (archive.0.clone(), place.0.clone());
         blocking(move || files::unpack(std::fs::File::open(from)?, &to)).await?;
         let (size, sha256) = self.store.put(&packed.key, place.0.clone()).await?;
-        Ok(StoredArtifact {
-            name: packed.name.clone(),
-            key: packed.key.clone(),
-            archive: packed.archive,
-            size,
-            sha256,
-        })
+        Ok(StoredArtifact::of(packed, size, sha256))
     }
 
     /// Copies what the engine has of an artifact to a file.

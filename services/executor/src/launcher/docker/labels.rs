@@ -23,6 +23,9 @@ pub(super) const DAEMON: &str = "tiphys.dev/daemon";
 /// How to see whether a daemon is ready.
 pub(super) const PROBE: &str = "tiphys.dev/probe";
 
+/// Where the log is kept; always there, so that no image and no manifest can say it.
+pub(super) const KEEPS: &str = "tiphys.dev/keeps";
+
 pub(super) const MAIN: &str = "main";
 pub(super) const INIT: &str = "init";
 pub(super) const SIDECAR: &str = "sidecar";
@@ -32,7 +35,7 @@ pub(super) const CLAIM: &str = "claim";
 
 /// Those of a part of a pod. The manifest's own come along.
 pub(super) fn of_pod(config: &Config, pod: &PodSpec, role: &str) -> HashMap<String, String> {
-    let own = [(POD, pod.key.0.as_str())];
+    let own = [(POD, pod.key.0.as_str()), (KEEPS, pod.keeps.as_deref().unwrap_or_default())];
     let mut all: HashMap<String, String> = pod.labels.clone().into_iter().collect();
     all.extend(of_workflow(config, pod, role));
     all.extend(own.map(|(name, value)| (name.to_owned(), value.to_owned())));

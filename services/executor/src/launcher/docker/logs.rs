@@ -1,4 +1,5 @@
-//! Logs: of a container from the engine, of one that is gone from our own folder.
+//! Logs: of a container from the engine, of one that is gone from our own folder. One whose spec names a store that all executors
+//! share is kept there; whoever reads it asks that store.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -11,7 +12,9 @@ use futures::StreamExt;
 use tiphys_core::{PodKey, Timestamp};
 
 use super::engine::Trouble;
-use super::{LaunchError, LogLine, Shared, blocking, part};
+use super::files::Temporary;
+use super::{LaunchError, LogLine, Shared, blocking, labels, part};
+use crate::artifact::kept;
 use crate::launcher::log_file;
 
 /// Folder of the logs, below that of the launcher.
@@ -204,12 +207,29 @@ impl Shared {
         }
         joiner.rest().iter().for_each(|line| put(&mut text, line));
         self.cursors.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
-        let draft = self.scratch.next();
-        blocking(move || {
-            std::fs::write(&draft, text)?;
-            std::fs::rename(&draft, &file)
-        })
-        .await
+        let draft = Temporary(self.scratch.next());
+        let written = draft.0.clone();
+        blocking(move || std::fs::write(written, text)).await?;
+        if let Some(shared) = self.shared_log(key).await? {
+            match self.store.put(&shared, draft.0.clone()).await {
+                Ok(_) => return Ok(()),
+                Err(why) => {
+                    tracing::warn!(%key, %why, "a log is kept on this machine, as its store does not take it");
+                }
+            }
+        }
+        blocking(move || std::fs::rename(&draft.0, &file)).await
+    }
+
+    /// Where the log goes in the store that all executors share, as its container says; `None`: nowhere.
+    async fn shared_log(&self, key: &PodKey) -> Result<Option<String>, LaunchError> {
+        let inspected = match self.inspect(&part::main_name(&self.config, key)).await {
+            Ok(inspected) => inspected,
+            Err(Trouble::Absent(_)) => return Ok(None),
+            Err(trouble) => return Err(trouble.into()),
+        };
+        let labels = inspected.config.and_then(|config| config.labels).unwrap_or_default();
+        Ok(labels.get(labels::KEEPS).and_then(|folder| kept::within(folder, kept::LOG)))
     }
 
     pub(super) async fn remove_log(&self, key: &PodKey) {

@@ -135,7 +135,7 @@ impl Shared {
         let Some(record) = record else { return };
         self.names().add(key.clone(), record.place.clone());
         if record.kept {
-            self.drop_kept(key.clone());
+            self.drop_kept(key.clone(), record.place.clone());
         }
         let PodState::Ended(result) = &record.state else { return };
         let well = result.verdict == PodVerdict::Succeeded;
@@ -153,22 +153,17 @@ impl Shared {
     }
 
     /// What the store has of the pod itself goes.
-    fn drop_kept(self: &Arc<Self>, key: PodKey) {
+    fn drop_kept(self: &Arc<Self>, key: PodKey, place: Place) {
         let shared = Arc::clone(self);
-        self.tasks.spawn("drop report", async move {
-            let place = super::parcel::place(&shared.config, &key, "");
-            if let Err(why) = shared.store.remove(place.trim_end_matches('/')).await {
-                tracing::warn!(%key, %why, "what was kept for a pod stays in the store");
-            }
-        });
+        self.tasks.spawn("drop report", async move { shared.drop_passing(&key, &place).await });
     }
 
     pub(super) async fn remove(self: &Arc<Self>, key: &PodKey) {
         let place = self.place(key).await;
         let record = self.pods().remove(key);
         self.names().remove(key);
-        if record.is_some_and(|record| record.kept) {
-            self.drop_kept(key.clone());
+        if let Some(record) = record.filter(|record| record.kept) {
+            self.drop_kept(key.clone(), record.place);
         }
         self.drop_log(key).await;
         let place = match place {

@@ -13,9 +13,10 @@ use serde_json::Value;
 use tiphys_kit::Backoff;
 
 use super::ask::{Failure, Kind, within};
-use super::parcel::{self, PARCEL};
 use super::pod::{self, INSTALLATION, KEY, NODE_ID, RUNNER, UID};
 use super::record::{STORED, annotation, label};
+use super::shelf::{Shelf, Thing};
+use super::token::Keys;
 use super::{REQUEST, RunnerSource, Shared};
 use crate::launcher::{LaunchError, PodSpec};
 
@@ -61,7 +62,9 @@ impl Shared {
         let file = self.scratch.next();
         let disk = |error: std::io::Error| LaunchError::Unavailable(format!("{}: {error}", file.display()));
         tokio::fs::write(&file, parcel).await.map_err(disk)?;
-        let stored = self.store.put(&parcel::place(&self.config, &spec.key, PARCEL), file.clone()).await;
+        let keys = Keys::new(&self.config.key);
+        let shelf = Shelf::of(&keys, &spec.key, spec.keeps.as_deref(), Thing::Parcel);
+        let stored = self.put(&shelf, file.clone()).await;
         // A store may take the file itself.
         let _ = tokio::fs::remove_file(&file).await;
         stored.map(drop)

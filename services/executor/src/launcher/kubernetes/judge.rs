@@ -6,7 +6,6 @@ use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, Conta
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use tiphys_core::Timestamp;
 use tiphys_runner::pod::{Left, Report};
-use tiphys_runner::{Packed, Verdict};
 
 use super::parcel::NAME as INSTALLER;
 use super::pod::{MAIN, RUNNER};
@@ -198,27 +197,12 @@ fn plain(status: &PodStatus, main: Option<&ContainerStateTerminated>, now: Times
 
 /// What a runner reported.
 pub(super) fn reported(report: &Report) -> PodResult {
-    let Report { exit, receipts } = report;
-    PodResult {
-        started: exit.started,
-        finished: exit.finished,
-        exit_code: exit.exit_code,
-        verdict: match exit.verdict {
-            Verdict::Succeeded => PodVerdict::Succeeded,
-            Verdict::Failed => PodVerdict::Failed,
-            Verdict::Error => PodVerdict::Error,
-        },
-        message: exit.message.clone(),
-        result: exit.result.clone(),
-        parameters: exit.parameters.clone(),
-        artifacts: exit
-            .artifacts
-            .iter()
-            .zip(receipts)
-            .map(|(packed, receipt)| stored(packed, receipt))
-            .collect(),
-        host: None,
-    }
+    let (mut result, packed) = PodResult::reported(report.exit.clone());
+    let stored = packed.iter().zip(&report.receipts);
+    let stored =
+        stored.map(|(packed, receipt)| StoredArtifact::of(packed, receipt.size, receipt.sha256.clone()));
+    result.artifacts = stored.collect();
+    result
 }
 
 /// The result of a pod whose report was in the store. What speaks against it besides the report was `seen`.
@@ -237,16 +221,6 @@ pub(super) fn complete(report: &[u8], seen: PodResult, now: Timestamp) -> PodRes
             message: format!("the report of the step cannot be read: {error}"),
             ..seen
         },
-    }
-}
-
-fn stored(packed: &Packed, receipt: &tiphys_runner::pod::Receipt) -> StoredArtifact {
-    StoredArtifact {
-        name: packed.name.clone(),
-        key: packed.key.clone(),
-        archive: packed.archive,
-        size: receipt.size,
-        sha256: receipt.sha256.clone(),
     }
 }
 

@@ -15,7 +15,8 @@ use tokio::io::AsyncWriteExt as _;
 use super::ask::Kind;
 use super::log::Lines;
 use super::record::Place;
-use super::{REQUEST, Shared, parcel};
+use super::shelf::Thing;
+use super::{REQUEST, Shared};
 use crate::launcher::{LogLine, PodState};
 
 /// So often a log is asked for before its pod goes without it.
@@ -35,7 +36,7 @@ impl Shared {
         if !self.logs.begin(key) {
             return true;
         }
-        let goes_on = self.is_kept(key).await || self.read_log(key, place).await;
+        let goes_on = self.has_better(key, place).await || self.read_log(key, place).await;
         self.logs.end(key);
         goes_on
     }
@@ -46,7 +47,7 @@ impl Shared {
         loop {
             let why = match self.open_log(place, None, false, REQUEST).await {
                 Ok(stream) => {
-                    self.store_log(key, stream, READS).await;
+                    self.store_log(key, place, stream, READS).await;
                     return !self.tasks.stop().is_cancelled();
                 }
                 // It is gone, or never began.
@@ -58,7 +59,7 @@ impl Shared {
             };
             if backoff.attempts() + 1 >= TRIES {
                 tracing::warn!(%key, why, "a log cannot be read, and its pod goes without");
-                self.put_word(key, &format!("it could not be read before its pod went: {why}")).await;
+                self.put_word(key, place, &format!("it could not be read before its pod went: {why}")).await;
                 return true;
             }
             if !self.pause(backoff.next_wait()).await {
@@ -82,21 +83,27 @@ impl Shared {
                 if let Some(PodState::Ended(result)) = self.state(key)
                     && failure.kind == Kind::Missing
                 {
-                    self.keep_word(key, &result.message).await;
+                    self.keep_word(key, place, &result.message).await;
                 }
                 return;
             }
         };
-        let (shared, key) = (Arc::clone(self), key.clone());
+        let (shared, key, place) = (Arc::clone(self), key.clone(), place.clone());
         self.tasks.spawn("follow log", async move {
             let _room = shared.logs.readers.acquire().await;
-            shared.store_log(&key, stream, FOLLOWS).await;
+            shared.store_log(&key, &place, stream, FOLLOWS).await;
             shared.logs.end(&key);
         });
     }
 
     /// Reads a log, and keeps what was read, unless a runner handed over its own by then.
-    async fn store_log(&self, key: &PodKey, stream: impl AsyncRead + Send + Unpin, limit: Duration) {
+    async fn store_log(
+        &self,
+        key: &PodKey,
+        place: &Place,
+        stream: impl AsyncRead + Send + Unpin,
+        limit: Duration,
+    ) {
         let drafted = async {
             let mut draft = Draft::create(self.scratch.next(), self.config.log_limit).await?;
             let read = tokio::time::timeout(limit, draft.copy(stream)).await;
@@ -122,8 +129,8 @@ impl Shared {
         };
         match drafted {
             // Its workflow may have been deleted meanwhile.
-            Ok(draft) if !self.is_kept(key).await && self.logs.is_busy(key) => {
-                self.put_log(key, &draft).await
+            Ok(draft) if !self.has_better(key, place).await && self.logs.is_busy(key) => {
+                self.put_log(key, place, &draft).await
             }
             Ok(_) => {}
             Err(error) => tracing::warn!(%key, %error, "a log cannot be written down"),
@@ -131,13 +138,13 @@ impl Shared {
     }
 
     /// Says why there is no log, in its place.
-    pub(super) async fn keep_word(&self, key: &PodKey, why: &str) {
-        if !self.logs.is_busy(key) && !self.is_kept(key).await {
-            self.put_word(key, why).await;
+    pub(super) async fn keep_word(&self, key: &PodKey, place: &Place, why: &str) {
+        if !self.logs.is_busy(key) && !self.is_kept(key, place).await {
+            self.put_word(key, place, why).await;
         }
     }
 
-    async fn put_word(&self, key: &PodKey, why: &str) {
+    async fn put_word(&self, key: &PodKey, place: &Place, why: &str) {
         let drafted = async {
             let mut draft = Draft::create(self.scratch.next(), self.config.log_limit).await?;
             draft.say(self.clock.now(), &format!("there is no log of this step: {why}")).await?;
@@ -145,14 +152,15 @@ impl Shared {
             Ok::<_, std::io::Error>(draft)
         };
         match drafted.await {
-            Ok(draft) => self.put_log(key, &draft).await,
+            Ok(draft) => self.put_log(key, place, &draft).await,
             Err(error) => tracing::warn!(%key, %error, "a log cannot be written down"),
         }
     }
 
-    async fn put_log(&self, key: &PodKey, draft: &Draft) {
-        let stored = self.store.put(&parcel::log_place(&self.config, key), draft.place.clone()).await;
-        self.logs.changed(key);
+    async fn put_log(&self, key: &PodKey, place: &Place, draft: &Draft) {
+        let shelf = self.shelf(key, Some(place), Thing::Log);
+        let stored = self.put(&shelf, draft.place.clone()).await;
+        self.logs.changed(key, matches!(stored, Ok((_, true))));
         if let Err(error) = stored {
             tracing::warn!(%key, %error, "a log cannot be kept");
         }
@@ -161,10 +169,10 @@ impl Shared {
     /// What is kept of a pod's log goes.
     pub(super) async fn drop_log(&self, key: &PodKey) {
         self.logs.end(key);
-        if let Err(why) = self.store.remove(&parcel::log_place(&self.config, key)).await {
+        if let Err(why) = self.drop_own_log(key).await {
             tracing::warn!(%key, %why, "what was kept of a log stays in the store");
         }
-        self.logs.changed(key);
+        self.logs.changed(key, false);
     }
 }
 

@@ -2,8 +2,7 @@
 
 mod mark;
 
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::path::PathBuf;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,14 +14,14 @@ use tokio::sync::Semaphore;
 use super::ask::{Failure, Kind, within};
 use super::pod::MAIN;
 use super::record::Place;
-use super::{REQUEST, Shared, lock, parcel};
-use crate::launcher::{Fetched, LaunchError, LogLine, log_file};
+use super::shelf::Thing;
+use super::{REQUEST, Shared, lock};
+use crate::launcher::log_file::{self, Copied, Copies};
+use crate::launcher::{Fetched, LaunchError, LogLine};
 use mark::{Mark, Marks};
 
 /// Where reading stopped is remembered of so many logs.
 const CURSORS: usize = 4096;
-/// So many copies of kept logs lie in the scratch folder.
-const COPIES: usize = 16;
 /// So many logs are read at the same time to be kept.
 const READERS: usize = 64;
 /// A longer line is cut, as the runner cuts it.
@@ -37,7 +36,9 @@ pub(super) type Text = Box<dyn AsyncRead + Send + Unpin>;
 #[derive(Debug)]
 pub(super) struct Logs {
     cursors: Mutex<HashMap<PodKey, Cursor>>,
-    copies: Mutex<VecDeque<(PodKey, Arc<Copied>)>>,
+    copies: Copies,
+    /// Logs that we put into the store that all share, of the latest.
+    shared: Mutex<HashSet<PodKey>>,
     /// Logs that are being read to be kept.
     busy: Mutex<HashSet<PodKey>>,
     /// Room for them: a node that is drained ends many pods at once.
@@ -48,7 +49,8 @@ impl Default for Logs {
     fn default() -> Self {
         Self {
             cursors: Mutex::default(),
-            copies: Mutex::default(),
+            copies: Copies::default(),
+            shared: Mutex::default(),
             busy: Mutex::default(),
             readers: Semaphore::new(READERS),
         }
@@ -64,16 +66,6 @@ enum Cursor {
     Server(Option<Mark>),
 }
 
-/// A file of ours, until it is dropped.
-#[derive(Debug)]
-struct Copied(PathBuf);
-
-impl Drop for Copied {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
 impl Logs {
     fn remember(&self, key: &PodKey, cursor: Cursor) {
         let mut cursors = lock(&self.cursors);
@@ -81,10 +73,6 @@ impl Logs {
             cursors.clear();
         }
         cursors.insert(key.clone(), cursor);
-    }
-
-    fn copy(&self, key: &PodKey) -> Option<Arc<Copied>> {
-        lock(&self.copies).iter().find(|(known, _)| known == key).map(|(_, copy)| copy.clone())
     }
 
     /// A log is read to be kept from now on. False: it is already.
@@ -102,10 +90,23 @@ impl Logs {
         lock(&self.busy).remove(key);
     }
 
-    /// Another log is kept now, or none.
-    pub(super) fn changed(&self, key: &PodKey) {
-        lock(&self.copies).retain(|(known, _)| known != key);
+    /// Another log is kept now, or none; whether in the store that all share.
+    pub(super) fn changed(&self, key: &PodKey, is_shared: bool) {
+        self.copies.drop_copy(&key.0);
         lock(&self.cursors).remove(key);
+        let mut shared = lock(&self.shared);
+        if !is_shared {
+            shared.remove(key);
+            return;
+        }
+        if shared.len() >= CURSORS {
+            shared.clear();
+        }
+        shared.insert(key.clone());
+    }
+
+    fn is_shared(&self, key: &PodKey) -> bool {
+        lock(&self.shared).contains(key)
     }
 }
 
@@ -147,35 +148,39 @@ impl Shared {
             Some(Cursor::Kept(line, byte)) if line <= from => (line, byte),
             _ => (0, 0),
         };
-        let read = tokio::task::spawn_blocking(move || log_file::read(&copy.0, known, from, max)).await;
+        let read = tokio::task::spawn_blocking(move || log_file::read(&copy.file, known, from, max)).await;
         let read = read.map_err(std::io::Error::other).and_then(|read| read);
         let (lines, (line, byte)) = read.map_err(|error| unavailable(&error))?;
         self.logs.remember(key, Cursor::Kept(line, byte));
         Ok(Some(lines))
     }
 
-    /// Whether the log of a pod is kept.
-    pub(super) async fn is_kept(&self, key: &PodKey) -> bool {
-        matches!(self.kept(key).await, Ok(Some(_)))
+    /// Whether the log of a pod is kept, be it by another executor in the store that all share.
+    pub(super) async fn is_kept(&self, key: &PodKey, place: &Place) -> bool {
+        if matches!(self.kept(key).await, Ok(Some(_))) {
+            return true;
+        }
+        if place.keeps.is_none() {
+            return false;
+        }
+        let (shelf, copy) = (self.shelf(key, Some(place), Thing::Log), Copied::new(self.scratch.next()));
+        matches!(self.fetch(&shelf, copy.file.clone()).await, Ok(Fetched::File))
     }
 
-    /// A copy of what was kept, which is fetched once for many reads.
+    /// Whether a better log may be kept than the API server has. Where no runner hands its own over, the store that all share
+    /// is not asked: what it has is the same.
+    pub(super) async fn has_better(&self, key: &PodKey, place: &Place) -> bool {
+        match self.config.address {
+            Some(_) => self.is_kept(key, place).await,
+            None => matches!(self.kept(key).await, Ok(Some(_))),
+        }
+    }
+
+    /// A copy of what was kept, as far as we know: nobody asks the store that all share for what may not be there.
     async fn kept(&self, key: &PodKey) -> Result<Option<Arc<Copied>>, LaunchError> {
-        if let Some(copy) = self.logs.copy(key) {
-            return Ok(Some(copy));
-        }
-        let copy = Arc::new(Copied(self.scratch.next()));
-        match self.store.fetch(&parcel::log_place(&self.config, key), copy.0.clone()).await {
-            Ok(Fetched::File) => {}
-            Ok(Fetched::Folder) | Err(LaunchError::Absent(_)) => return Ok(None),
-            Err(error) => return Err(error),
-        }
-        let mut copies = lock(&self.logs.copies);
-        copies.push_back((key.clone(), copy.clone()));
-        if copies.len() > COPIES {
-            copies.pop_front();
-        }
-        Ok(Some(copy))
+        let place = self.known_place(key).filter(|_| self.logs.is_shared(key));
+        let shelf = self.shelf(key, place.as_ref(), Thing::Log);
+        self.logs.copies.get(&key.0, &self.scratch, |to| self.fetch(&shelf, to)).await
     }
 
     /// Asks the API server for the log of a pod, from a second on; what is yet to be written, too, if `follow` says so.

@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
-use tiphys_core::{PodKey, Timestamp};
+use tiphys_core::Timestamp;
 use tiphys_runner::Spec;
 use tiphys_runner::pod::{Content, Order, PROGRAM, Parcel, Placed, SCRIPT, VARIABLE};
 
 use super::pod::{MAIN, add, literal, main_of};
-use super::token::Keys;
+use super::shelf::{Shelf, Thing};
+use super::token::{Keys, Verb};
 use super::{Config, ImageVolume, RunnerImage, RunnerSource};
 use crate::launcher::{ArtifactSource, LaunchError, PodSpec};
 
@@ -212,8 +213,9 @@ fn order(
     if literal(&text).len() <= INLINE {
         return Ok((text, None));
     }
-    let place = keys.place(&spec.key, PARCEL);
-    let placed = std::mem::replace(&mut order.parcel, Placed::At(keys.target(Verb::Get, &spec.key, &place)));
+    let shelf = Shelf::of(keys, &spec.key, spec.keeps.as_deref(), Thing::Parcel);
+    let target = keys.target(Verb::Get, &spec.key, shelf.asked());
+    let placed = std::mem::replace(&mut order.parcel, Placed::At(target));
     let stored = match placed {
         Placed::Here(parcel) => Some(serde_json::to_vec(&parcel).map_err(told)?),
         Placed::At(_) => None,
@@ -227,15 +229,9 @@ fn address(config: &Config) -> Option<String> {
     Some(if config.certificate.is_some() { format!("https://{address}") } else { address.clone() })
 }
 
-pub(super) use super::token::Verb;
-
-/// Names of what is kept in the store for a pod.
-pub(super) const PARCEL: &str = "parcel";
-/// See [`PARCEL`].
-pub(super) const REPORT: &str = "report";
-
 fn parcel(spec: &PodSpec, config: &Config, keys: &Keys, command: Vec<String>, now: Timestamp) -> Parcel {
     let put = |key: &str| keys.target(Verb::Put, &spec.key, key);
+    let shelf = |thing| Shelf::of(keys, &spec.key, spec.keeps.as_deref(), thing);
     let contents = spec.inputs.iter().map(|input| match &input.from {
         ArtifactSource::Raw(text) => Content::Raw(text.clone()),
         ArtifactSource::Stored { key, .. } => Content::At(keys.target(Verb::Get, &spec.key, key)),
@@ -250,8 +246,8 @@ fn parcel(spec: &PodSpec, config: &Config, keys: &Keys, command: Vec<String>, no
             .map(|wanted| put(&wanted.key))
             .chain(log_key.as_deref().map(put))
             .collect(),
-        report: put(&keys.place(&spec.key, REPORT)),
-        log: config.address.is_some().then(|| put(&keys.log(&spec.key))),
+        report: put(shelf(Thing::Report).asked()),
+        log: config.address.is_some().then(|| put(shelf(Thing::Log).asked())),
         spec: runner_spec(spec, config, command, log_key, now),
     }
 }
@@ -294,13 +290,3 @@ pub(super) const fn relay(program: &str) -> [&str; 3] {
 
 /// The container in which the runner is.
 pub(super) const CONTAINER: &str = MAIN;
-
-/// Where the log of a pod is kept in the store.
-pub(super) fn log_place(config: &Config, key: &PodKey) -> String {
-    Keys::new(&config.key).log(key)
-}
-
-/// Where a pod's own things are kept in the store: the folder.
-pub(super) fn place(config: &Config, key: &PodKey, name: &str) -> String {
-    Keys::new(&config.key).place(key, name)
-}

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use tiphys_core::Timestamp;
 
 use super::parcel::{self, Parcelled};
+use super::token::Keys;
 use super::{Config, patch};
 use crate::launcher::{LaunchError, PodGc, PodSpec};
 use crate::plan::claim_name;
@@ -20,6 +21,8 @@ pub(super) const UID: &str = "tiphys.dev/workflow-uid";
 pub(super) const GC: &str = "tiphys.dev/pod-gc";
 /// How long after its end, in seconds.
 pub(super) const GC_DELAY: &str = "tiphys.dev/pod-gc-delay";
+/// Where what outlives it is kept.
+pub(super) const KEEPS: &str = "tiphys.dev/keeps";
 /// Label of a pod that stays until its workflow is deleted.
 pub(super) const KEPT: &str = "tiphys.dev/kept";
 /// The main container is run by the runner; `relay` where it has to be connected to.
@@ -184,6 +187,10 @@ fn metadata(spec: &PodSpec, config: &Config, runner: Option<&str>) -> Value {
     let delay = Some(spec.pod.gc_delay).filter(|delay| !delay.is_zero());
     let delay = delay.map(|delay| delay.as_secs_f64().to_string());
     let budget = spec.pod.disruption_budget.as_ref().map(|_| "true");
+    let keeps = spec.keeps.as_deref().map(|folder| Keys::new(&config.key).sealed(&spec.key, folder));
+    if let Some(keeps) = keeps {
+        annotations.insert(KEEPS.into(), keeps);
+    }
     for (name, value) in [(GC, gc), (GC_DELAY, delay.as_deref()), (RUNNER, runner), (BUDGET, budget)] {
         annotations.extend(value.map(|value| (name.to_owned(), value.to_owned())));
     }

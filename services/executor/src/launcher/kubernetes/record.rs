@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use tiphys_core::PodKey;
 
 use super::judge::Trouble;
-use super::pod::{BUDGET, GC, GC_DELAY, KEY, MAIN, RUNNER, UID};
+use super::pod::{BUDGET, GC, GC_DELAY, KEEPS, KEY, MAIN, RUNNER, UID};
 use crate::launcher::{PodGc, PodState};
 
 /// Behind the runner's kind, where something of the pod is in the store.
@@ -20,6 +20,8 @@ pub(super) struct Place {
     pub(super) namespace: Box<str>,
     pub(super) name: Box<str>,
     pub(super) uid: Box<str>,
+    /// Where what outlives it is kept, as its annotation says.
+    pub(super) keeps: Option<Box<str>>,
 }
 
 impl Place {
@@ -29,7 +31,13 @@ impl Place {
 
     pub(super) fn in_metadata(metadata: &ObjectMeta) -> Self {
         let text = |text: &Option<String>| text.as_deref().unwrap_or_default().into();
-        Self { namespace: text(&metadata.namespace), name: text(&metadata.name), uid: text(&metadata.uid) }
+        let keeps = metadata.annotations.as_ref().and_then(|all| all.get(KEEPS));
+        Self {
+            namespace: text(&metadata.namespace),
+            name: text(&metadata.name),
+            uid: text(&metadata.uid),
+            keeps: keeps.map(|text| text.as_str().into()),
+        }
     }
 }
 
@@ -168,8 +176,12 @@ mod tests {
     fn only_the_latest_names_are_known() {
         let mut names = Names::default();
         let key = |number: usize| PodKey(number.to_string());
-        let place =
-            |number: usize| Place { namespace: "n".into(), name: number.to_string().into(), uid: "u".into() };
+        let place = |number: usize| Place {
+            namespace: "n".into(),
+            name: number.to_string().into(),
+            uid: "u".into(),
+            keeps: None,
+        };
         for number in 0..=Names::MOST {
             names.add(key(number), place(number));
         }

@@ -27,6 +27,7 @@ use super::Shared;
 use super::exec::Exec;
 use super::parcel;
 use super::record::Place;
+use super::shelf::{Shelf, Thing};
 use super::token::{Keys, PATH, Verb};
 use crate::launcher::{Fetched, LaunchError};
 
@@ -50,6 +51,12 @@ pub(super) fn routes(shared: &Arc<Shared>) -> Router {
 }
 
 impl Shared {
+    /// Where a thing of a pod is kept that is known.
+    fn shelf_of(&self, pod: &PodKey, thing: Thing) -> Shelf {
+        let place = self.pods().get(pod).map(|record| record.place.clone());
+        self.shelf(pod, place.as_ref(), thing)
+    }
+
     /// A log may be no longer: what the runner keeps, and its last word.
     const fn most_of_log(&self) -> u64 {
         self.config.log_limit.saturating_add(1 << 10)
@@ -87,16 +94,22 @@ async fn fetch(
     Path(pod): Path<String>,
     Query(wanted): Query<Wanted>,
 ) -> Result<Response, Refusal> {
-    shared.check(Verb::Get, &PodKey(pod), &wanted)?;
+    let pod = PodKey(pod);
+    shared.check(Verb::Get, &pod, &wanted)?;
     let file = shared.scratch.next();
-    let answer = content(&shared, &wanted.key, file.clone()).await;
+    let parcel = shared.shelf_of(&pod, Thing::Parcel);
+    let fetched = match parcel.asked() == wanted.key {
+        true => shared.fetch(&parcel, file.clone()).await,
+        false => shared.store.fetch(&wanted.key, file.clone()).await,
+    };
+    let answer = content(fetched, file.clone()).await;
     tidy(&file).await;
     answer
 }
 
 /// What is in the store, as a stream whose length is known: it may be large. The file may go once it is open.
-async fn content(shared: &Shared, key: &str, file: PathBuf) -> Result<Response, Refusal> {
-    let fetched = shared.store.fetch(key, file.clone()).await.map_err(refusal)?;
+async fn content(fetched: Result<Fetched, LaunchError>, file: PathBuf) -> Result<Response, Refusal> {
+    let fetched = fetched.map_err(refusal)?;
     let packed = match fetched {
         Fetched::File => file.clone(),
         Fetched::Folder => {
@@ -141,7 +154,8 @@ async fn store(
 ) -> Result<Response, Refusal> {
     let pod = PodKey(pod);
     shared.check(Verb::Put, &pod, &wanted)?;
-    let is_log = wanted.key == parcel::log_place(&shared.config, &pod);
+    let (log, report) = (shared.shelf_of(&pod, Thing::Log), shared.shelf_of(&pod, Thing::Report));
+    let is_log = wanted.key == log.asked();
     if is_log && shared.pods().get(&pod).is_some_and(|record| record.going) {
         // Its workflow may have been deleted: what is kept now would stay for ever.
         return Err((StatusCode::GONE, "its pod was taken away".into()));
@@ -162,14 +176,20 @@ async fn store(
             blocking(move || unpack(&from, &to)).await?;
         }
         let whole = if wanted.folder { folder.join(TOP) } else { file.clone() };
-        shared.store.put(&wanted.key, whole).await.map_err(refusal)
+        let kept =
+            if is_log { Some(&log) } else { Some(&report).filter(|shelf| shelf.asked() == wanted.key) };
+        let stored = match kept {
+            Some(shelf) => shared.put(shelf, whole).await,
+            None => shared.store.put(&wanted.key, whole).await.map(|stored| (stored, false)),
+        };
+        stored.map_err(refusal)
     };
     let stored = stored.await;
     tidy(&file).await;
     tidy(&folder).await;
-    let (size, sha256) = stored?;
+    let ((size, sha256), is_shared) = stored?;
     if is_log {
-        shared.logs.changed(&pod);
+        shared.logs.changed(&pod, is_shared);
     }
     let receipt = tiphys_runner::pod::Receipt { size, sha256 };
     let text = serde_json::to_vec(&receipt).map_err(|error| unavailable(&error.into()))?;

@@ -73,6 +73,19 @@ impl Keys {
         format!("runner-logs/{pod}-{}", self.secret("log", pod))
     }
 
+    /// A folder as a pod's annotation has it: with the proof that it is we who wrote it.
+    pub(super) fn sealed(&self, pod: &PodKey, folder: &str) -> String {
+        let proof = hex::encode(self.mac(["keeps", &pod.0, folder]).finalize().into_bytes());
+        format!("{proof} {folder}")
+    }
+
+    /// The folder in an annotation, if it is we who wrote it.
+    pub(super) fn unsealed<'t>(&self, pod: &PodKey, text: &'t str) -> Option<&'t str> {
+        let (proof, folder) = text.split_once(' ')?;
+        let proof = hex::decode(proof).ok()?;
+        self.mac(["keeps", &pod.0, folder]).verify_slice(&proof).ok().map(|()| folder)
+    }
+
     fn secret(&self, what: &str, pod: &PodKey) -> String {
         let mut secret = hex::encode(self.mac([what, &pod.0, ""]).finalize().into_bytes());
         secret.truncate(32);
@@ -83,6 +96,18 @@ impl Keys {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_that_another_wrote_is_none() {
+        let keys = Keys::new(&SecretString::from("a"));
+        let (pod, folder) = (PodKey("0123456789abcdef".into()), r#"{"namespace":"team"}"#);
+        let text = keys.sealed(&pod, folder);
+        assert_eq!(keys.unsealed(&pod, &text), Some(folder));
+        assert_eq!(keys.unsealed(&PodKey("f".into()), &text), None);
+        assert_eq!(keys.unsealed(&pod, &text.replace("team", "other")), None);
+        assert_eq!(Keys::new(&SecretString::from("b")).unsealed(&pod, &text), None);
+        assert_eq!(keys.unsealed(&pod, folder), None);
+    }
 
     #[test]
     fn a_token_is_for_one_thing() {

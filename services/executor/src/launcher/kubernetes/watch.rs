@@ -18,6 +18,7 @@ use super::ask::{Kind, within};
 use super::judge::{self, Sight, Trouble};
 use super::pod::{COMPLETED, INSTALLATION};
 use super::record::{Place, Record, budget_of, key_of, version_of};
+use super::shelf::Thing;
 use super::{REQUEST, Shared};
 use crate::launcher::{PodResult, PodState, PodVerdict};
 
@@ -177,7 +178,7 @@ impl Shared {
         if self.settle(key, place, result) {
             self.announce(key).await;
             if matches!(self.state(key), Some(PodState::Ended(result)) if result.started.is_some()) {
-                self.keep_word(key, &message).await;
+                self.keep_word(key, place, &message).await;
             }
         }
     }
@@ -337,9 +338,9 @@ impl Shared {
         let shared = Arc::clone(self);
         self.tasks.spawn("fetch report", async move {
             let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
-            let from = super::parcel::place(&shared.config, &key, super::parcel::REPORT);
+            let from = shared.shelf(&key, Some(&place), Thing::Report);
             let result = loop {
-                match shared.store.get(&from).await {
+                match shared.content(&from).await {
                     Ok(bytes) => break judge::complete(&bytes, seen, shared.clock.now()),
                     Err(crate::launcher::LaunchError::Unavailable(why)) => {
                         tracing::warn!(%key, why, "the report of a pod cannot be fetched, trying again");

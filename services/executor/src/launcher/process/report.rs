@@ -1,42 +1,18 @@
 //! From the runner's report to the result of a pod: its artifacts go into the store.
 
-use tiphys_runner::{Exit, Packed, Verdict, spec};
+use tiphys_runner::{Exit, Packed, spec};
 
 use super::folder::Folder;
 use super::{ArtifactStore, LaunchError, PodResult};
-use crate::launcher::{PodVerdict, StoredArtifact};
+use crate::launcher::StoredArtifact;
 
 /// Stores the artifacts and makes the result. May be done again: the store replaces equal by equal.
 pub(super) async fn result(store: &dyn ArtifactStore, folder: &Folder, exit: Exit) -> PodResult {
-    let mut result = PodResult {
-        started: exit.started,
-        finished: exit.finished,
-        exit_code: exit.exit_code,
-        verdict: match exit.verdict {
-            Verdict::Succeeded => PodVerdict::Succeeded,
-            Verdict::Failed => PodVerdict::Failed,
-            Verdict::Error => PodVerdict::Error,
-        },
-        message: exit.message,
-        result: exit.result,
-        parameters: exit.parameters,
-        artifacts: Vec::with_capacity(exit.artifacts.len()),
-        host: None,
-    };
-    for packed in exit.artifacts {
+    let (mut result, packed) = PodResult::reported(exit);
+    for packed in packed {
         match one(store, folder, &packed).await {
-            Ok(Some(stored)) => result.artifacts.push(stored),
-            Ok(None) => {}
-            Err(error) if result.verdict == PodVerdict::Succeeded => {
-                result.verdict = PodVerdict::Error;
-                result.message = format!(
-                    "wait: Error (exit code 64): output artifact {} was not stored: {error}",
-                    packed.name
-                );
-            }
-            Err(error) => {
-                tracing::warn!(key = %folder.key, artifact = packed.name, %error, "not stored")
-            }
+            Ok(stored) => result.artifacts.extend(stored),
+            Err(error) => result.not_stored(&packed, &error),
         }
     }
     result
@@ -53,11 +29,5 @@ async fn one(
         return Ok(None);
     }
     let (size, sha256) = store.put(&packed.key, artifacts.join(&packed.file)).await?;
-    Ok(Some(StoredArtifact {
-        name: packed.name.clone(),
-        key: packed.key.clone(),
-        archive: packed.archive,
-        size,
-        sha256,
-    }))
+    Ok(Some(StoredArtifact::of(packed, size, sha256)))
 }

@@ -44,21 +44,10 @@ fn spec(members: &Value) -> PodSpec {
         workflow_uid: "uid-1".into(),
         node_id: "scan-123".into(),
         template: "fetch".into(),
-        labels: BTreeMap::new(),
-        annotations: BTreeMap::new(),
         container: json!({"image": "busybox:1", "command": ["sh", "-c"], "args": ["true"]}),
         pod: PodOptions { node_name: "scan.fetch".into(), ..PodOptions::default() },
-        script: None,
-        inputs: Vec::new(),
-        output_parameters: Vec::new(),
-        output_artifacts: Vec::new(),
-        capture_result: false,
-        archive_logs: false,
-        log_key: None,
-        deadline: None,
         grace: Duration::from_secs(30),
-        process_allowed: false,
-        resource: None,
+        ..PodSpec::default()
     };
     let mut whole = json!(spec);
     for (name, value) in members.as_object().into_iter().flatten() {
