@@ -115,7 +115,8 @@ pub(crate) fn runner_certificate(
     data: &DataFolder,
     args: &LaunchArgs,
 ) -> anyhow::Result<Option<Certificate>> {
-    certificate::of(&data.token()?, args.pods_reach.as_ref())
+    let files = args.pods_certificate.as_deref().zip(args.pods_key.as_deref());
+    certificate::of(&data.token()?, args.pods_reach.as_ref(), files)
 }
 
 impl Surroundings<'_> {

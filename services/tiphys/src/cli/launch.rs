@@ -124,6 +124,13 @@ pub(crate) struct LaunchArgs {
     /// absent their results come through the API server
     #[arg(long, value_name = "[http://]HOST:PORT")]
     pub(crate) pods_reach: Option<Reach>,
+    /// PEM file with the certificate that runners of pods see, for the host of --pods-reach, and those of its authorities
+    /// behind it; if absent one is made
+    #[arg(long, value_name = "FILE", requires = "pods_key", requires = "pods_reach")]
+    pub(crate) pods_certificate: Option<PathBuf>,
+    /// PEM file with the key of --pods-certificate
+    #[arg(long, value_name = "FILE", requires = "pods_certificate")]
+    pub(crate) pods_key: Option<PathBuf>,
 }
 
 /// Where pods reach us.
