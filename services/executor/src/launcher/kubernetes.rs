@@ -11,6 +11,7 @@ mod after;
 mod ask;
 mod config;
 mod create;
+mod event;
 mod exec;
 mod image_volume;
 mod judge;

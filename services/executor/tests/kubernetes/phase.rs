@@ -204,3 +204,68 @@ async fn a_pod_that_is_evicted_through_the_api_says_so() {
     }
     run.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_volume_that_cannot_be_mounted_is_told() {
+    let Some(mut stage) = Stage::new().await else { return };
+    stage.config.quiet = Duration::from_secs(1);
+    let mut run = stage.run().await;
+    let mounting = |name: &str, volume: serde_json::Value| {
+        let mut pod = stage.pod_of(
+            name,
+            json!({"image": "busybox:1", "command": ["cat", "/v/key"], "volumeMounts": [{"name": "v", "mountPath": "/v"}]}),
+        );
+        pod.pod.spec.insert("volumes".into(), json!([volume]));
+        pod
+    };
+    let items = json!([{"key": "key", "path": "key"}]);
+    let secret = mounting("secret", json!({"name": "v", "secret": {"secretName": "late", "items": items}}));
+    let map = mounting("map", json!({"name": "v", "configMap": {"name": "empty", "items": items}}));
+    let maps = kube::Api::<k8s_openapi::api::core::v1::ConfigMap>::namespaced(
+        stage.client.clone(),
+        &stage.namespace,
+    );
+    let empty =
+        serde_json::from_value(json!({"metadata": {"name": "empty"}, "data": {"other": "x"}})).unwrap();
+    maps.create(&Default::default(), &empty).await.unwrap();
+    let message = |state| match state {
+        PodState::Pending { message } if !message.is_empty() => Some(message),
+        _ => None,
+    };
+    for (pod, why) in
+        [(&secret, "secret \"late\" not found"), (&map, "references non-existent config key: key")]
+    {
+        run.start(pod).await;
+        let told = run.until(&pod.key, "why it waits", message).await;
+        assert!(told.starts_with("FailedMount: MountVolume.SetUp failed") && told.contains(why), "{told}");
+    }
+    // It goes on when what it waits for is there.
+    let secrets =
+        kube::Api::<k8s_openapi::api::core::v1::Secret>::namespaced(stage.client.clone(), &stage.namespace);
+    let late =
+        serde_json::from_value(json!({"metadata": {"name": "late"}, "stringData": {"key": "x"}})).unwrap();
+    secrets.create(&Default::default(), &late).await.unwrap();
+    assert_eq!(run.end_of(&secret.key).await.verdict, PodVerdict::Succeeded);
+    run.end().await;
+    // What does not heal is given up.
+    stage.config.stuck = Duration::from_secs(2);
+    let mut run = stage.run().await;
+    let result = run.end_of(&map.key).await;
+    assert_eq!(result.verdict, PodVerdict::Error);
+    let before = "Pod failed before main container starts due to FailedMount: ";
+    assert!(result.message.starts_with(before), "{}", result.message);
+    run.end().await;
+    // Nobody asks for the events of a pod that is not silent.
+    let asked = || {
+        let all = stage.cluster.requests().into_iter();
+        let all = all.filter(|request| request.namespace == stage.namespace && request.resource == "events");
+        all.filter(|request| request.user == "admin" && request.verb == "list").count()
+    };
+    let before = asked();
+    assert!(before >= 3, "{before}");
+    stage.config.quiet = Duration::from_secs(60);
+    let mut run = stage.run().await;
+    assert_eq!(run.through(&stage.pod("quick", "true")).await.verdict, PodVerdict::Succeeded);
+    assert_eq!(asked(), before);
+    run.end().await;
+}

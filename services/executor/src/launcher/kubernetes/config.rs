@@ -35,6 +35,8 @@ pub struct Config {
     pub patience: Duration,
     /// How long a pod may wait for an image or a Secret that is not there.
     pub stuck: Duration,
+    /// How long a pod that has a node may wait without a word, before it is asked why: its events are listed then.
+    pub quiet: Duration,
     /// How long after its time to end a pod counts as lost, where its node does not confirm the end.
     pub lost: Duration,
     /// Every container gets a read-only root with a `/tmp`, no capabilities and no new privileges, whatever its manifest
@@ -120,6 +122,7 @@ impl Config {
             images: BTreeMap::new(),
             patience: Duration::from_secs(1800),
             stuck: Duration::from_secs(600),
+            quiet: Duration::from_secs(10),
             lost: Duration::from_secs(60),
             restricted: false,
             runner_resources: small(),

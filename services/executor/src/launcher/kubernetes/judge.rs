@@ -87,6 +87,11 @@ pub(super) fn state(pod: &Pod, now: Timestamp) -> PodState {
     }
 }
 
+/// Whether a node has it: what it waits for then, only its kubelet knows.
+pub(super) fn has_node(pod: &Pod) -> bool {
+    pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).is_some_and(|name| !name.is_empty())
+}
+
 fn of<'s>(status: &'s PodStatus, name: &str) -> Option<&'s ContainerStatus> {
     containers(status).iter().find(|container| container.name == name)
 }

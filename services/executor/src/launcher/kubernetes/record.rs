@@ -52,6 +52,8 @@ pub(super) struct Record {
     /// How long after its end it goes.
     pub(super) gc_delay: Duration,
     pub(super) trouble: Trouble,
+    /// What its events say of a pod whose status says nothing.
+    pub(super) event: Option<(String, Trouble)>,
     /// It has to be connected to, by this program in it.
     pub(super) relay: Option<Box<str>>,
     /// Something of it is in the store.
@@ -70,6 +72,7 @@ pub(super) struct Busy {
     pub(super) relay: bool,
     pub(super) report: bool,
     pub(super) patience: bool,
+    pub(super) events: bool,
     pub(super) end: bool,
     pub(super) deletion: bool,
     /// Its being there was told.
@@ -92,6 +95,7 @@ impl Record {
                 .and_then(|text| crate::time::duration(text).ok())
                 .unwrap_or_default(),
             trouble: Trouble::None,
+            event: None,
             // Another executor, with other settings, may have made the pod.
             relay: program(pod).filter(|_| runner.starts_with("relay")).map(Into::into),
             kept: runner.ends_with(STORED),

@@ -229,11 +229,18 @@ impl Shared {
         let before = record.state.clone();
         match judge::sight(pod, now, record.stopping) {
             Sight::Pending { message, trouble } => {
+                let (message, trouble) = match &record.event {
+                    Some(event) if message.is_empty() => event.clone(),
+                    _ => (message, trouble),
+                };
                 record.trouble = trouble;
                 if matches!(record.state, PodState::Pending { .. }) {
                     record.state = PodState::Pending { message };
                 }
                 self.limit_patience(&key, record);
+                if judge::has_node(pod) {
+                    self.limit_quiet(&key, record);
+                }
             }
             Sight::Running { started, ready, address } => {
                 record.trouble = Trouble::None;
@@ -268,7 +275,7 @@ impl Shared {
     }
 
     /// A pod that cannot run is not waited for without end.
-    fn limit_patience(self: &Arc<Self>, key: &PodKey, record: &mut Record) {
+    pub(super) fn limit_patience(self: &Arc<Self>, key: &PodKey, record: &mut Record) {
         let wait = match record.trouble {
             Trouble::None => return,
             Trouble::Stuck => self.config.stuck,
