@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::Api;
 use serde_json::json;
 use tiphys_executor::launcher::kubernetes::ImageVolume;
-use tiphys_executor::launcher::{Archive, ArtifactStore as _, Launcher, PodSpec, PodVerdict, Secrets};
+use tiphys_executor::launcher::{Archive, Launcher, PodSpec, PodVerdict, Secrets};
 use tiphys_servers::kubernetes::NODE;
 
 use crate::output::{artifact, everything};
