@@ -1,7 +1,9 @@
 //! Manifests and workflows as objects of a real cluster, for one process and for separate services.
 
+mod narrow;
 mod roles;
 mod separate;
+mod stopped;
 mod watched;
 
 use std::path::PathBuf;
@@ -72,6 +74,12 @@ impl<'c> Sight<'c> {
         }
         let workflows = eyes.cluster.objects(&known("Workflow"), &namespace);
         Self { eyes, namespace, workflows }
+    }
+
+    /// Looks at another namespace from now on.
+    fn move_to(&mut self, namespace: String) {
+        self.workflows = self.eyes.objects(ARGO, "Workflow", &namespace);
+        self.namespace = namespace;
     }
 
     /// A definition that is new is not served at once.

@@ -37,6 +37,36 @@ impl Mute {
 }
 
 #[tokio::test]
+async fn what_another_wrote_is_not_overwritten_by_one_that_was_cut_off() {
+    let Some(stage) = Stage::new().await else { return };
+    let (bus, old) = (Mute::on(&stage), Arc::new(Projection::default()));
+    let first = stage.run_on(stage.config(), Some("first".into()), bus.clone(), old.clone()).await;
+    let first = first.unwrap();
+    let object = stage.workflow("one").await;
+    stage.submission("one").await;
+    old.put(&object, "Running");
+    stage.show(&object, "Running", "begun").await;
+    stage.until_phase("one", "Running").await;
+
+    bus.silent.store(true, Ordering::Relaxed);
+    let second = stage.run_as("second").await;
+    // It ends; the first does not see that, and cannot have written it.
+    stage.show(&object, "Succeeded", "ended").await;
+    let written = stage.until_phase("one", "Succeeded").await;
+    // Each record has both look at what is to be written, once the first has seen the object as it is now.
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        stage.show(&object, "Succeeded", "more").await;
+    }
+    let objects = stage.objects(ARGO, "Workflow").await;
+    let now = objects.get("one").await.unwrap().unwrap();
+    assert_eq!(now["status"]["phase"], "Succeeded", "{now:#}");
+    assert_eq!(now["metadata"]["resourceVersion"], written["metadata"]["resourceVersion"]);
+    second.end().await;
+    first.end().await;
+}
+
+#[tokio::test]
 async fn a_schedule_keeps_what_another_wrote() {
     let Some(stage) = Stage::new().await else { return };
     let template = json!({"name": "m", "suspend": {}});

@@ -73,6 +73,7 @@ impl Desk {
         let objects = self.shared.objects_in(Kind::Workflow, self.shared.namespace()).await;
         let objects = objects.map_err(CatalogError::Cluster)?;
         let mut sight = Sight { deleted: self.deleted().await?, left: false };
+        self.workflows.are_being_listed();
         // Those of before the list: what is made meanwhile is not in it.
         let before = self.workflows.uids();
         let (all, mut version) = objects.list("").await.map_err(CatalogError::Cluster)?;
@@ -258,7 +259,7 @@ impl Desk {
     }
 
     /// A Workflow object is gone: so is its workflow.
-    async fn gone(&self, key: &Key, uid: &str) -> Result<(), CatalogError> {
+    pub(super) async fn gone(&self, key: &Key, uid: &str) -> Result<(), CatalogError> {
         let Some(known) = self.workflows.get(key).filter(|known| known.uid == uid) else { return Ok(()) };
         self.turn.comes().await;
         if known.ours && self.command(key, &known.workflow, Verb::Delete, "its object was deleted").await? {

@@ -1,7 +1,7 @@
 //! What is kept in mind of the Workflow objects.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Map, Value, json};
@@ -19,8 +19,8 @@ pub(super) type Key = (String, String);
 #[derive(Default)]
 pub(super) struct Workflows {
     tables: Mutex<Tables>,
-    /// All objects were read once.
-    listed: AtomicBool,
+    /// How often all objects were begun to be read, and how often that had been when it last came to an end.
+    lists: (AtomicU64, AtomicU64),
     /// Something is to be looked at.
     pub(super) news: Notify,
 }
@@ -128,14 +128,25 @@ impl Workflows {
         Some(known.clone())
     }
 
+    /// All objects are read from now on.
+    pub(super) fn are_being_listed(&self) {
+        self.lists.0.fetch_add(1, Ordering::AcqRel);
+    }
+
     /// All objects were read.
     pub(super) fn are_listed(&self) {
-        self.listed.store(true, Ordering::Release);
+        self.lists.1.store(self.lists.0.load(Ordering::Acquire), Ordering::Release);
     }
 
     /// Whether all objects were read once, so that one that is not known is not there.
     pub(super) fn is_listed(&self) -> bool {
-        self.listed.load(Ordering::Acquire)
+        self.lists.1.load(Ordering::Acquire) > 0
+    }
+
+    /// Which list the news are followed from; none while there is to be another.
+    pub(super) fn list(&self) -> Option<u64> {
+        let (begun, ended) = (self.lists.0.load(Ordering::Acquire), self.lists.1.load(Ordering::Acquire));
+        (begun == ended).then_some(begun)
     }
 }
 

@@ -70,6 +70,7 @@ impl Desk {
         }
         let objects = self.shared.objects_in(Kind::Workflow, namespace).await?;
         self.turn.comes().await;
+        let list = self.workflows.list();
         let made = match objects.create(&object_of(key, shown, &wanted["status"])).await {
             Ok(made) => self.with_status(&objects, made, &wanted["status"]).await?,
             Err(Failure::Exists(_)) => return self.find(key, &objects, &submission.uid).await,
@@ -86,8 +87,21 @@ impl Desk {
         debug!(namespace, name, "a workflow has an object");
         let live = if over { Value::Null } else { wanted };
         let known = Known { workflow: submission.uid, ours: true, live, ..Known::of(&made) };
-        self.workflows.insert(key.clone(), known);
+        self.workflows.insert(key.clone(), known.clone());
+        if list.is_none() || self.workflows.list() != list {
+            self.make_sure(key, &objects, &known.uid).await?;
+        }
         Ok(if over { Looked::Over } else { Looked::Written })
+    }
+
+    /// A list that was made while an object came to be does not tell whether it is gone already.
+    async fn make_sure(&self, key: &Key, objects: &Objects, uid: &str) -> Result<(), Failure> {
+        let there = objects.get(&key.1).await?;
+        if there.is_none_or(|there| there["metadata"]["uid"] != uid) {
+            let told = self.gone(key, uid).await;
+            told.map_err(|failure| Failure::Unavailable(failure.to_string()))?;
+        }
+        Ok(())
     }
 
     /// A status that is apart is not taken when the object is made.
