@@ -2,10 +2,16 @@
 
 use std::path::Path;
 
-use serde_json::Value;
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+use kube::api::ListParams;
+use serde_json::{Value, json};
+use tiphys_servers::docker::run;
 use tiphys_servers::{Moto, moto};
 use tiphys_tests::server::exchange;
 use tiphys_tests::{Server, until};
+
+use crate::pods;
 
 const MANIFESTS: &str = r#"
 apiVersion: v1
@@ -173,6 +179,91 @@ fn a_workflow_passes_artifacts_through_a_bucket_and_tidies_it() {
     until("what goes on deletion is gone", || (keys(&moto) == left).then_some(()));
     let log = server.log();
     assert!(!log.contains("test-secret-key"), "{log}");
+}
+
+/// What a step sees of itself: the environment of its own and of what runs it, and files with a key in them.
+const LOOKS: &str = r#"echo made
+        env
+        tr '\0' '\n' </proc/1/environ
+        for place in /*; do
+          case "$place" in /proc|/sys|/dev) ;; *) grep -rls 'test-[as][ce]c' "$place" | sed 's/^/FOUND /' ;; esac
+        done
+        sleep 3"#;
+
+/// The manifests where steps are no processes of ours.
+fn contained(moto: &Moto) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let text = MANIFESTS.replace("AUTHORITY", moto.url().trim_start_matches("http://"));
+    let text = text.replace("image: busybox", "image: busybox:1").replace("echo made", LOOKS);
+    // A folder that the image has.
+    let text = text.replace("/out/", "/tmp/");
+    std::fs::write(folder.path().join("all.yaml"), text).unwrap();
+    folder
+}
+
+fn holds_no_key(what: &str, text: &str) {
+    for key in ["test-access-key", "test-secret-key"] {
+        assert!(!text.contains(key), "{what} has a key of the store: {text}");
+    }
+}
+
+/// Both steps ended well, what they passed went through the bucket, and they saw no key to it.
+fn passed(server: &Server, moto: &Moto, name: &str) {
+    let _ = server.cli(&["wait", name]);
+    let ended = server.ended(1).remove(0);
+    assert_eq!(ended["status"]["phase"], "Succeeded", "{ended:#}\n{}", server.ok(&["logs", name]));
+    assert_eq!(node(&ended, "take")["outputs"]["parameters"][0]["value"], "B\nB\nA\nB\nraw");
+    let made = format!("{name}/{}", node(&ended, "make")["podName"].as_str().unwrap());
+    let there = keys(moto);
+    for key in [format!("{made}/main.log"), format!("{made}/tree/sub/b"), format!("own/{name}.tgz")] {
+        assert!(there.contains(&key), "{key}: {there:?}");
+    }
+    let log = server.ok(&["logs", name]);
+    holds_no_key("the environment", &log);
+    let found = log.lines().any(|line| line.starts_with("make: FOUND "));
+    assert!(log.contains("TIPHYS_NODE_ID=") && !found, "{log}");
+    holds_no_key("the workflow", &ended.to_string());
+    holds_no_key("the log of the server", &server.log());
+}
+
+#[test]
+fn pods_pass_artifacts_through_a_bucket_without_its_keys() {
+    let Some(cluster) = pods::cluster() else { return };
+    let Some(moto) = moto() else { return };
+    ask(&moto, "PUT", "/results");
+    let server = pods::dev(cluster, "default", contained(&moto).path(), &[]);
+    server.ok(&["submit", "--from", "wftmpl/passing", "--name", "in-pods"]);
+    passed(&server, &moto, "in-pods");
+    let listed = pods::runtime().block_on(async {
+        let pods = Api::<Pod>::namespaced(cluster.client().await, "default");
+        pods.list(&ListParams::default().labels("workflows.argoproj.io/workflow=in-pods")).await.unwrap()
+    });
+    assert_eq!(listed.items.len(), 2);
+    let text = json!(listed.items).to_string();
+    assert!(text.contains("TIPHYS_RUNNER"), "{text}");
+    holds_no_key("a pod", &text);
+}
+
+#[test]
+fn containers_pass_artifacts_through_a_bucket_without_its_keys() {
+    let Some(engine) = tiphys_servers::docker() else { return };
+    let Some(moto) = moto() else { return };
+    engine.import_busybox("busybox:1");
+    ask(&moto, "PUT", "/results");
+    let host = engine.host();
+    let server =
+        Server::with(contained(&moto).path(), &["--launcher", "docker"], &[("DOCKER_HOST", host.as_str())]);
+    server.ok(&["submit", "--from", "wftmpl/passing", "--name", "in-containers"]);
+    let told = until("a container that runs", || {
+        let listed = run(&mut engine.docker(&["ps", "--quiet", "--filter", "label=tiphys.dev/workflow-uid"]));
+        let ids: Vec<&str> = listed.split_whitespace().collect();
+        let told =
+            (!ids.is_empty()).then(|| engine.docker(&[&["inspect"], &ids[..]].concat()).output().unwrap())?;
+        let told = String::from_utf8_lossy(&told.stdout).into_owned();
+        told.contains("TIPHYS_NODE_ID=").then_some(told)
+    });
+    holds_no_key("a container", &told);
+    passed(&server, &moto, "in-containers");
 }
 
 #[test]
