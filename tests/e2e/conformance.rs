@@ -8,7 +8,11 @@
 mod case;
 mod corpus;
 mod examples;
+mod given;
 mod images;
+mod listed;
+mod machine;
+mod outcome;
 mod place;
 mod score;
 

@@ -32,12 +32,7 @@ pub(crate) fn system(folder: &Path) {
     let program = folder.join("bin/tiphys");
     run(Command::new("strip").arg("-o").arg(&program).arg(binary()));
     run(Command::new(&program).args(["tool", "runner"]).arg(folder.join("tiphys-runner")));
-    let linked = run(Command::new("ldd").arg(&program));
-    for file in linked.split_whitespace().filter(|word| word.starts_with('/')) {
-        let place = folder.join(file.trim_start_matches('/'));
-        std::fs::create_dir_all(place.parent().unwrap()).unwrap();
-        std::fs::copy(file, place).unwrap();
-    }
+    libraries(folder, &program);
     let authorities = folder.join("etc/ssl/certs");
     std::fs::create_dir_all(&authorities).unwrap();
     std::fs::copy("/etc/ssl/certs/ca-certificates.crt", authorities.join("ca-certificates.crt")).unwrap();
@@ -47,6 +42,16 @@ pub(crate) fn system(folder: &Path) {
         run(Command::new("cp").arg("-r").arg(root().join("examples").join(from)).arg(to));
     };
     ["ticket-scan/fixtures", "asset-inventory/recorded"].into_iter().for_each(copied);
+}
+
+/// Copies the libraries that a program is linked to, to where they are on this machine.
+pub(crate) fn libraries(folder: &Path, program: &Path) {
+    let linked = run(Command::new("ldd").arg(program));
+    for file in linked.split_whitespace().filter(|word| word.starts_with('/')) {
+        let place = folder.join(file.trim_start_matches('/'));
+        std::fs::create_dir_all(place.parent().unwrap()).unwrap();
+        std::fs::copy(file, place).unwrap();
+    }
 }
 
 /// How one of [`IMAGES`] is run: as those files say, by a user who is not root.

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use tiphys_tests::root;
 
-use super::case::{Case, keep_images};
+use super::case::{Case, EXECUTORS_SINK, SINK, keep_images};
+use super::listed;
 
 /// The examples that are compared, and those that are not, with the reason.
 #[derive(Default)]
@@ -14,16 +15,6 @@ pub(super) struct Corpus {
     pub(super) left_out: Vec<(String, String)>,
 }
 
-/// Images for which [`super::images`] has something, in the words of the list.
-const IMAGES: [&str; 11] = ["a", "a*", "b", "c", "d", "n", "par", "s", "s1", "u", "w"];
-/// What an example may need: what the server is given by [`manifests`], and what a cluster has.
-const NEEDS: [&str; 6] = ["A", "K:CM", "K:PDB", "K:Secret", "T", "V"];
-/// What the list does not say of an example.
-const APART: [(&str, &str); 3] = [
-    ("variables-showcase.yaml", "its daemon is nc with options that only Alpine's takes"),
-    ("work-avoidance.yaml", "it tosses a coin, and stores at an address of its own"),
-    ("workflow-event-binding/event-consumer-workflowtemplate.yaml", "it needs the event that it is bound to"),
-];
 /// Objects that others refer to, by their files.
 const SHARED: [&str; 4] = [
     "cluster-workflow-template/clustertemplates.yaml",
@@ -47,22 +38,31 @@ metadata:
   annotations: {workflows.argoproj.io/default-artifact-repository: own}
 data: {own: 'local: {}', my-key: 'local: {}'}
 ";
-/// Where the outputs of an example are its own each time, or follow from how quick a machine is; its phase is compared.
-const PHASE_ONLY: [(&str, &str); 5] = [
+/// What of an example is its own each time, or follows from how quick a machine is, and is not compared.
+const APART: [(&str, &str, &str); 8] = [
+    ("artifact-disable-archive.yaml", "artifacts/etc", "an engine and a kubelet write into /etc"),
     (
         "dag-task-level-timeout.yaml",
+        "exitCode",
         "a sleep that is the first process of its container ends by itself after TERM",
     ),
-    ("scripts-bash.yaml", "it prints a random number"),
+    ("scripts-javascript.yaml", "result", "it prints a random number"),
+    ("scripts-bash.yaml", "result", "it prints a random number"),
     (
         "step-level-timeout.yaml",
+        "exitCode",
         "a sleep that is the first process of its container ends by itself after TERM",
     ),
-    ("timeouts-step.yaml", "a shell that is the first process of its container ends at KILL, not at TERM"),
-    ("timeouts-workflow.yaml", "a nodeSelector means nothing on one machine"),
+    (
+        "timeouts-step.yaml",
+        "exitCode",
+        "a shell that is the first process of its container ends at KILL, not at TERM",
+    ),
+    ("timeouts-workflow.yaml", "nodes", "a nodeSelector means nothing on one machine"),
+    ("custom-metrics.yaml", "parameters", "it makes a random number"),
 ];
 /// Files that cannot run on a launcher, where that is not refused by name.
-const NOT_ON: [(&str, &str, &str); 5] = [
+const NOT_ON: [(&str, &str, &str); 16] = [
     ("dag-daemon-retry-strategy.yaml", "process", "it runs a server that hosts need not have"),
     ("steps-daemon-retry-strategy.yaml", "process", "it runs a server that hosts need not have"),
     ("artifact-disable-archive.yaml", "process", "an output is the image's own /etc"),
@@ -71,10 +71,34 @@ const NOT_ON: [(&str, &str, &str); 5] = [
         "process",
         "an output is all of /tmp, which a process shares with its host",
     ),
+    ("arguments-artifacts.yaml", "process", "an input goes where the host has its programs"),
+    ("input-artifact-http.yaml", "process", "an input goes where the host has its programs"),
+    ("conditional-artifacts.yaml", "process", BESIDE),
+    ("dag-conditional-artifacts.yaml", "process", BESIDE),
+    ("exit-handler-with-artifacts.yaml", "process", BESIDE),
+    ("map-reduce.yaml", "process", "it makes folders of its image, which are the host's"),
+    ("intermediate-parameters.yaml", "process", "it names a program by its place in the image"),
+    ("k8s-set-owner-reference.yaml", "process", "it acts on objects of a cluster"),
+    ("k8s-set-owner-reference.yaml", "docker", "it acts on objects of a cluster"),
+    ("resource-delete-with-flags.yaml", "process", "it acts on objects of a cluster"),
+    ("resource-delete-with-flags.yaml", "docker", "it acts on objects of a cluster"),
     ("volumes-existing.yaml", "docker", "its claim is an object of a cluster"),
 ];
-/// Files that wait for somebody, and only for that they go on.
-const WAITS: [&str; 1] = ["suspend-template.yaml"];
+const BESIDE: &str = "what it writes where it starts is the root of its image, and no folder of the host";
+/// Files that wait for somebody: with which outputs they are resumed.
+const RESUMED: [(&str, &[(&str, &str)]); 3] = [
+    ("intermediate-parameters.yaml", &[("approve", "YES")]),
+    ("suspend-template.yaml", &[]),
+    ("suspend-template-outputs.yaml", &[("message", "released")]),
+];
+/// Addresses of the internet, and what stands for them: to the executor, or to the steps.
+const INTERNET: [(&str, &str, &str); 3] = [
+    ("arguments-artifacts.yaml", KUBECTL, EXECUTORS_SINK),
+    ("input-artifact-http.yaml", KUBECTL, EXECUTORS_SINK),
+    ("exit-handler-slack.yaml", "YOUR_WEBHOOK_URL_HERE", SINK),
+];
+const KUBECTL: &str =
+    "https://storage.googleapis.com/kubernetes-release/release/v1.8.0/bin/linux/amd64/kubectl";
 
 /// Where they lie.
 fn folder() -> PathBuf {
@@ -82,7 +106,7 @@ fn folder() -> PathBuf {
 }
 
 /// What is wanted of them: `TIPHYS_CONFORMANCE` is `corpus`, or `corpus/` and the part of a name.
-fn wanted() -> Option<String> {
+pub(super) fn wanted() -> Option<String> {
     let said = std::env::var("TIPHYS_CONFORMANCE").ok()?;
     Some(said.strip_prefix("corpus")?.trim_start_matches('/').to_owned())
 }
@@ -97,7 +121,7 @@ pub(super) fn examples() -> Corpus {
     let mut corpus = Corpus::default();
     for entry in &all {
         let file = entry["file"].as_str().unwrap();
-        match expected(entry) {
+        match listed::expected(entry) {
             Ok(phase) if file.contains(&part) => corpus.cases.push(case(file, phase)),
             Ok(_) => {}
             Err(why) => corpus.left_out.push((file.to_owned(), why)),
@@ -106,80 +130,25 @@ pub(super) fn examples() -> Corpus {
     corpus
 }
 
-fn words<'v>(entry: &'v Value, name: &str) -> impl Iterator<Item = &'v str> {
-    entry[name].as_array().into_iter().flatten().filter_map(Value::as_str)
-}
-
-/// How an example is to end, or why it is not compared.
-fn expected(entry: &Value) -> Result<&'static str, String> {
-    let said = entry["expected"].as_str().unwrap_or_default();
-    let kind = entry["kind"].as_str().unwrap_or_default();
-    if !["W", "T", "CT", "C"].contains(&kind) {
-        return Err("no workflow by itself".into());
-    }
-    let phase = match said.split([' ', ':', ';']).next() {
-        _ if ["random", "p=", "p 0"].iter().any(|mark| said.contains(mark)) => {
-            return Err("it ends by chance".into());
-        }
-        Some("object" | "suspends" | "Succeeded") => "Succeeded",
-        Some("Failed") => "Failed",
-        _ => return Err(format!("the list says: {said}")),
-    };
-    if let Some((_, why)) = APART.iter().find(|(file, _)| entry["file"] == *file) {
-        return Err((*why).into());
-    }
-    if let Some(image) = words(entry, "images").find(|image| !IMAGES.contains(image)) {
-        return Err(format!("no stand-in for the image of {}", of_image(image)));
-    }
-    if let Some(need) = words(entry, "needs").find(|need| !NEEDS.contains(need)) {
-        return Err(of_need(need));
-    }
-    let conditional = [" if ", "17 min", "resume needs", "approve="];
-    if conditional.iter().any(|mark| said.contains(mark)) {
-        return Err(format!("the list says: {said}"));
-    }
-    if words(entry, "features").any(|feature| feature == "ttl") {
-        return Err("it takes itself away before anybody can look".into());
-    }
-    Ok(phase)
-}
-
-fn of_image(image: &str) -> String {
-    let known = [
-        ("p", "Python"),
-        ("nd", "Node.js"),
-        ("i", "InfluxDB"),
-        ("g8", "Go"),
-        ("g10", "Go"),
-        ("g18", "Go"),
-        ("win", "Windows"),
-        ("dk", "Docker in Docker"),
-        ("git", "git"),
-        ("ax", "argoexec"),
-    ];
-    known.iter().find(|(short, _)| *short == image).map_or(image, |(_, name)| name).to_owned()
-}
-
-fn of_need(need: &str) -> String {
-    match need {
-        "I" => "it needs the internet".into(),
-        "C" => "it needs an account of a cloud".into(),
-        "R" => "no pod of ours acts on objects: services/executor/tests/resource.rs".into(),
-        other => format!("it needs {}", other.trim_start_matches("X:")),
-    }
-}
-
 fn case(file: &str, expected: &str) -> Case {
     let text = std::fs::read_to_string(folder().join("argo-workflows").join(file)).unwrap();
     let documents = tiphys_manifest::load::values(&text).unwrap();
     let not_on = NOT_ON.iter().filter(|(name, _, _)| *name == file);
+    let apart = APART.iter().filter(|(name, _, _)| *name == file);
+    let resumed = RESUMED.iter().find(|(name, _)| *name == file);
+    let internet = INTERNET.iter().filter(|(name, _, _)| *name == file);
+    let text =
+        internet.fold(workflow_of(&documents[0]).to_string(), |text, (_, from, to)| text.replace(from, to));
     Case {
         name: file.trim_end_matches(".yaml").to_owned(),
-        text: workflow_of(&documents[0]).to_string(),
+        text,
         expected: expected.to_owned(),
         not_on: not_on.map(|(_, place, why)| ((*place).to_owned(), (*why).to_owned())).collect(),
-        phase_only: PHASE_ONLY.iter().any(|(name, _)| *name == file),
-        waits: WAITS.contains(&file),
+        apart: apart.map(|(_, field, _)| (*field).to_owned()).collect(),
+        resumed: resumed.map(|(_, outputs)| {
+            outputs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        }),
+        log: false,
         may_be_refused: true,
     }
 }

@@ -59,13 +59,21 @@ fn case(file: &str, name: &str) -> Case {
     let mut workflow = json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow",
         "metadata": {"generateName": format!("{name}-")}, "spec": spec});
     keep_images(&mut workflow);
+    let apart = match name {
+        // It says when and where.
+        "in-containers" => Some("artifacts/notes"),
+        // It says where the database is.
+        "asset-inventory" => Some("artifacts/log"),
+        _ => None,
+    };
     Case {
         name: format!("examples/{name}"),
         text: workflow.to_string(),
         expected: "Succeeded".into(),
         not_on,
-        phase_only: false,
-        waits: false,
+        apart: apart.into_iter().map(str::to_owned).collect(),
+        resumed: None,
+        log: false,
         may_be_refused: false,
     }
 }

@@ -3,11 +3,14 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::rc::Rc;
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tiphys_servers::kubernetes::{self, Kubernetes};
 use tiphys_servers::{Docker, docker};
 
+use super::{corpus, machine};
 use crate::pods;
 
 /// Images that are run in the same way.
@@ -42,9 +45,19 @@ const IMAGES: [Image; 3] = [
     Image { names: &["nginx:1.13"], entrypoint: &[], command: &["nginx", "-g", "daemon off;"] },
 ];
 
+/// Those for which this machine's own programs stand; see [`machine`].
+const MACHINE: Image = Image {
+    names: &["python:alpine3.23", "influxdb:1.2", "node:9.1-alpine", "stedolan/jq:latest"],
+    entrypoint: &[],
+    command: &["influxd"],
+};
+
+/// Where images have their programs.
+const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 const ARGOSAY: &str = "argoproj/argosay:v2";
 
-const PROGRAMS: [(&str, &str); 5] = [
+const PROGRAMS: [(&str, &str); 6] = [
     (
         "argosay",
         "#!/bin/sh
@@ -60,7 +73,26 @@ esac
     ),
     ("bash", "#!/bin/sh\nexec sh \"$@\"\n"),
     ("cowsay", "#!/bin/sh\necho \"< $* >\"\n"),
-    ("curl", "#!/bin/sh\nfor address; do :; done\nexec wget -q -O - \"$address\"\n"),
+    ("apk", "#!/bin/sh\necho 'Everything is here already.'\n"),
+    (
+        "curl",
+        "#!/bin/sh
+given=
+query=
+while [ $# -gt 0 ]; do
+  case $1 in
+    -d | --data-urlencode) given=\"$given$2\"; shift ;;
+    -X) shift ;;
+    -G) query=yes ;;
+    -*) ;;
+    *) address=$1 ;;
+  esac
+  shift
+done
+if [ \"$given\" ] && [ ! \"$query\" ]; then set -- --post-data \"$given\"; fi
+exec wget -q -O - \"$@\" \"$address\"
+",
+    ),
     (
         "nginx",
         "#!/bin/sh\nmkdir -p /www\necho 'Welcome to nginx!' > /www/index.html\nexec httpd -f -p 80 -h /www\n",
@@ -70,26 +102,44 @@ esac
 /// Writes the programs that a host lacks.
 pub(super) fn programs(folder: &Path, names: &[&str]) {
     for (name, text) in PROGRAMS.iter().filter(|(name, _)| names.contains(name)) {
-        let place = folder.join(name);
-        std::fs::write(&place, text).unwrap();
-        std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o755)).unwrap();
+        executable(&folder.join(name), text);
     }
 }
 
+/// Writes a program.
+pub(super) fn executable(place: &Path, text: &str) {
+    std::fs::write(place, text).unwrap();
+    std::fs::set_permissions(place, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// All images, each with the folder of its kind. Those of the machine are large, and only the corpus names them.
+fn all() -> Vec<(&'static Image, Rc<TempDir>)> {
+    let small = Rc::new(system());
+    let mut all: Vec<_> = IMAGES.iter().map(|image| (image, Rc::clone(&small))).collect();
+    if corpus::wanted().is_some() {
+        let large = system();
+        machine::fill(large.path());
+        all.push((&MACHINE, Rc::new(large)));
+    }
+    all
+}
+
 /// What all of [`IMAGES`] hold.
-fn system() -> tempfile::TempDir {
+fn system() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     kubernetes::busybox_folder(folder.path());
     programs(&folder.path().join("bin"), &PROGRAMS.map(|(name, _)| name));
+    std::fs::create_dir(folder.path().join("mnt")).unwrap();
+    // Argo's own is known by its place.
+    std::os::unix::fs::symlink("bin/argosay", folder.path().join("argosay")).unwrap();
     std::fs::write(folder.path().join("etc/os-release"), "NAME=\"a test\"\n").unwrap();
     folder
 }
 
 /// Gives all images to a node.
 pub(super) fn to_node(cluster: &Kubernetes) {
-    let system = system();
-    for image in &IMAGES {
-        let config = json!({"Entrypoint": image.entrypoint, "Cmd": image.command, "Env": ["PATH=/bin"]});
+    for (image, system) in all() {
+        let config = json!({"Entrypoint": image.entrypoint, "Cmd": image.command, "Env": [PATH]});
         let place = tempfile::tempdir().unwrap();
         cluster.import(&kubernetes::image(place.path(), image.names, system.path(), &config));
     }
@@ -97,12 +147,11 @@ pub(super) fn to_node(cluster: &Kubernetes) {
 
 /// Gives all images to an engine, those of our own examples among them.
 pub(super) fn to_engine(engine: &Docker) {
-    let system = system();
-    for image in &IMAGES {
+    for (image, system) in all() {
         let changes = [
             format!("ENTRYPOINT {}", json!(image.entrypoint)),
             format!("CMD {}", json!(image.command)),
-            "ENV PATH=/bin".to_owned(),
+            format!("ENV {PATH}"),
         ];
         import(engine, system.path(), image.names, &changes);
     }

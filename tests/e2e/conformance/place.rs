@@ -2,20 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
-use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use k8s_openapi::api::core::v1::PersistentVolumeClaim;
-use kube::Api;
-use kube::api::PostParams;
-use tiphys_servers::kubernetes::{Kubernetes, Volumes};
+use axum::http::Method;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use tiphys_servers::kubernetes::Volumes;
 use tiphys_servers::{Docker, docker};
-use tiphys_tests::{Server, root, server, until};
+use tiphys_tests::{Server, until};
 
-use super::case::{Case, Outcome, SINK};
-use super::{corpus, images};
+use super::case::{Case, EXECUTORS_SINK, SINK};
+use super::outcome::Outcome;
+use super::{given, images, machine};
 use crate::pods;
 
 /// So many run at the same time: more would take each other's time, of which some have little.
@@ -28,16 +28,19 @@ pub(super) struct Place {
     pub(super) name: &'static str,
     namespace: String,
     server: Server,
-    /// Takes what is posted to it.
+    /// Takes what steps post to it.
     sink: String,
+    /// Gives what the executor asks for.
+    executors: String,
     _volumes: Option<Volumes>,
     _engine: Option<Docker>,
 }
 
 impl Place {
     pub(super) fn process() -> Self {
-        let (manifests, programs) = (manifests(), tempfile::tempdir().unwrap());
+        let (manifests, programs) = (given::manifests(), tempfile::tempdir().unwrap());
         images::programs(programs.path(), &["argosay", "cowsay"]);
+        machine::short(programs.path(), programs.path().to_str().unwrap());
         let path = format!("{}:/usr/bin:/bin", programs.keep().display());
         let server = Server::with(manifests.path(), &["--launcher", "process"], &[("PATH", &path)]);
         let sink = sink(bind(Ipv4Addr::LOCALHOST.into()));
@@ -49,8 +52,11 @@ impl Place {
         let engine = docker::docker()?;
         images::to_engine(&engine);
         let host = engine.host();
-        let server =
-            Server::with(manifests().path(), &["--launcher", "docker"], &[("DOCKER_HOST", host.as_str())]);
+        let server = Server::with(
+            given::manifests().path(),
+            &["--launcher", "docker"],
+            &[("DOCKER_HOST", host.as_str())],
+        );
         let sink = sink(engine.within(|| bind(BRIDGE.into())));
         Some(Self { _engine: Some(engine), ..Self::new("docker", "default", server, sink) })
     }
@@ -59,19 +65,22 @@ impl Place {
     pub(super) fn kubernetes() -> Option<Self> {
         let cluster = pods::cluster()?;
         images::to_node(cluster);
-        let (namespace, manifests) = (cluster.namespace(), manifests());
+        let (namespace, manifests) = (cluster.namespace(), given::manifests());
         let volumes = cluster.provide_volumes();
-        pods::runtime().block_on(given(cluster, &namespace, manifests.path()));
+        pods::runtime().block_on(given::to_cluster(cluster, &namespace, manifests.path()));
         let file = manifests.path().join("images");
         std::fs::write(&file, images::commands()).unwrap();
-        let images = ["--images", file.to_str().unwrap()];
-        let server = pods::dev(cluster, &namespace, manifests.path(), &images);
+        let account = format!("{namespace}/default");
+        let more = ["--images", file.to_str().unwrap(), "--service-accounts", &account];
+        let server = pods::dev(cluster, &namespace, manifests.path(), &more);
         let sink = sink(bind(cluster.gateway().into()));
         Some(Self { _volumes: Some(volumes), ..Self::new("kubernetes", &namespace, server, sink) })
     }
 
     fn new(name: &'static str, namespace: &str, server: Server, sink: String) -> Self {
-        Self { name, namespace: namespace.to_owned(), server, sink, _volumes: None, _engine: None }
+        let executors = self::sink(bind(Ipv4Addr::LOCALHOST.into()));
+        let namespace = namespace.to_owned();
+        Self { name, namespace, server, sink, executors, _volumes: None, _engine: None }
     }
 
     /// Runs all cases that can be run here.
@@ -93,39 +102,53 @@ impl Place {
     }
 
     fn through(&self, case: &Case) -> Outcome {
-        let name = self.submit(case);
-        if case.waits {
-            self.resume(&name);
+        let name = match self.submit(case) {
+            Ok(name) => name,
+            Err(why) => return Outcome::rejected(&why),
+        };
+        if let Some(outputs) = &case.resumed {
+            self.resume(&name, outputs);
         }
         let _ = self.cli(&["wait", &name, "--timeout", "10m"]);
-        Outcome::of(&self.json(&["get", &name]))
+        let log = if case.log { self.log(&name) } else { Vec::new() };
+        Outcome::of(&self.json(&["get", &name]), &log, |artifact| self.digest(artifact))
     }
 
-    fn submit(&self, case: &Case) -> String {
+    /// The workflow's name, or why it is not taken.
+    fn submit(&self, case: &Case) -> Result<String, String> {
         let mut file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
-        let text = case.text.replace(SINK, &self.sink);
+        let text = case.text.replace(SINK, &self.sink).replace(EXECUTORS_SINK, &self.executors);
         std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
         let submitted = self.cli(&["-o", "name", "submit", file.path().to_str().unwrap()]);
+        if !submitted.status.success() {
+            return Err(String::from_utf8_lossy(&submitted.stderr).into_owned());
+        }
         let name = String::from_utf8_lossy(&submitted.stdout).trim().to_owned();
-        let name = name.rsplit('/').next().unwrap_or_default().to_owned();
-        assert!(
-            submitted.status.success() && !name.is_empty(),
-            "{}: {}: {submitted:?}",
-            self.name,
-            case.name
-        );
-        name
+        Ok(name.rsplit('/').next().unwrap_or_default().to_owned())
     }
 
     /// Resumes a workflow once it waits for that.
-    fn resume(&self, name: &str) {
-        until("a step that waits", || {
-            let status = self.json(&["get", name])["status"].clone();
-            let nodes = status["nodes"].as_object().cloned().unwrap_or_default();
-            let waits = nodes.values().any(|node| node["type"] == "Suspend" && node["phase"] == "Running");
-            (waits || status["finishedAt"].is_string()).then_some(())
-        });
+    fn resume(&self, name: &str, outputs: &BTreeMap<String, String>) {
+        let waiting = || {
+            let workflow = self.json(&["get", name]);
+            let nodes = workflow["status"]["nodes"].as_object().cloned().unwrap_or_default();
+            let waits = |node: &&Value| {
+                node["type"] == "Suspend" && node["phase"] == "Running" && !goes_on(&workflow, node)
+            };
+            let waiting = nodes.values().find(waits).map(|node| node["displayName"].clone());
+            (waiting.is_some() || workflow["status"]["finishedAt"].is_string()).then_some(waiting)
+        };
         // Of one that has ended nothing else is to be expected than that it was to wait.
+        let Some(waiting) = until("a step that waits", waiting) else { return };
+        if !outputs.is_empty() {
+            let selector = format!("displayName={}", waiting.as_str().unwrap_or_default());
+            let body = json!({"nodeFieldSelector": selector, "outputParameters": json!(outputs).to_string()});
+            let path = format!("/api/v1/workflows/{}/{name}/set", self.namespace);
+            let token = format!("Bearer {}", self.server.token());
+            let headers = [("Content-Type", "application/json"), ("Authorization", &token)];
+            let set = self.server.send("PUT", &path, &headers, body.to_string().as_bytes()).unwrap();
+            assert_eq!(set.status, 200, "{name}: {}", set.body);
+        }
         let _ = self.cli(&["resume", name]);
     }
 
@@ -133,49 +156,60 @@ impl Place {
         self.server.cli(&[&["--namespace", &self.namespace], arguments].concat())
     }
 
-    fn json(&self, arguments: &[&str]) -> serde_json::Value {
+    fn json(&self, arguments: &[&str]) -> Value {
         self.server.json(&[&["--namespace", &self.namespace], arguments].concat())
     }
+
+    /// Size and sum of an artifact, which are those of what lies in the executor's folder.
+    fn digest(&self, artifact: &Value) -> Value {
+        let key = artifact["s3"]["key"].as_str().unwrap_or_default();
+        if let Ok(bytes) = std::fs::read(self.server.data().join("artifacts").join(key)) {
+            let found = json!([bytes.len(), hex::encode(Sha256::digest(&bytes))]);
+            assert_eq!(found, json!([artifact["size"], artifact["sha256"]]), "{}: {artifact}", self.name);
+        }
+        json!([artifact["size"], artifact["sha256"]])
+    }
+
+    /// What the steps of a workflow print, in no order. What Tiphys remarks among it is not the steps'.
+    fn log(&self, name: &str) -> Vec<String> {
+        let printed = self.cli(&["logs", name]);
+        let printed = String::from_utf8_lossy(&printed.stdout);
+        let of_a_step =
+            |line: &&str| !line.split_once(": ").is_some_and(|(_, text)| text.starts_with("tiphys"));
+        let mut lines: Vec<String> = printed.lines().filter(of_a_step).map(str::to_owned).collect();
+        lines.sort_unstable();
+        lines
+    }
 }
 
-/// Our own examples, and what Argo's refer to.
-fn manifests() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    for example in ["asset-inventory", "basics", "falco-response", "ticket-scan"] {
-        server::copy_folder(&root().join("examples").join(example), &folder.path().join(example));
-    }
-    // These are of other namespaces.
-    std::fs::remove_dir_all(folder.path().join("falco-response/kubernetes")).unwrap();
-    corpus::manifests(folder.path());
-    folder
-}
-
-/// Gives a cluster what pods refer to: Secrets and claims.
-async fn given(cluster: &Kubernetes, namespace: &str, manifests: &Path) {
-    let client = cluster.client().await;
-    let files = ["asset-inventory/secrets.yaml", "ticket-scan/secrets.yaml", "secret.yaml"];
-    let files: Vec<PathBuf> = files.iter().map(|file| manifests.join(file)).collect();
-    for file in files.iter().filter(|file| file.is_file()) {
-        pods::secrets(&client, namespace, file).await;
-    }
-    let api = Api::<PersistentVolumeClaim>::namespaced(client, namespace);
-    for claim in corpus::claims() {
-        api.create(&PostParams::default(), &serde_json::from_value(claim).unwrap()).await.unwrap();
-    }
+/// Whether a node that waits goes on by itself after a while.
+fn goes_on(workflow: &Value, node: &Value) -> bool {
+    let templates = workflow["spec"]["templates"].as_array().into_iter().flatten();
+    let own = templates.filter(|template| template["name"] == node["templateName"]);
+    own.into_iter().any(|template| !template["suspend"]["duration"].is_null())
 }
 
 fn bind(address: IpAddr) -> TcpListener {
     TcpListener::bind((address, 0)).unwrap()
 }
 
-/// Answers everything, as a webhook that takes findings does; tells where.
+/// A program that anybody may ask for.
+const PROGRAM: &str = "#!/bin/sh\necho \"asked for: $*\"\n";
+
+/// Answers everything, as a webhook that takes findings does, and gives a program to who asks for something; tells where.
 fn sink(listener: TcpListener) -> String {
     let address = format!("http://{}/", listener.local_addr().unwrap());
     listener.set_nonblocking(true).unwrap();
     std::thread::spawn(move || {
         pods::runtime().block_on(async {
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-            axum::serve(listener, axum::Router::new().fallback(async || "")).await.unwrap();
+            axum::serve(
+                listener,
+                axum::Router::new()
+                    .fallback(async |method: Method| if method == Method::GET { PROGRAM } else { "" }),
+            )
+            .await
+            .unwrap();
         });
     });
     address

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::case::{Case, Outcome};
+use super::case::Case;
+use super::outcome::Outcome;
 
 /// What came of all cases on one launcher.
 pub(super) struct Score {
@@ -23,10 +24,9 @@ pub(super) fn scores(cases: &[Case], found: &Found) -> Vec<Score> {
         let mut score = Score { place, good: 0, wrong: Vec::new(), not_applicable: BTreeMap::new() };
         for case in cases {
             let outcome = outcomes.get(&case.name);
-            let refused =
-                outcome.filter(|_| case.may_be_refused).and_then(|outcome| outcome.refused.as_ref());
-            let left = case.not_on.get(*place).cloned().or_else(|| refused.map(|why| reason(why)));
-            if let Some(why) = left {
+            let refused = outcome.and_then(|outcome| outcome.refused.as_ref()).map(|why| reason(why));
+            let left = refused.filter(|why| case.may_be_refused && may_refuse(place, why));
+            if let Some(why) = case.not_on.get(*place).cloned().or(left) {
                 score.not_applicable.entry(why).or_default().push(case.name.clone());
                 continue;
             }
@@ -52,13 +52,39 @@ fn first<'f>(case: &Case, found: &'f Found) -> Option<(&'static str, &'f Outcome
     })
 }
 
+/// What is not run yet, whatever starts the steps.
+const NOT_YET: [&str; 12] = [
+    "containerSet",
+    "data",
+    "hooks other than exit",
+    "http",
+    "memoize",
+    "plugin",
+    "plugins",
+    "synchronization",
+    "an artifact in `artifactory`",
+    "an artifact in `hdfs`",
+    "an artifact in `oss`",
+    "an artifact in `plugin`",
+];
+/// What a process of the host cannot have.
+const NO_PROCESS: [&str; 5] =
+    ["initContainers", "resourceClaims", "sidecars", "volumeMounts", "the command of its image"];
+
+/// Whether a refusal is one that is known; any other is a mistake.
+fn may_refuse(place: &str, why: &str) -> bool {
+    NOT_YET.contains(&why) || (place == "process" && NO_PROCESS.contains(&why))
+}
+
 /// A refusal without the names that differ from workflow to workflow.
 fn reason(message: &str) -> String {
-    let from = message.find(" uses ").map_or(0, |at| at + " uses ".len());
-    let what = message.get(from..).unwrap_or(message);
     if message.contains("brings its own") {
-        return "it leaves the command to its image".into();
+        return "the command of its image".into();
     }
+    if let Some((_, from)) = message.split_once("an artifact in ") {
+        return format!("an artifact in {}", from.split(' ').next().unwrap_or_default());
+    }
+    let what = message.split_once(" uses ").map_or(message, |(_, what)| what);
     what.split([';', ',']).next().unwrap_or(what).to_owned()
 }
 
@@ -79,11 +105,13 @@ pub(super) fn table(scores: &[Score], left_out: &[(String, String)]) -> String {
     for (case, why) in left_out {
         reasons.entry(why).or_default().push(case);
     }
-    if !left_out.is_empty() {
-        let _ = writeln!(text, "left out everywhere: {} of Argo's examples", left_out.len());
+    let mut reasons: Vec<_> = reasons.into_iter().collect();
+    reasons.sort_by_key(|(_, cases)| std::cmp::Reverse(cases.len()));
+    if !reasons.is_empty() {
+        let _ = writeln!(text, "compared nowhere: {} of Argo's examples", left_out.len());
     }
     for (why, cases) in reasons {
-        let _ = writeln!(text, "  {why} ({}): {}", cases.len(), cases.join(", "));
+        let _ = writeln!(text, "{:4} {why}: {}", cases.len(), cases.join(", "));
     }
     text
 }
