@@ -231,8 +231,27 @@ fn the_latest_workflow_right_after_a_request_is_the_one_that_it_started() {
         assert!(told.contains(&format!("@latest is {name}, made ")), "{told}");
         assert!(names.insert(name.to_owned()));
     }
+    // Its workflow is made late, and is waited for.
+    server.ok(&["trigger", "pause", "s/run"]);
+    server.post("in", "e", &json!({"skip": false, "n": 6})).unwrap();
+    let asked = Command::new(binary())
+        .args(["get", "@latest", "--data"])
+        .arg(server.data())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    let bearer = format!("Bearer {}", server.token());
+    let headers = [("Authorization", bearer.as_str()), ("Content-Type", "application/json")];
+    let resumed =
+        server.send("POST", "/api/tiphys/v1/triggers/default/s/run/resume", &headers, b"{}").unwrap();
+    assert_eq!(resumed.status, 200, "{}", resumed.body);
+    let printed = String::from_utf8(asked.wait_with_output().unwrap().stdout).unwrap();
+    assert!(printed.contains("number=6"), "{printed}");
+    let name = printed.lines().find_map(|line| line.strip_prefix("Name:")).unwrap();
+    names.insert(name.trim().to_owned());
     // One that starts none leaves the one before, which is said.
-    server.post("in", "e", &json!({"skip": true, "n": 6})).unwrap();
+    server.post("in", "e", &json!({"skip": true, "n": 7})).unwrap();
     let output = server.cli(&["watch", "@latest"]);
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{told}");
