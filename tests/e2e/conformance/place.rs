@@ -174,8 +174,10 @@ impl Place {
     fn log(&self, name: &str) -> Vec<String> {
         let printed = self.cli(&["logs", name]);
         let printed = String::from_utf8_lossy(&printed.stdout);
-        let of_a_step =
-            |line: &&str| !line.split_once(": ").is_some_and(|(_, text)| text.starts_with("tiphys"));
+        let of_a_step = |line: &&str| {
+            let text = line.split_once(": ").map_or(*line, |(_, text)| text);
+            !text.starts_with("tiphys")
+        };
         let mut lines: Vec<String> = printed.lines().filter(of_a_step).map(str::to_owned).collect();
         lines.sort_unstable();
         lines
