@@ -55,14 +55,16 @@ Measures Tiphys against a baseline, both sides in one run, and prints one JSON l
     durable       webhook on the embedded bus; against the same on JetStream, sync always and default
     docker        a step of `true` in a container, with its workflow's network and with one of its own, until it is removed;
                   against a bare client that creates, starts, waits for and removes one
-    pods          workflows of one pod, 300 at once, that a stub kubelet ends at once, per minute;
-                  against a bare client that creates, watches and marks as many pods
+    pods          workflows of one pod, 300 at once, that a stub kubelet ends at once, per minute, with
+                  processor time and memory; against a bare client that creates, watches and marks as many pods
     pod-chain     a workflow of three pods, one after another, in time; from the end of a pod to the next one,
                   p50 and p99; against a bare client that creates, watches and deletes three
     pod-requests  requests to the API server for a workflow of one pod and of three, and of one pod where it is an
                   object, from its audit log; against those of that bare client
     pod-memory    memory of an executor with 10,000 pods that run; against the same process before; and its processor
                   time for each, against the API server's
+    executor      memory of `tiphys executor` on NATS before its first workflow; against what of it is its own; its
+                  processor time and memory for 300 workflows of one pod at once
     kafka, pubsub, sqs
                   the event source; against a bare client that receives and acks on the same server
 
@@ -111,7 +113,7 @@ fn ended(outcome: anyhow::Result<()>) -> ExitCode {
 
 type Bench = fn(Effort) -> anyhow::Result<()>;
 
-const BENCHES: [(&str, Bench); 20] = [
+const BENCHES: [(&str, Bench); 21] = [
     ("webhook", webhook::run),
     ("latency", latency::run),
     ("eval", eval::run),
@@ -129,6 +131,7 @@ const BENCHES: [(&str, Bench); 20] = [
     ("pod-chain", kubernetes::chain),
     ("pod-requests", kubernetes::requests),
     ("pod-memory", kubernetes::memory::run),
+    ("executor", kubernetes::role::run),
     ("kafka", queues::kafka),
     ("pubsub", queues::pubsub),
     ("sqs", queues::sqs),

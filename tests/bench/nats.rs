@@ -58,6 +58,11 @@ impl Server {
         Ok(Self { nats, _store: store })
     }
 
+    /// Where it listens.
+    pub(crate) fn url(&self) -> String {
+        self.nats.url()
+    }
+
     /// A bus on it, over a connection of its own.
     pub(crate) async fn bus(&self, role: &str) -> anyhow::Result<Arc<dyn Bus>> {
         let config =

@@ -32,7 +32,12 @@ pub(crate) fn tiphys() -> anyhow::Result<PathBuf> {
 
 /// Seconds of processor time that a process has had.
 pub(crate) fn processor(pid: u32) -> anyhow::Result<f64> {
-    let stat = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat"))?;
+    processor_of(&Path::new("/proc").join(pid.to_string()))
+}
+
+/// The same of a process or thread, by its folder in /proc.
+pub(crate) fn processor_of(folder: &Path) -> anyhow::Result<f64> {
+    let stat = std::fs::read_to_string(folder.join("stat"))?;
     // Behind the name, which may hold anything, are the state and ten numbers, then that of the program and of the kernel.
     let numbers = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
     let ticks = numbers.map(str::parse::<f64>).sum::<Result<f64, _>>()?;
@@ -41,9 +46,18 @@ pub(crate) fn processor(pid: u32) -> anyhow::Result<f64> {
 
 /// How much memory a process holds, in MiB.
 pub(crate) fn resident(pid: u32) -> anyhow::Result<f64> {
+    memory(pid, "VmRSS:")
+}
+
+/// How much of it is its own, and no page of a file, in MiB.
+pub(crate) fn anonymous(pid: u32) -> anyhow::Result<f64> {
+    memory(pid, "RssAnon:")
+}
+
+fn memory(pid: u32, name: &'static str) -> anyhow::Result<f64> {
     let status = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
     let number = line.and_then(|line| line.split_whitespace().next());
-    let kib: f64 = number.context("no VmRSS")?.parse()?;
+    let kib: f64 = number.context(name)?.parse()?;
     Ok(kib / 1024.0)
 }
