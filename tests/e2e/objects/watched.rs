@@ -6,9 +6,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use tiphys_servers::{Kubernetes, Process};
-use tiphys_tests::{Server, until};
+use tiphys_tests::{Server, reaction, until};
 
-use super::{SOURCE, Sight, on_host, template};
+use super::{Sight, on_host, template};
 use crate::cluster::{ended, post};
 
 /// A workflow whose step waits for a file, and one that fails.
@@ -97,7 +97,8 @@ fn kubectl_shows_what_users_of_argo_know() {
         at(name).to_str().unwrap().to_owned()
     };
     run(&["create", "secret", "generic", "word", "--from-literal=word=s3cret"]);
-    let manifests = format!("{SOURCE}---\n{}\n{OTHERS}", template("busybox:1", on_host()));
+    let (source, template) = (reaction("react", "in"), template("busybox:1", on_host()));
+    let manifests = format!("{source}---\n{template}\n{OTHERS}");
     run(&["apply", "-f", &text("manifests.yaml", &manifests)]);
     let printed = at("printed");
     let _watching = follow(watching, namespace, &printed);
