@@ -44,7 +44,7 @@ async fn what_another_wrote_is_not_overwritten_by_one_that_was_cut_off() {
     let first = first.unwrap();
     let object = stage.workflow("one").await;
     stage.submission("one").await;
-    old.put(&object, "Running");
+    old.put(&object, "Running", "1/1");
     stage.show(&object, "Running", "begun").await;
     stage.until_phase("one", "Running").await;
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
-use tiphys_executor::launcher::{Archive, ArtifactStore as _, PodSpec, PodVerdict};
+use tiphys_executor::launcher::{Archive, PodSpec, PodVerdict};
 use tiphys_kit::{CancellationToken, Tasks};
 use tiphys_servers::flaky::Flaky;
 use tokio::net::TcpListener;

@@ -228,20 +228,7 @@ impl Shared {
         record.version = version;
         let before = record.state.clone();
         match judge::sight(pod, now, record.stopping) {
-            Sight::Pending { message, trouble } => {
-                let (message, trouble) = match &record.event {
-                    Some(event) if message.is_empty() => event.clone(),
-                    _ => (message, trouble),
-                };
-                record.trouble = trouble;
-                if matches!(record.state, PodState::Pending { .. }) {
-                    record.state = PodState::Pending { message };
-                }
-                self.limit_patience(&key, record);
-                if judge::has_node(pod) {
-                    self.limit_quiet(&key, record);
-                }
-            }
+            Sight::Pending { message, trouble } => self.waits(&key, record, pod, (message, trouble)),
             Sight::Running { started, ready, address } => {
                 record.trouble = Trouble::None;
                 record.state = PodState::Running { started, ready, address };
@@ -272,6 +259,22 @@ impl Shared {
         // A pod that is seen for the first time is news.
         let fresh = !std::mem::replace(&mut record.busy.told, true);
         (fresh || record.state != before).then_some(key)
+    }
+
+    /// Takes in that a pod has not begun, and why, as far as it says so itself or its events do.
+    fn waits(self: &Arc<Self>, key: &PodKey, record: &mut Record, pod: &Pod, why: (String, Trouble)) {
+        let (message, trouble) = match &record.event {
+            Some(event) if why.0.is_empty() => event.clone(),
+            _ => why,
+        };
+        record.trouble = trouble;
+        if matches!(record.state, PodState::Pending { .. }) {
+            record.state = PodState::Pending { message };
+        }
+        self.limit_patience(key, record);
+        if judge::has_node(pod) {
+            self.limit_quiet(key, record);
+        }
     }
 
     /// A pod that cannot run is not waited for without end.
