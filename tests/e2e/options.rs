@@ -3,9 +3,8 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
-use tiphys_servers::docker::run;
-use tiphys_servers::{Docker, Fate, Stub};
-use tiphys_tests::{Server, root};
+use tiphys_servers::{Docker, Fate, Process, Stub};
+use tiphys_tests::{Server, root, until};
 
 use crate::pods;
 
@@ -36,20 +35,11 @@ fn dev(engine: &Docker, manifests: &Path, arguments: &[&str]) -> Server {
     Server::with(manifests, arguments, &[("DOCKER_HOST", &engine.host())])
 }
 
-/// Names of the containers that the engine ever started.
-fn started(engine: &Docker) -> Vec<String> {
-    let filters = [
-        "events",
-        "--since",
-        "1",
-        "--until",
-        "0s",
-        "--filter",
-        "event=start",
-        "--format",
-        "{{.Actor.Attributes.name}}",
-    ];
-    run(&mut engine.docker(&filters)).lines().map(str::to_owned).collect()
+/// Has the engine write down, from now on, the names of the containers that it starts.
+fn follow(engine: &Docker, file: &Path) -> Process {
+    let words = ["events", "--filter", "event=start", "--format", "{{.Actor.Attributes.name}}"];
+    let mut command = engine.docker(&words);
+    Process(command.stdout(std::fs::File::create(file).unwrap()).spawn().unwrap())
 }
 
 /// A workflow of a template once it has ended.
@@ -70,14 +60,19 @@ fn lines(server: &Server, namespace: &str) -> Vec<String> {
 fn an_image_that_is_named_is_run_where_an_engine_answers() {
     let Some(engine) = tiphys_servers::docker() else { return };
     engine.import_busybox("busybox:1");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("started");
+    let _following = follow(&engine, &file);
     // As the README says it: nothing is said of where steps run.
     let server = dev(&engine, &root().join("examples/basics"), &[]);
     let workflow = ended(&server, "default", "in-containers", &[]);
     assert_eq!(workflow["status"]["phase"], "Succeeded", "{workflow:#}");
     let log = server.ok(&["logs", "@latest"]);
     assert!(log.contains("read: "), "{log}");
-    let containers = started(&engine).into_iter().filter(|name| name.starts_with("tiphys-")).count();
-    assert!(containers >= 2, "{:?}", started(&engine));
+    until("two steps and what their network belongs to were started", || {
+        let names = std::fs::read_to_string(&file).unwrap();
+        (names.lines().filter(|name| name.starts_with("tiphys-")).count() >= 3).then_some(())
+    });
     assert_eq!(server.json(&["status"])["parts"].get("executor/docker"), Some(&Value::Null));
 }
 

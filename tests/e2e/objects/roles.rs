@@ -82,7 +82,10 @@ fn no_more(accounts: &Accounts<'_>, namespace: &str) {
     for (role, verb, resource, may) in [
         ("executor", "create", "pods", true),
         ("executor", "list", "secrets", false),
-        ("executor", "create", "configmaps", false),
+        // The runner is laid down in them.
+        ("executor", "create", "configmaps", true),
+        ("executor", "list", "configmaps", false),
+        ("executor", "update", "configmaps", false),
         ("executor", "create", "serviceaccounts/token", false),
         ("trigger", "create", "serviceaccounts/token", false),
         ("trigger", "create", "pods", false),

@@ -30,7 +30,7 @@ pub(crate) enum LauncherChoice {
 /// Whether the image with the runner is mounted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum RunnerVolume {
-    /// Where the API server and all nodes are known to be able to
+    /// Where all nodes are known to be able to
     Auto,
     /// As a volume
     Always,

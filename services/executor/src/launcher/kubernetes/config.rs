@@ -84,7 +84,7 @@ pub struct RunnerImage {
 /// Whether images are mounted as volumes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ImageVolume {
-    /// Where the API server and all nodes are known to be able to, when the launcher is opened.
+    /// Where all nodes are known to be able to, when the launcher is opened.
     Auto,
     /// Yes.
     Always,

@@ -1,12 +1,11 @@
 //! Whether a cluster can mount images as volumes.
 //!
-//! The API server is asked by a pod that it is not to make. Nodes can since Kubernetes 1.36 without being told to (the feature
-//! gate `ImageVolume`), and need a runtime that can: containerd since 2.1, CRI-O since 1.33. A pod on a node that cannot does
-//! not start, so what is not known for sure counts as no.
+//! Nodes can since Kubernetes 1.36 without being told to (the feature gate `ImageVolume`), and need a runtime that can: containerd
+//! since 2.1, CRI-O since 1.33. An API server is never older than its nodes. A pod on a node that cannot does not start, so what is
+//! not known for sure counts as no.
 
-use k8s_openapi::api::core::v1::{Container, ImageVolumeSource, Node, NodeSystemInfo, Pod, PodSpec, Volume};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::{ListParams, PostParams};
+use k8s_openapi::api::core::v1::{Node, NodeSystemInfo};
+use kube::api::ListParams;
 use kube::{Api, Client};
 
 use super::ask::within;
@@ -24,7 +23,7 @@ pub(super) async fn decide(client: &Client, config: &mut Config) {
     if runner.volume != ImageVolume::Auto || config.only_reads {
         return;
     }
-    runner.volume = match refused(client, &config.namespaces, &runner.image).await {
+    runner.volume = match refused(client).await {
         None => ImageVolume::Always,
         Some(why) => {
             tracing::info!(why, "an init container brings the runner");
@@ -34,13 +33,7 @@ pub(super) async fn decide(client: &Client, config: &mut Config) {
 }
 
 /// Why images are not mounted as volumes.
-async fn refused(client: &Client, namespaces: &[String], image: &str) -> Option<String> {
-    let namespace = namespaces.first().map_or_else(|| client.default_namespace(), String::as_str);
-    let pods = Api::<Pod>::namespaced(client.clone(), namespace);
-    let dry = PostParams { dry_run: true, ..PostParams::default() };
-    if let Err(failure) = within(REQUEST, pods.create(&dry, &pod(image))).await {
-        return Some(format!("the API server takes no such pod: {}", failure.text));
-    }
+async fn refused(client: &Client) -> Option<String> {
     let nodes = Api::<Node>::all(client.clone());
     let (mut page, mut seen) = (ListParams::default().limit(PAGE), false);
     loop {
@@ -69,30 +62,6 @@ fn unable(node: &Node) -> Option<String> {
             info.kubelet_version, info.container_runtime_version
         )),
         None => Some(format!("node {name} does not tell its versions")),
-    }
-}
-
-/// A pod with the image as a volume; an API server that cannot have it refuses the volume, as it is of no kind then.
-fn pod(image: &str) -> Pod {
-    Pod {
-        metadata: ObjectMeta { generate_name: Some("tiphys-try-".into()), ..ObjectMeta::default() },
-        spec: Some(PodSpec {
-            containers: vec![Container {
-                name: "main".into(),
-                image: Some(image.to_owned()),
-                ..Container::default()
-            }],
-            volumes: Some(vec![Volume {
-                name: "runner".into(),
-                image: Some(ImageVolumeSource {
-                    reference: Some(image.to_owned()),
-                    ..ImageVolumeSource::default()
-                }),
-                ..Volume::default()
-            }]),
-            ..PodSpec::default()
-        }),
-        ..Pod::default()
     }
 }
 
