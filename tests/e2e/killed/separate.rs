@@ -3,7 +3,7 @@
 use tiphys_tests::Local;
 
 use super::crowd::{Crowd, Stage};
-use super::{Told, created, ended_pods, exited, killed_with};
+use super::{Told, ended_pods, exited, killed_with, made_once};
 use crate::pods;
 use crate::rights::Accounts;
 
@@ -56,7 +56,7 @@ fn real_pods_outlive_the_executor_and_hand_over_what_they_made_to_the_next() {
     let Some(mut local) = services(&accounts, &executor) else { return };
     let mut stage = Stage { server: &mut local, namespace: &namespace };
     killed_with(&mut stage, &crowd, &crowd.workflow("busybox:1", false), &|| ended_pods(cluster, &namespace));
-    assert_eq!(created(cluster, &namespace).len(), crowd.count);
+    made_once(cluster, &namespace, crowd.count);
 
     // A script's result, and its log, which another service reads: what the runner has it hands to the executor's own port.
     let folder = tempfile::tempdir().unwrap();
