@@ -74,8 +74,8 @@ struct Shared {
     made: Mutex<HashSet<String>>,
     /// Uids of workflows with a disruption budget.
     budgets: Mutex<HashSet<String>>,
-    /// Namespaces in which the runner lies.
-    laid: Mutex<packed::Laid>,
+    /// Where the runner lies.
+    laid: packed::Laid,
     changed: mpsc::Sender<PodKey>,
     tasks: Tasks,
     requests: Semaphore,
@@ -110,7 +110,7 @@ impl KubernetesLauncher {
             names: Mutex::default(),
             made: Mutex::default(),
             budgets: Mutex::default(),
-            laid: Mutex::default(),
+            laid: packed::Laid::default(),
             changed,
             tasks: Tasks::new(stop),
             scratch,

@@ -26,21 +26,30 @@ async fn without_an_image_it_is_laid_down_in_the_cluster() {
     stage.config.runner = Some(packed());
     stage.config.restricted = true;
     let mut run = stage.run().await;
-    for name in ["one", "two"] {
-        let pod = PodSpec {
-            container: serde_json::json!({
-                "image": "busybox:1", "command": ["sh"],
-                "securityContext": {"runAsUser": 65534, "runAsNonRoot": true},
-            }),
-            ..script(&stage, name)
-        };
-        assert_eq!(run.through(&pod).await.result.as_deref(), Some("from the script"));
+    // Together: one of them lays it down.
+    let pods = ["one", "two"].map(|name| PodSpec {
+        container: serde_json::json!({
+            "image": "busybox:1", "command": ["sh"],
+            "securityContext": {"runAsUser": 65534, "runAsNonRoot": true},
+        }),
+        ..script(&stage, name)
+    });
+    let starts = pods.iter().map(|pod| run.launcher.start(pod, Default::default()));
+    for started in futures::future::join_all(starts).await {
+        started.unwrap();
+    }
+    for pod in &pods {
+        assert_eq!(run.end_of(&pod.key).await.result.as_deref(), Some("from the script"));
     }
     run.end().await;
+    let requests = stage.cluster.requests().into_iter();
+    let asked =
+        requests.filter(|request| request.namespace == stage.namespace && request.resource == "configmaps");
+    let made = asked.filter(|request| request.user == "admin" && request.verb == "create").count();
     let maps = Api::<ConfigMap>::namespaced(stage.client.clone(), &stage.namespace);
     let ours = ListParams::default().labels("tiphys.dev/runner-program");
     let laid = maps.list(&ours).await.unwrap().items;
-    assert!(laid.len() > 1, "{}", laid.len());
+    assert!(laid.len() > 1 && laid.len() == made, "{} by {made} requests", laid.len());
     assert!(laid.iter().all(|map| map.immutable == Some(true)));
 
     // Another start finds them; what somebody else put there is not run.

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write as _};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tiphys_core::Timestamp;
 use tiphys_runner::pod::PROGRAM;
+use tokio::sync::Semaphore;
 
 use super::ask::Kind;
 use super::{Shared, lock};
@@ -55,7 +56,8 @@ impl PackedRunner {
     /// # Errors
     /// When it cannot be compressed, which is not to be expected.
     pub fn new(program: &[u8], image: String) -> io::Result<Self> {
-        let mut packed = GzEncoder::new(Vec::new(), Compression::best());
+        // Done at each start: a third piece costs less than the time that better compression takes.
+        let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
         packed.write_all(program)?;
         let packed = packed.finish()?;
         let pieces = packed.chunks(LONGEST).map(|piece| ByteString(piece.to_vec())).collect();
@@ -99,15 +101,36 @@ impl PackedRunner {
     }
 }
 
-/// Namespaces in which the runner lies, and since when.
-pub(super) type Laid = HashMap<String, Timestamp>;
+/// Where the runner lies.
+pub(super) struct Laid {
+    /// Namespaces, and since when.
+    since: Mutex<HashMap<String, Timestamp>>,
+    /// Of the many pods that begin together one lays it down, and the others wait.
+    turn: Semaphore,
+}
+
+impl Default for Laid {
+    fn default() -> Self {
+        Self { since: Mutex::default(), turn: Semaphore::new(1) }
+    }
+}
+
+impl Laid {
+    fn lies(&self, namespace: &str, now: Timestamp) -> bool {
+        let since = lock(&self.since).get(namespace).copied();
+        since.is_some_and(|since| now.duration_since(since).as_secs() < AGAIN)
+    }
+}
 
 impl Shared {
     /// Lays the runner down in a namespace, unless that was done.
     pub(super) async fn lay(&self, packed: &PackedRunner, namespace: &str) -> Result<(), LaunchError> {
         let now = self.clock.now();
-        let since = lock(&self.laid).get(namespace).copied();
-        if since.is_some_and(|since| now.duration_since(since).as_secs() < AGAIN) {
+        if self.laid.lies(namespace, now) {
+            return Ok(());
+        }
+        let _turn = self.laid.turn.acquire().await;
+        if self.laid.lies(namespace, now) {
             return Ok(());
         }
         let api = Api::<ConfigMap>::namespaced(self.client.clone(), namespace);
@@ -137,7 +160,7 @@ impl Shared {
                 )));
             }
         }
-        lock(&self.laid).insert(namespace.to_owned(), now);
+        lock(&self.laid.since).insert(namespace.to_owned(), now);
         Ok(())
     }
 }
